@@ -1,0 +1,16 @@
+//! The vocabulary every other crate shares: ids, units, limits, weight types and checked extents.
+//!
+//! Owns no behaviour beyond arithmetic that must be done the same way everywhere. It must never
+//! open a file, spawn a thread, read a clock or depend on another crate of this workspace.
+#![forbid(unsafe_code)]
+
+mod bytes;
+mod extent;
+mod ids;
+pub mod limits;
+mod weight_type;
+
+pub use bytes::{Bytes, ParseBytesError};
+pub use extent::{Extent, ExtentError, checked_extent};
+pub use ids::{ExpertId, ExpertKey, FileId, LayerId};
+pub use weight_type::{ParseWeightTypeError, WeightType};

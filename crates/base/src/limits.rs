@@ -1,0 +1,55 @@
+//! Every limit of the project in one place. Each is tested at the limit and one past it by the
+//! code that enforces it.
+
+use crate::Bytes;
+
+/// Layers of a model.
+pub const MAX_LAYERS: usize = 512;
+/// Experts of one layer.
+pub const MAX_EXPERTS: usize = 1024;
+/// Experts used per token.
+pub const MAX_TOP_K: usize = 64;
+/// Hidden size, and any other width of a matrix row except the vocabulary.
+pub const MAX_WIDTH: usize = 1 << 18;
+/// Attention heads of one layer.
+pub const MAX_HEADS: usize = 1024;
+/// Tokens of a vocabulary.
+pub const MAX_VOCAB: usize = 1 << 21;
+/// Tokens of context a session may be opened with.
+pub const MAX_CONTEXT: usize = 1 << 20;
+/// Files one model may consist of.
+pub const MAX_FILES: usize = 4096;
+/// Tensors of one model over all its files.
+pub const MAX_TENSORS: usize = MAX_LAYERS * (MAX_EXPERTS * 3 + 32);
+/// Dimensions of one tensor.
+pub const MAX_DIMS: usize = 4;
+/// Length of a tensor or metadata key name.
+pub const MAX_NAME_BYTES: usize = 1024;
+/// Key-value pairs in a GGUF header.
+pub const MAX_METADATA_PAIRS: usize = 1 << 16;
+/// Nesting of arrays in GGUF metadata.
+pub const MAX_ARRAY_DEPTH: usize = 4;
+/// Header of a safetensors file (the format's own limit).
+pub const MAX_SAFETENSORS_HEADER: Bytes = Bytes(100_000_000);
+/// config.json, generation_config.json and tokenizer_config.json.
+pub const MAX_CONFIG_FILE: Bytes = Bytes::mib(16);
+/// tokenizer.json and model.safetensors.index.json.
+pub const MAX_TABLE_FILE: Bytes = Bytes::mib(256);
+/// Bytes of all token texts of a vocabulary together.
+pub const MAX_VOCAB_BYTES: Bytes = Bytes::mib(128);
+/// Length of one token's text.
+pub const MAX_TOKEN_BYTES: usize = 1 << 16;
+/// Source of a chat template.
+pub const MAX_TEMPLATE: Bytes = Bytes::mib(1);
+/// Instructions and bytes one rendering of a chat template may spend.
+pub const TEMPLATE_FUEL: u64 = 2_000_000;
+/// Text that one rendering of a chat template may produce.
+pub const MAX_RENDERED: Bytes = Bytes::mib(16);
+/// A prompt or a text to score.
+pub const MAX_PROMPT: Bytes = Bytes::mib(64);
+/// Threads of the compute pool.
+pub const MAX_THREADS: usize = 256;
+/// Reads in flight at once.
+pub const MAX_READS_IN_FLIGHT: usize = 64;
+/// Tokens of one prefill chunk.
+pub const MAX_CHUNK: usize = 512;
