@@ -1,1 +1,24 @@
+//! Arithmetic over weights that somebody else keeps: dequantise, dot, matrix, expert.
+//!
+//! Owns the block formats, the order of every sum, and the threads that compute. It must never
+//! allocate in a kernel, keep weights, or let speed change a bit: every dot product follows the one
+//! order described in [`mod@dot`], whatever the instruction set, the number of tokens or threads.
 
+mod cpu;
+pub mod dot;
+mod experts;
+mod format;
+mod half_float;
+mod matmul;
+mod matrix;
+mod pool;
+mod quantize;
+mod vector;
+
+pub use dot::{dequantize_row, dot, dot_f16, dot_f32, scalar};
+pub use experts::{ExpertJob, Pair, experts};
+pub use matmul::matmul;
+pub use matrix::Matrix;
+pub use pool::Pool;
+pub use quantize::{QuantizeError, quantize_row};
+pub use vector::{axpy, axpy_f16, f32_to_f16_row, rms_norm, silu};
