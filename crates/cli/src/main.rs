@@ -1,1 +1,59 @@
-fn main() {}
+//! The `hotset` command: arguments in, text or JSON out.
+//!
+//! Owns parsing, printing and exit codes: 0 done, 1 failed, 2 wrong usage. It must never touch
+//! tensors or decide about memory; the crates below return typed errors, only this one prints them.
+#![forbid(unsafe_code)]
+
+mod commands;
+mod engine_args;
+mod figures;
+mod locate;
+mod model_args;
+mod output;
+mod sampling_args;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Runs Mixture-of-Experts language models that are larger than the memory they are given.
+///
+/// hotset keeps the experts that the present context needs in one arena and pages the others in
+/// from disk, inside a memory budget that it prints first and keeps.
+#[derive(Parser)]
+#[command(name = "hotset", version, max_term_width = 100)]
+#[command(after_help = "EXAMPLES:
+    hotset run \"Once upon a time\"                 the model that ships, half of it in memory
+    hotset run Qwen3-30B-A3B-Q4_K_M.gguf --memory 8GiB
+    hotset pack ./Qwen3-30B-A3B qwen3.hotset --quant q4_k_m
+    hotset perplexity qwen3.hotset text.txt --memory 8GiB --json
+
+Figures and words are explained in ARCHITECTURE.md. Exit codes: 0 done, 1 failed, 2 wrong usage.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Run(commands::run::RunArgs),
+    Perplexity(commands::perplexity::PerplexityArgs),
+    Pack(commands::pack::PackArgs),
+    Verify(commands::verify::VerifyArgs),
+    Show(commands::show::ShowArgs),
+}
+
+fn main() -> ExitCode {
+    // clap prints usage errors itself and exits with 2.
+    let result = match Cli::parse().command {
+        Command::Run(args) => commands::run::run(&args),
+        Command::Perplexity(args) => commands::perplexity::run(&args),
+        Command::Pack(args) => commands::pack::run(&args),
+        Command::Verify(args) => commands::verify::run(&args),
+        Command::Show(args) => commands::show::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => output::fail(&error),
+    }
+}

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use hotset_base::{Bytes, ExpertKey, Extent, FileId, WeightType};
+use hotset_base::{Bytes, ExpertKey, Extent, FileId, WeightType, limits};
 use serde::{Deserialize, Serialize};
 
 /// The format a checkpoint was read from.
@@ -61,6 +61,49 @@ pub struct ModelConfig {
     pub rope_theta: f32,
     /// Whether the chosen experts' softmax weights are renormalised to sum 1.
     pub norm_topk: bool,
+}
+
+impl ModelConfig {
+    /// Checks every number against its limit and the numbers against each other. The error is a
+    /// phrase that names the field, for the caller to put a file name before.
+    pub fn check(&self) -> Result<(), String> {
+        let bounded = [
+            ("number of layers", self.layers, limits::MAX_LAYERS),
+            ("hidden size", self.hidden, limits::MAX_WIDTH),
+            ("number of attention heads", self.heads, limits::MAX_HEADS),
+            ("number of key/value heads", self.kv_heads, limits::MAX_HEADS),
+            ("head size", self.head_dim, limits::MAX_WIDTH),
+            ("number of experts", self.experts, limits::MAX_EXPERTS),
+            ("number of experts per token", self.top_k, limits::MAX_TOP_K),
+            ("expert width", self.expert_width, limits::MAX_WIDTH),
+            ("vocabulary", self.vocab, limits::MAX_VOCAB),
+            ("context length", self.context, usize::MAX),
+        ];
+        for (what, value, limit) in bounded {
+            if value == 0 || value > limit {
+                return Err(format!("{what} is {value}, it must be from 1 to {limit}"));
+            }
+        }
+        if self.top_k > self.experts {
+            return Err(format!("uses {} experts per token but has only {}", self.top_k, self.experts));
+        }
+        if !self.heads.is_multiple_of(self.kv_heads) {
+            return Err(format!(
+                "{} heads do not share {} key/value heads evenly",
+                self.heads, self.kv_heads
+            ));
+        }
+        if !self.head_dim.is_multiple_of(2) {
+            return Err(format!("head size {} is odd, rotary embedding needs pairs", self.head_dim));
+        }
+        if !(self.rms_eps.is_finite() && self.rms_eps >= 0.0 && self.rms_eps < 1.0) {
+            return Err(format!("RMSNorm epsilon {} makes no sense", self.rms_eps));
+        }
+        if !(self.rope_theta.is_finite() && self.rope_theta > 1.0) {
+            return Err(format!("rotary base {} makes no sense", self.rope_theta));
+        }
+        Ok(())
+    }
 }
 
 /// One matrix (or vector: `rows` = 1) of weights inside a file, row-major.

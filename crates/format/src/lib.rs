@@ -6,9 +6,18 @@
 //! and never contain `unsafe`.
 #![forbid(unsafe_code)]
 
+mod assemble;
 mod checkpoint;
+mod error;
+mod files;
+pub mod gguf;
+pub mod huggingface;
+pub mod store;
+mod vocabulary;
 
 pub use checkpoint::{
     AddedToken, Checkpoint, DenseLayer, DenseTensors, ExpertParts, ModelConfig, ModelFile, Origin,
     TensorSlice, TokenizerSpec,
 };
+pub use error::FormatError;
+pub use files::{open, read_extent};

@@ -1,1 +1,22 @@
+//! The Qwen3-MoE forward pass: tokens in, logits out, experts borrowed from the pager.
+//!
+//! Owns the dense weights, the KV cache, the scratch buffers and the order of the computation. It
+//! must never read a file after loading, choose a token, or sum experts in the order they arrived.
+#![forbid(unsafe_code)]
 
+mod attention;
+mod dense;
+mod error;
+mod experts;
+mod kv_cache;
+mod qwen3_moe;
+mod rope;
+mod routing_stats;
+mod scratch;
+
+pub use dense::DenseWeights;
+pub use error::{ForwardError, LoadError};
+pub use kv_cache::{KvCache, KvType};
+pub use qwen3_moe::Qwen3Moe;
+pub use routing_stats::RoutingStats;
+pub use scratch::Scratch;

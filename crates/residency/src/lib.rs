@@ -1,1 +1,19 @@
+//! Which experts are in memory: the arena they live in and the pager that fills it.
+//!
+//! Owns the arena's memory, the state of every slot, and the rule that a slot is ready only after
+//! its bytes are complete and their checksum matched. It must never choose what a token uses (the
+//! routing policy does), compute with weights, or allocate after the pager is open.
 
+mod arena;
+mod error;
+mod pager;
+mod slots;
+mod source;
+mod stats;
+
+pub use arena::Arena;
+pub use error::PagerError;
+pub use pager::{Pager, PagerOptions};
+pub use slots::{ArenaPlan, Partition, SlotId};
+pub use source::{ExpertShape, ExpertSource};
+pub use stats::PagerStats;

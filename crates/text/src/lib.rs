@@ -1,1 +1,29 @@
+//! Between text and token ids: tokenizer, incremental detokenizer, chat template and sampler.
+//!
+//! Owns everything that turns a conversation into ids and a row of logits into the next piece of
+//! text. It must never open a file, read a clock, use the network, print, or run anything a model
+//! file says beyond a chat template inside its fuel, recursion and size limits. Every input (token
+//! tables, templates, prompts, logits) is untrusted: it is refused with an error, never a panic.
+#![forbid(unsafe_code)]
 
+mod added;
+mod byte_level;
+mod candidates;
+mod chat;
+mod cuts;
+mod detokenizer;
+mod generation_tag;
+mod namespace;
+mod python;
+mod rng;
+mod sampler;
+mod sampler_config;
+mod template_source;
+mod token_table;
+mod tokenizer;
+
+pub use chat::{ChatMessage, ChatTemplate, TemplateError};
+pub use detokenizer::Detokenizer;
+pub use sampler::Sampler;
+pub use sampler_config::{SamplerConfig, SamplerError};
+pub use tokenizer::{QWEN2_PATTERN, Tokenizer, TokenizerError};

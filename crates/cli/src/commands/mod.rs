@@ -1,0 +1,8 @@
+//! One file per command.
+
+pub mod chat;
+pub mod pack;
+pub mod perplexity;
+pub mod run;
+pub mod show;
+pub mod verify;

@@ -1,0 +1,147 @@
+//! `hotset perplexity`: how well a model predicts texts.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use hotset_base::limits::MAX_PROMPT;
+use hotset_engine::{Engine, Perplexity, Windowing, peak_memory, perplexity};
+use serde::Serialize;
+
+use crate::engine_args::EngineArgs;
+use crate::figures::paging;
+use crate::output::Usage;
+use crate::{model_args, output};
+
+/// Score texts: perplexity per token
+#[derive(Args)]
+#[command(after_help = "EXAMPLES:
+    hotset perplexity models/demo/demo.hotset README.md
+    hotset perplexity model.gguf wiki.test.raw --windowing second-half --memory 8GiB --json")]
+pub struct PerplexityArgs {
+    /// The model: a GGUF file, a Hugging Face directory or a packed store
+    #[arg(value_name = "MODEL")]
+    model: PathBuf,
+
+    /// Texts, UTF-8
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+
+    /// Which tokens are scored
+    #[arg(long, value_enum, default_value_t = WindowingName::Whole)]
+    windowing: WindowingName,
+
+    /// Score only the first N windows of each text
+    #[arg(long, value_name = "N")]
+    chunks: Option<usize>,
+
+    /// One JSON object per file on standard output
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    engine: EngineArgs,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum WindowingName {
+    /// Windows of -c tokens (default 512), each on its own; every token but the first is scored
+    Whole,
+    /// As llama-perplexity: full windows only, the second half of each is scored
+    SecondHalf,
+}
+
+/// The window unless -c says otherwise.
+const WINDOW: usize = 512;
+
+#[derive(Serialize)]
+struct Report<'a> {
+    file: &'a Path,
+    tokens: usize,
+    scored_tokens: usize,
+    perplexity: f64,
+    nll_nats: f64,
+    bits_per_byte: f64,
+    tps: f64,
+    hit_rate: f64,
+    read_mib_per_token: f64,
+    stall_ms_per_token: f64,
+    peak_memory_bytes: Option<u64>,
+}
+
+pub fn run(args: &PerplexityArgs) -> Result<()> {
+    // Texts first: a misspelt name should not cost the loading of a model.
+    let texts = args.files.iter().map(|path| read_text(path)).collect::<Result<Vec<_>>>()?;
+    let (_, checkpoint) = model_args::open(Some(&args.model))?;
+    let mut options = args.engine.options();
+    options.context = options.context.or(Some(WINDOW));
+    let mut engine = args.engine.open(&checkpoint, options, args.json)?;
+    let mut session = engine.session();
+    for (path, text) in args.files.iter().zip(&texts) {
+        let mut tokens = engine.tokenizer().encode(text, true)?;
+        let window = session.context();
+        if let Some(chunks) = args.chunks {
+            tokens.truncate(chunks.saturating_mul(window));
+        }
+        let bar = output::count_bar("tokens", tokens.len() as u64);
+        let mut progress = |done: usize| bar.set_position(done as u64);
+        let score =
+            perplexity(&mut engine, &mut session, &tokens, window, args.windowing.into(), &mut progress)
+                .with_context(|| path.display().to_string())?;
+        bar.finish_and_clear();
+        args.report(&engine, path, text, &score)?;
+    }
+    Ok(())
+}
+
+impl PerplexityArgs {
+    fn report(&self, engine: &Engine, path: &Path, text: &str, score: &Perplexity) -> Result<()> {
+        let figures = &score.figures;
+        if !self.json {
+            output::print_line(format_args!(
+                "{}: perplexity {:.4} over {} of {} tokens",
+                path.display(),
+                score.perplexity(),
+                score.scored,
+                score.tokens,
+            ))?;
+            output::note(format_args!(
+                "[{:.1} tok/s | {} | {} threads]",
+                figures.tokens_per_second(),
+                paging(figures),
+                engine.plan().threads
+            ));
+            return Ok(());
+        }
+        output::print_json(&Report {
+            file: path,
+            tokens: score.tokens,
+            scored_tokens: score.scored,
+            perplexity: score.perplexity(),
+            nll_nats: score.nll,
+            bits_per_byte: score.nll / std::f64::consts::LN_2 / text.len() as f64,
+            tps: figures.tokens_per_second(),
+            hit_rate: figures.routing.hit_rate(),
+            read_mib_per_token: figures.read_mib_per_token(),
+            stall_ms_per_token: figures.stall_ms_per_token(),
+            peak_memory_bytes: peak_memory().map(|bytes| bytes.0),
+        })
+    }
+}
+
+impl From<WindowingName> for Windowing {
+    fn from(name: WindowingName) -> Self {
+        match name {
+            WindowingName::Whole => Self::Whole,
+            WindowingName::SecondHalf => Self::SecondHalf,
+        }
+    }
+}
+
+fn read_text(path: &Path) -> Result<String> {
+    let length = std::fs::metadata(path).with_context(|| format!("cannot open {}", path.display()))?.len();
+    if length > MAX_PROMPT.0 {
+        return Err(Usage(format!("{} is longer than {MAX_PROMPT}", path.display())).into());
+    }
+    std::fs::read_to_string(path).with_context(|| format!("cannot read {} as UTF-8 text", path.display()))
+}

@@ -1,0 +1,77 @@
+//! The closing line of a run, for people and for programs.
+
+use hotset_base::Bytes;
+use hotset_engine::{Figures, Generation, PhaseFigures, peak_memory};
+use serde::Serialize;
+
+/// One JSON object per run. Figures without a prefix are those of the decoded tokens.
+#[derive(Serialize)]
+pub struct RunReport<'a> {
+    text: &'a str,
+    tokens: usize,
+    finish: &'static str,
+    prompt_tokens: usize,
+    prefill_tps: f64,
+    decode_tps: f64,
+    hit_rate: f64,
+    swap_ins_per_token: f64,
+    read_mib_per_token: f64,
+    stall_ms_per_token: f64,
+    regret_waited_slots: u64,
+    regret_waited_mass: f64,
+    prefill_hit_rate: f64,
+    prefill_read_mib: f64,
+    prefill_stall_ms: f64,
+    peak_memory_bytes: Option<Bytes>,
+    planned_memory_bytes: Bytes,
+}
+
+impl<'a> RunReport<'a> {
+    pub fn new(text: &'a str, generation: &Generation, planned: Bytes) -> Self {
+        let Figures { prefill, decode } = &generation.figures;
+        Self {
+            text,
+            tokens: generation.tokens.len(),
+            finish: generation.finish.name(),
+            prompt_tokens: prefill.tokens + generation.cached,
+            prefill_tps: prefill.tokens_per_second(),
+            decode_tps: decode.tokens_per_second(),
+            hit_rate: decode.routing.hit_rate(),
+            swap_ins_per_token: decode.swap_ins_per_token(),
+            read_mib_per_token: decode.read_mib_per_token(),
+            stall_ms_per_token: decode.stall_ms_per_token(),
+            regret_waited_slots: decode.routing.waited_slots,
+            regret_waited_mass: decode.routing.waited_mass,
+            prefill_hit_rate: prefill.routing.hit_rate(),
+            prefill_read_mib: prefill.pager.bytes_read.as_mib(),
+            prefill_stall_ms: prefill.pager.stall.as_secs_f64() * 1e3,
+            peak_memory_bytes: peak_memory(),
+            planned_memory_bytes: planned,
+        }
+    }
+}
+
+/// The closing line.
+pub fn closing_line(generation: &Generation, planned: Bytes) -> String {
+    let Figures { prefill, decode } = &generation.figures;
+    let peak = peak_memory().map_or_else(|| "unknown".to_owned(), |peak| peak.to_string());
+    format!(
+        "[prefill {} tokens, {:.1} tok/s | decode {} tokens, {:.1} tok/s | {} | peak memory {peak} of {planned} planned]",
+        prefill.tokens,
+        prefill.tokens_per_second(),
+        decode.tokens,
+        decode.tokens_per_second(),
+        paging(decode),
+    )
+}
+
+/// Hit rate, swap-ins, bytes and stall of a phase.
+pub fn paging(phase: &PhaseFigures) -> String {
+    format!(
+        "hit rate {:.1} %, {:.1} swap-ins, {:.2} MiB read, {:.1} ms stall per token",
+        100.0 * phase.routing.hit_rate(),
+        phase.swap_ins_per_token(),
+        phase.read_mib_per_token(),
+        phase.stall_ms_per_token(),
+    )
+}

@@ -1,0 +1,73 @@
+//! How the program speaks: results on standard output, everything else on standard error.
+
+use std::fmt::{self, Display};
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use hotset_base::Bytes;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// A mistake of the user's: exit code 2 instead of 1.
+#[derive(Debug)]
+pub struct Usage(pub String);
+
+impl Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// Prints an error as one line and gives its exit code.
+pub fn fail(error: &anyhow::Error) -> ExitCode {
+    if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe) {
+        // The reader has seen enough (`hotset ... | head`).
+        return ExitCode::SUCCESS;
+    }
+    let line = format!("{error:#}").replace(['\n', '\r'], " ");
+    // Nothing is left to be done if standard error is closed.
+    let _ = writeln!(io::stderr(), "error: {line}");
+    if error.downcast_ref::<Usage>().is_some() { ExitCode::from(2) } else { ExitCode::from(1) }
+}
+
+/// Prints one JSON object on one line of standard output.
+pub fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer(&mut out, value).map_err(io::Error::from)?;
+    out.write_all(b"\n")?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Prints a line on standard output.
+pub fn print_line(line: impl Display) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}")?;
+    Ok(())
+}
+
+/// Tells the user something beside the result.
+pub fn note(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// A bar over bytes. Appears only on a terminal and only if the work takes longer than a moment.
+pub fn byte_bar(what: &'static str, total: Bytes) -> ProgressBar {
+    bar(what, total.0, "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
+}
+
+/// A bar over countable things.
+pub fn count_bar(what: &'static str, total: u64) -> ProgressBar {
+    bar(what, total, "{msg} {wide_bar} {pos}/{len} {per_sec} {eta}")
+}
+
+fn bar(what: &'static str, total: u64, template: &str) -> ProgressBar {
+    let target =
+        if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::with_draw_target(Some(total), target).with_style(style).with_message(what);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}

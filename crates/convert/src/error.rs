@@ -1,0 +1,41 @@
+//! Why packing stopped. Nothing is left under the target's name.
+
+use std::path::PathBuf;
+
+use hotset_base::Bytes;
+use hotset_format::{FormatError, store::StoreError};
+
+/// See the module's text.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PackError {
+    /// The source could not be read.
+    #[error(transparent)]
+    Source(#[from] FormatError),
+    /// The store could not be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Weights that no type can hold.
+    #[error("tensor `{tensor}`: {reason}; the source is damaged")]
+    Weights {
+        /// Canonical name.
+        tensor: String,
+        /// What is wrong with them.
+        reason: String,
+    },
+    /// A packed source whose bytes are not those that were packed.
+    #[error("tensor `{0}` of the source does not match its checksum; run `hotset verify` on it")]
+    SourceChecksum(String),
+    /// The file system is too full to begin.
+    #[error(
+        "{target}: the store needs {needed}, the file system has {free} free; free some space or choose another place"
+    )]
+    NoSpace {
+        /// The store to be.
+        target: PathBuf,
+        /// Its size.
+        needed: Bytes,
+        /// What there is.
+        free: Bytes,
+    },
+}

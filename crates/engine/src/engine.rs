@@ -1,0 +1,84 @@
+//! Opening a model in the planned order.
+
+use hotset_base::Bytes;
+use hotset_format::Checkpoint;
+use hotset_kernels::Pool;
+use hotset_model::{DenseWeights, KvCache, Qwen3Moe};
+use hotset_policy::route::{Native, Route};
+use hotset_residency::{ExpertSource, Pager};
+use hotset_text::Tokenizer;
+
+use crate::{EngineError, EngineOptions, Plan, Session};
+
+/// A model ready to compute, with its vocabulary.
+pub struct Engine {
+    model: Qwen3Moe,
+    tokenizer: Tokenizer,
+    plan: Plan,
+    options: EngineOptions,
+}
+
+impl Engine {
+    /// Opens a model as planned with [`Plan::new`]; `progress` is told the dense bytes loaded.
+    pub fn open(
+        checkpoint: &Checkpoint,
+        tokenizer: Tokenizer,
+        options: EngineOptions,
+        plan: Plan,
+        progress: &mut dyn FnMut(Bytes),
+    ) -> Result<Self, EngineError> {
+        let router = Box::new(Native::new(checkpoint.config.norm_topk));
+        Self::open_with_router(checkpoint, tokenizer, options, plan, router, progress)
+    }
+
+    /// The same with a routing policy of the caller's.
+    pub fn open_with_router(
+        checkpoint: &Checkpoint,
+        tokenizer: Tokenizer,
+        options: EngineOptions,
+        plan: Plan,
+        router: Box<dyn Route>,
+        progress: &mut dyn FnMut(Bytes),
+    ) -> Result<Self, EngineError> {
+        let config = &checkpoint.config;
+        let system = |what| move |source| EngineError::System { what, source };
+        let dense = DenseWeights::load(checkpoint, progress)?;
+        let widest = config.hidden.max(config.expert_width).max(config.heads * config.head_dim);
+        let pool = Pool::new(plan.threads, widest).map_err(system("start the compute threads"))?;
+        let evict = options.evict.build(config.layers, config.experts);
+        let source = ExpertSource::new(checkpoint);
+        let pager = Pager::open(checkpoint, source, &plan.arena, evict, options.pager)
+            .map_err(system("map the arena and start the read threads"))?;
+        let model = Qwen3Moe::new(checkpoint, dense, pool, pager, router, plan.chunk);
+        Ok(Self { model, tokenizer, plan, options })
+    }
+
+    /// The plan it was opened with.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The vocabulary.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The forward pass, for scoring and tests.
+    pub fn model(&mut self) -> &mut Qwen3Moe {
+        &mut self.model
+    }
+
+    /// Name of the engine that reads experts.
+    pub fn read_engine(&self) -> &'static str {
+        self.model.pager().engine_name()
+    }
+
+    /// A conversation with an empty context. The plan has room for one.
+    pub fn session(&self) -> Session {
+        Session::new(KvCache::new(self.model.config(), self.plan.context, self.options.kv_type))
+    }
+
+    pub(crate) fn parts(&mut self) -> (&mut Qwen3Moe, &Tokenizer) {
+        (&mut self.model, &self.tokenizer)
+    }
+}

@@ -1,0 +1,53 @@
+//! Why an engine did not open or a request ended early.
+
+use hotset_format::FormatError;
+use hotset_model::{ForwardError, LoadError};
+use hotset_text::{SamplerError, TokenizerError};
+
+use crate::PlanError;
+
+/// See the module's text.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The model could not be read.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// Its dense weights could not be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// It does not fit.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// Threads or memory were refused.
+    #[error("cannot {what}: {source}")]
+    System {
+        /// `start the compute threads` ...
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Its vocabulary is unusable, or a text could not be encoded.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// Sampling settings or scores are unusable.
+    #[error(transparent)]
+    Sampler(#[from] SamplerError),
+    /// A token could not be computed.
+    #[error(transparent)]
+    Forward(#[from] ForwardError),
+    /// Nothing to start from.
+    #[error("the prompt is empty: give at least one token to start from")]
+    EmptyPrompt,
+    /// The prompt alone fills the context.
+    #[error("the prompt has {tokens} tokens, the context {context}: shorten it or raise -c/--ctx-size")]
+    PromptTooLong {
+        /// Tokens of the prompt.
+        tokens: usize,
+        /// Positions there are.
+        context: usize,
+    },
+    /// Too little to score.
+    #[error("the text has {0} tokens; at least 2 are needed to score one")]
+    TextTooShort(usize),
+}

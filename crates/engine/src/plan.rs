@@ -1,0 +1,289 @@
+//! What goes into the memory budget, decided before anything large is allocated.
+
+use std::fmt;
+
+use hotset_base::{Bytes, limits};
+use hotset_format::Checkpoint;
+use hotset_model::{DenseWeights, KvCache, KvType, Scratch};
+use hotset_policy::evict::EvictKind;
+use hotset_residency::{ArenaPlan, ExpertSource, PagerOptions};
+
+use crate::machine;
+
+/// Left to the rest of the machine when nobody names a budget; llama.cpp's `--fit` leaves as much.
+const MARGIN: Bytes = Bytes::mib(1024);
+/// Thread stacks, queues, vocabulary lookups and what the allocator keeps to itself.
+const RUNTIME_RESERVE: Bytes = Bytes::mib(6);
+/// Context used when nobody names one.
+const DEFAULT_CONTEXT: usize = 4096;
+
+/// What the user may set about memory and speed.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Budget of the whole process.
+    pub memory: Option<Bytes>,
+    /// Exactly this many slots for every layer (research).
+    pub experts_per_layer: Option<usize>,
+    /// Tokens of context; `Some(0)` is the model's own.
+    pub context: Option<usize>,
+    /// Compute threads; `None` for one per core.
+    pub threads: Option<usize>,
+    /// Prompt tokens computed together.
+    pub chunk: usize,
+    /// Precision of the KV cache.
+    pub kv_type: KvType,
+    /// Eviction policy.
+    pub evict: EvictKind,
+    /// Reading.
+    pub pager: PagerOptions,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            memory: None,
+            experts_per_layer: None,
+            context: None,
+            threads: None,
+            chunk: 128,
+            kv_type: KvType::F16,
+            evict: EvictKind::Lfu,
+            pager: PagerOptions { read_threads: 4, keep_page_cache: false },
+        }
+    }
+}
+
+/// Who chose the budget.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BudgetSource {
+    /// `--memory`.
+    Asked,
+    /// The store's suggestion.
+    Suggested,
+    /// What the machine has free, less a margin.
+    Available,
+    /// `--experts-per-layer` alone: whatever that takes.
+    Slots,
+}
+
+impl fmt::Display for BudgetSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Asked => "as asked",
+            Self::Suggested => "the model's suggestion; --memory changes it",
+            Self::Available => "what is free here, less 1 GiB; --memory changes it",
+            Self::Slots => "what --experts-per-layer takes",
+        })
+    }
+}
+
+/// The division of the budget.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The budget.
+    pub budget: Bytes,
+    /// Who chose it.
+    pub budget_source: BudgetSource,
+    /// The program, its vocabulary and its runtime.
+    pub process: Bytes,
+    /// Weights that every token needs.
+    pub dense: Bytes,
+    /// KV cache.
+    pub kv: Bytes,
+    /// Activations.
+    pub scratch: Bytes,
+    /// Slots for experts.
+    pub arena: ArenaPlan,
+    /// Experts of the model.
+    pub experts: usize,
+    /// Tokens of context.
+    pub context: usize,
+    /// Prompt tokens computed together.
+    pub chunk: usize,
+    /// Compute threads.
+    pub threads: usize,
+    /// Things the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// The budget is below what the model needs with one expert in memory.
+    #[error(
+        "{budget} of memory is too little for {name}: program {process}, dense weights {dense}, KV cache {kv}, scratch {scratch} and the smallest arena {arena} need {smallest}. Use --memory {hint} or more, or a smaller -c/--ctx-size"
+    )]
+    TooSmall {
+        /// The model.
+        name: String,
+        /// What was allowed.
+        budget: Bytes,
+        /// What would do.
+        smallest: Bytes,
+        /// The same as one would type it.
+        hint: String,
+        /// Part of it.
+        process: Bytes,
+        /// Part of it.
+        dense: Bytes,
+        /// Part of it.
+        kv: Bytes,
+        /// Part of it.
+        scratch: Bytes,
+        /// Part of it.
+        arena: Bytes,
+    },
+    /// An option outside its range.
+    #[error("{option} {value} is out of range: {range}")]
+    OutOfRange {
+        /// The flag.
+        option: &'static str,
+        /// What was given.
+        value: usize,
+        /// What would do.
+        range: String,
+    },
+}
+
+impl Plan {
+    /// Divides the budget for this model. `resident` is what the process occupies already.
+    pub fn new(checkpoint: &Checkpoint, options: &EngineOptions, resident: Bytes) -> Result<Self, PlanError> {
+        check_ranges(options)?;
+        let config = &checkpoint.config;
+        let context = context(options.context, config.context)?;
+        let chunk = options.chunk.min(context);
+        let source = ExpertSource::new(checkpoint);
+        let mut plan = Self {
+            budget: Bytes(0),
+            budget_source: BudgetSource::Asked,
+            process: resident + RUNTIME_RESERVE,
+            dense: DenseWeights::planned_bytes(checkpoint),
+            kv: KvCache::planned_bytes(config, context, options.kv_type),
+            scratch: Scratch::planned_bytes(config, chunk),
+            arena: ArenaPlan::per_layer(&source, options.experts_per_layer.unwrap_or(1)),
+            experts: checkpoint.experts.len(),
+            context,
+            chunk,
+            threads: threads(options.threads),
+            warnings: Vec::new(),
+        };
+        (plan.budget, plan.budget_source) = budget(checkpoint, options, plan.total());
+        if options.experts_per_layer.is_none() {
+            plan.arena = ArenaPlan::shared(&source, plan.budget.saturating_sub(plan.without_arena()));
+        }
+        plan.check_budget(&config.name, options.experts_per_layer.is_some(), &source)?;
+        plan.warn(options, config.layers * config.top_k, config.context);
+        Ok(plan)
+    }
+
+    /// Everything but the arena.
+    fn without_arena(&self) -> Bytes {
+        self.process + self.dense + self.kv + self.scratch
+    }
+
+    /// Everything: what the process will take at most.
+    pub fn total(&self) -> Bytes {
+        self.without_arena() + self.arena.bytes()
+    }
+
+    fn check_budget(&self, name: &str, fixed_slots: bool, source: &ExpertSource) -> Result<(), PlanError> {
+        if self.total() <= self.budget {
+            return Ok(());
+        }
+        let smallest_arena =
+            if fixed_slots { self.arena.bytes() } else { ArenaPlan::shared(source, Bytes(0)).bytes() };
+        let smallest = self.without_arena() + smallest_arena;
+        Err(PlanError::TooSmall {
+            name: name.to_owned(),
+            budget: self.budget,
+            smallest,
+            hint: format!("{}MiB", smallest.0.div_ceil(1 << 20) + 1),
+            process: self.process,
+            dense: self.dense,
+            kv: self.kv,
+            scratch: self.scratch,
+            arena: smallest_arena,
+        })
+    }
+
+    fn warn(&mut self, options: &EngineOptions, token_cycle: usize, trained: usize) {
+        let slots = self.arena.slots();
+        if options.evict == EvictKind::Lru && options.experts_per_layer.is_none() && slots < token_cycle {
+            self.warnings.push(format!(
+                "{slots} slots are fewer than the {token_cycle} experts of one token: LRU over all layers hits nothing there; use --evict lfu or more memory"
+            ));
+        }
+        if self.context > trained {
+            self.warnings.push(format!(
+                "a context of {} is more than the {trained} the model was trained for",
+                self.context
+            ));
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let slots = self.arena.slots();
+        writeln!(f, "memory   {:>10}  ({})", self.budget, self.budget_source)?;
+        writeln!(f, "  program  {:>10}", self.process)?;
+        writeln!(f, "  dense    {:>10}", self.dense)?;
+        writeln!(f, "  kv       {:>10}  {} tokens of context", self.kv, self.context)?;
+        writeln!(f, "  scratch  {:>10}  {} prompt tokens at a time", self.scratch, self.chunk)?;
+        writeln!(
+            f,
+            "  arena    {:>10}  {slots} of {} experts ({:.1} %, {:.1} per layer)",
+            self.arena.bytes(),
+            self.experts,
+            100.0 * slots as f64 / self.experts as f64,
+            self.arena.experts_per_layer(),
+        )?;
+        write!(f, "  in all   {:>10}  {} threads", self.total(), self.threads)
+    }
+}
+
+fn check_ranges(options: &EngineOptions) -> Result<(), PlanError> {
+    let check = |option, value: usize, max: usize| match value {
+        0 => Err(PlanError::OutOfRange { option, value, range: format!("1 to {max}") }),
+        value if value > max => Err(PlanError::OutOfRange { option, value, range: format!("1 to {max}") }),
+        _ => Ok(()),
+    };
+    check("--ubatch-size", options.chunk, limits::MAX_CHUNK)?;
+    check("--threads", options.threads.unwrap_or(1), limits::MAX_THREADS)?;
+    check("--read-threads", options.pager.read_threads, limits::MAX_READS_IN_FLIGHT)?;
+    check("--experts-per-layer", options.experts_per_layer.unwrap_or(1), limits::MAX_EXPERTS)
+}
+
+fn context(asked: Option<usize>, trained: usize) -> Result<usize, PlanError> {
+    let context = match asked {
+        None => trained.min(DEFAULT_CONTEXT),
+        Some(0) => trained,
+        Some(asked) => asked,
+    };
+    if context > limits::MAX_CONTEXT {
+        let range = format!("0 (the model's own) to {}", limits::MAX_CONTEXT);
+        return Err(PlanError::OutOfRange { option: "--ctx-size", value: context, range });
+    }
+    Ok(context)
+}
+
+fn threads(asked: Option<usize>) -> usize {
+    asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+fn budget(checkpoint: &Checkpoint, options: &EngineOptions, smallest: Bytes) -> (Bytes, BudgetSource) {
+    if let Some(asked) = options.memory {
+        return (asked, BudgetSource::Asked);
+    }
+    if options.experts_per_layer.is_some() {
+        return (smallest, BudgetSource::Slots);
+    }
+    if let Some(suggested) = checkpoint.suggested_memory {
+        return (suggested, BudgetSource::Suggested);
+    }
+    // Where the system does not say what is free, everything is planned for and the user decides.
+    let free = machine::available_memory().unwrap_or(Bytes(1 << 50));
+    let resident = machine::resident_memory().unwrap_or_default();
+    ((free + resident).saturating_sub(MARGIN), BudgetSource::Available)
+}

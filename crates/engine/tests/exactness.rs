@@ -1,0 +1,117 @@
+//! Invariant 1: the logits are the same bits for every arena size, thread count, chunk and format; and
+//! they are those of the architecture, by comparison with a plain f64 implementation.
+
+mod common;
+
+use common::*;
+use hotset_base::WeightType;
+use hotset_engine::{EngineOptions, Plan};
+use hotset_testkit::{TinyModel, TinyShape, naive};
+
+#[test]
+fn logits_are_the_same_bits_for_every_arena_thread_count_and_format() {
+    let dir = tempfile::tempdir().unwrap();
+    let shape = TinyShape { layers: 3, experts: 20, top_k: 4, ..TinyShape::default() };
+    let mut reference = None;
+    for (format, path) in every_format(dir.path(), shape, 1, WeightType::BF16) {
+        let model = hotset_format::open(&path).unwrap();
+        let tokens = prompt(model.config.vocab, 40);
+        for arena in ARENAS {
+            for threads in [1, 2, 3] {
+                let mut engine = engine(&model, arena, threads).unwrap();
+                for chunk in [1, 7, 128] {
+                    let found = bits(&logits(&mut engine, &tokens, chunk.min(engine.model().chunk())));
+                    let expected = reference.get_or_insert_with(|| found.clone());
+                    assert!(found == *expected, "{format}, {arena:?}, {threads} threads, chunks of {chunk}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_same_numbers_as_f32_f16_and_bf16_give_the_same_bits() {
+    let dir = tempfile::tempdir().unwrap();
+    let tiny = TinyModel::random(TinyShape::default(), 5);
+    let mut reference = None;
+    // Weights of the tiny model are bf16 numbers; f32 holds them exactly.
+    for ty in [WeightType::BF16, WeightType::F32] {
+        let path = dir.path().join(ty.name());
+        tiny.write_hf(&path, ty, 2).unwrap();
+        let model = hotset_format::open(&path).unwrap();
+        let tokens = prompt(model.config.vocab, 16);
+        let found = bits(&logits(&mut engine(&model, Arena::Half, 2).unwrap(), &tokens, 16));
+        assert!(found == *reference.get_or_insert_with(|| found.clone()), "{ty}");
+    }
+}
+
+/// Largest difference to the plain implementation, relative to the largest logit.
+fn distance(path: &std::path::Path) -> f64 {
+    let model = hotset_format::open(path).unwrap();
+    let tokens = prompt(model.config.vocab, 24);
+    let expected = naive::logits(&model, &tokens);
+    let found = logits(&mut engine(&model, Arena::Half, 2).unwrap(), &tokens, 10);
+    let scale = expected.iter().flatten().fold(0.0f64, |a, b| a.max(b.abs()));
+    let differences = expected.iter().flatten().zip(found.iter().flatten()).map(|(a, b)| (a - f64::from(*b)).abs());
+    differences.fold(0.0, f64::max) / scale
+}
+
+#[test]
+fn logits_are_those_of_a_plain_implementation() {
+    let dir = tempfile::tempdir().unwrap();
+    let shapes = [
+        TinyShape::default(),
+        TinyShape { tied: false, kv_heads: 4, ..TinyShape::default() },
+        TinyShape { heads: 6, kv_heads: 3, head_dim: 10, experts: 5, top_k: 5, ..TinyShape::default() },
+    ];
+    for (i, shape) in shapes.into_iter().enumerate() {
+        let path = dir.path().join(format!("{i}"));
+        TinyModel::random(shape, 40 + i as u64).write_hf(&path, WeightType::BF16, 1).unwrap();
+        assert!(distance(&path) < 1e-5, "shape {i}: {}", distance(&path));
+    }
+}
+
+#[test]
+fn every_weight_type_computes_in_place_from_a_gguf() {
+    let dir = tempfile::tempdir().unwrap();
+    let tiny = TinyModel::random(TinyShape::k_quant(), 9);
+    for ty in WeightType::all() {
+        let path = dir.path().join(format!("{ty}.gguf"));
+        if tiny.write_gguf(&path, &|_| ty, 1).is_err() {
+            continue; // types that are read but not written have golden vectors in the kernels
+        }
+        assert!(distance(&path) < 1e-5, "{ty}: {}", distance(&path));
+    }
+}
+
+#[test]
+fn experts_of_different_sizes_share_an_arena() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mixed.gguf");
+    let shape = TinyShape { layers: 4, ..TinyShape::k_quant() };
+    let types = |name: &str| {
+        let more = name.contains("ffn_down_exps") && (name.starts_with("blk.0.") || name.starts_with("blk.3."));
+        if more { WeightType::Q6_K } else { WeightType::Q4_K }
+    };
+    TinyModel::random(shape, 3).write_gguf(&path, &types, 2).unwrap();
+    let model = hotset_format::open(&path).unwrap();
+    let tokens = prompt(model.config.vocab, 20);
+    let plan = Arena::Tenth.plan(&model);
+    assert_eq!(plan.partitions.len(), 2);
+    let all = bits(&logits(&mut engine(&model, Arena::All, 2).unwrap(), &tokens, 8));
+    for arena in ARENAS {
+        let found = bits(&logits(&mut engine(&model, arena, 2).unwrap(), &tokens, 8));
+        assert!(found == all, "{arena:?}");
+    }
+}
+
+#[test]
+fn slots_per_layer_are_those_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    TinyModel::random(TinyShape::default(), 3).write_hf(dir.path(), WeightType::BF16, 1).unwrap();
+    let model = hotset_format::open(dir.path()).unwrap();
+    let options = EngineOptions { experts_per_layer: Some(3), ..EngineOptions::default() };
+    let plan = Plan::new(&model, &options, hotset_base::Bytes(0)).unwrap();
+    assert!(plan.arena.partitions.iter().all(|partition| partition.slots == 3 && partition.layers.len() == 1));
+    assert_eq!(plan.arena.slots(), 3 * model.config.layers);
+}

@@ -1,0 +1,94 @@
+//! Opening and reading model files.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use hotset_base::{Bytes, Extent, limits};
+
+use crate::store::{self, MAGIC};
+use crate::{Checkpoint, FormatError, ModelFile, gguf, huggingface};
+
+/// Opens a model of any format and checks everything but the weights.
+pub fn open(path: &Path) -> Result<Checkpoint, FormatError> {
+    let metadata = std::fs::metadata(path).map_err(FormatError::io(path, "open"))?;
+    if metadata.is_dir() {
+        return huggingface::open(path);
+    }
+    let mut magic = [0; 8];
+    let file = open_file(path)?;
+    let known = (file.bytes.0 >= magic.len() as u64).then(|| file.file.read_exact_at(&mut magic, 0));
+    known.transpose().map_err(FormatError::io(path, "read"))?;
+    match magic {
+        MAGIC => Ok(store::open(path)?),
+        [b'G', b'G', b'U', b'F', ..] => gguf::open(path),
+        _ => Err(FormatError::UnknownFormat {
+            path: path.to_owned(),
+            what: "neither GGUF nor a packed store by its first bytes".to_owned(),
+        }),
+    }
+}
+
+/// Reads an extent whole into `buf`, which has its length.
+pub fn read_extent(files: &[ModelFile], extent: &Extent, buf: &mut [u8]) -> Result<(), FormatError> {
+    let file = &files[extent.file.index()];
+    file.file.read_exact_at(buf, extent.offset).map_err(|source| match source.kind() {
+        io::ErrorKind::UnexpectedEof => FormatError::malformed(
+            &file.path,
+            format!(
+                "bytes {} to {} are not there any more: the file shrank from {} bytes while in use",
+                extent.offset,
+                extent.end(),
+                file.bytes.0
+            ),
+        ),
+        _ => FormatError::Io { path: file.path.clone(), action: "read", source },
+    })
+}
+
+/// Opens a regular file and reads its length, once.
+pub(crate) fn open_file(path: &Path) -> Result<ModelFile, FormatError> {
+    let file = File::open(path).map_err(FormatError::io(path, "open"))?;
+    let metadata = file.metadata().map_err(FormatError::io(path, "open"))?;
+    if !metadata.is_file() {
+        return Err(FormatError::UnknownFormat {
+            path: path.to_owned(),
+            what: "not a regular file".to_owned(),
+        });
+    }
+    Ok(ModelFile { path: path.to_owned(), file: Arc::new(file), bytes: Bytes(metadata.len()) })
+}
+
+/// Reads a small file whole; `None` if it is not there.
+pub(crate) fn read_small(path: &Path, limit: Bytes) -> Result<Option<Vec<u8>>, FormatError> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let file = open_file(path)?;
+    if file.bytes > limit {
+        return Err(FormatError::malformed(
+            path,
+            format!("is {}, more than the limit of {limit}", file.bytes),
+        ));
+    }
+    let mut bytes = vec![0; file.bytes.index()];
+    file.file.read_exact_at(&mut bytes, 0).map_err(FormatError::io(path, "read"))?;
+    Ok(Some(bytes))
+}
+
+/// Adds a file to a model's list.
+pub(crate) fn push_file(
+    files: &mut Vec<ModelFile>,
+    file: ModelFile,
+) -> Result<hotset_base::FileId, FormatError> {
+    if files.len() == limits::MAX_FILES {
+        return Err(FormatError::malformed(
+            &file.path,
+            format!("a model has at most {} files", limits::MAX_FILES),
+        ));
+    }
+    files.push(file);
+    Ok(hotset_base::FileId((files.len() - 1) as u16))
+}

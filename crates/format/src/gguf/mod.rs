@@ -1,0 +1,39 @@
+//! GGUF files of architecture `qwen3moe`, versions 2 and 3, whole or split.
+//!
+//! Source: docs/gguf.md of the ggml repository. The reader is ours because GGUF headers are the most
+//! attacked surface of local model runners: nothing here trusts a number before it is checked.
+
+mod config;
+mod cursor;
+mod header;
+mod metadata;
+mod names;
+mod split;
+mod vocabulary;
+
+use std::path::Path;
+
+use crate::assemble::{TensorMap, assemble};
+use crate::{Checkpoint, FormatError, Origin};
+
+/// Opens a GGUF file; of a split set, any part.
+pub fn open(path: &Path) -> Result<Checkpoint, FormatError> {
+    let (files, mut metadata, tensors) = split::read(path)?;
+    config::check_architecture(path, &metadata)?;
+    let tokenizer = vocabulary::read(path, &mut metadata)?;
+    let config = config::read(path, &metadata, tokenizer.vocab.len())?;
+    let map = TensorMap { model: path, tensors };
+    let (dense, experts) = assemble(map, &config, &names::GgufNames, None)?;
+    let chat_template = metadata.text(path, "tokenizer.chat_template")?.map(str::to_owned);
+    Ok(Checkpoint {
+        origin: Origin::Gguf,
+        files,
+        config,
+        dense,
+        experts,
+        tokenizer,
+        chat_template,
+        store_id: None,
+        suggested_memory: None,
+    })
+}

@@ -1,0 +1,65 @@
+//! The embedded vocabulary: byte-level BPE (`gpt2`) with the `qwen2` pre-tokenizer.
+
+use std::path::Path;
+
+use super::metadata::{MERGES, Metadata, TOKEN_TYPES, TOKENS};
+use crate::vocabulary::specification;
+use crate::{AddedToken, FormatError, TokenizerSpec};
+
+/// `llama_token_type`
+const CONTROL: i32 = 3;
+const USER_DEFINED: i32 = 4;
+const UNUSED: i32 = 5;
+
+const STOP_KEYS: [&str; 2] = ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"];
+
+/// Takes the vocabulary out of the metadata.
+pub(super) fn read(path: &Path, metadata: &mut Metadata) -> Result<TokenizerSpec, FormatError> {
+    check_kind(path, metadata)?;
+    let mut vocab = metadata.take_texts(path, TOKENS)?;
+    let merges = metadata.take_texts(path, MERGES)?;
+    let types = metadata.take_numbers(path, TOKEN_TYPES)?;
+    if types.as_ref().is_some_and(|types| types.len() != vocab.len()) {
+        return Err(FormatError::malformed(path, format!("{TOKEN_TYPES} and {TOKENS} differ in length")));
+    }
+    let mut added = Vec::new();
+    for (id, kind) in types.into_iter().flatten().enumerate() {
+        match kind {
+            CONTROL | USER_DEFINED => added.push(AddedToken {
+                id: id as u32,
+                content: std::mem::take(&mut vocab[id]),
+                special: kind == CONTROL,
+            }),
+            UNUSED => vocab[id].clear(),
+            _ => {}
+        }
+    }
+    let stop = STOP_KEYS
+        .iter()
+        .filter_map(|key| metadata.number(path, key).transpose())
+        .map(|id| Ok(id? as u32))
+        .collect::<Result<_, FormatError>>()?;
+    let merges = merges.iter().map(|merge| merge.split_once(' ').unwrap_or((merge, "")));
+    specification(path, vocab, merges, added, stop)
+}
+
+fn check_kind(path: &Path, metadata: &Metadata) -> Result<(), FormatError> {
+    let wanted = [("tokenizer.ggml.model", "gpt2"), ("tokenizer.ggml.pre", "qwen2")];
+    for (key, supported) in wanted {
+        match metadata.text(path, key)? {
+            Some(found) if found == supported => {}
+            found => {
+                let found = crate::error::printable(found.unwrap_or("(missing)"));
+                return Err(FormatError::unsupported(path, format!("{key} `{found}`"), supported));
+            }
+        }
+    }
+    if metadata.is_true("tokenizer.ggml.add_bos_token") {
+        return Err(FormatError::unsupported(
+            path,
+            "a vocabulary that adds a BOS token",
+            "one that adds nothing",
+        ));
+    }
+    Ok(())
+}

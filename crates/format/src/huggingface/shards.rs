@@ -1,0 +1,139 @@
+//! One file or several: the index, and the agreement between it and the shards.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::{Component, Path};
+
+use hotset_base::limits;
+use serde::Deserialize;
+use serde::de::{MapAccess, Visitor};
+
+use super::safetensors;
+use crate::assemble::Declared;
+use crate::files::{open_file, push_file, read_small};
+use crate::{FormatError, ModelFile};
+
+#[derive(Deserialize)]
+struct Index {
+    weight_map: WeightMap,
+}
+
+/// Tensor to shard, repeats included: a map would keep only the last of two.
+struct WeightMap(Vec<(String, String)>);
+
+struct WeightMapVisitor;
+
+impl<'de> Visitor<'de> for WeightMapVisitor {
+    type Value = WeightMap;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of file names")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<WeightMap, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = map.next_entry::<String, String>()? {
+            if entries.len() == limits::MAX_TENSORS {
+                return Err(serde::de::Error::custom("more tensors than any model has"));
+            }
+            entries.push(entry);
+        }
+        Ok(WeightMap(entries))
+    }
+}
+
+impl<'de> Deserialize<'de> for WeightMap {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(WeightMapVisitor)
+    }
+}
+
+const INDEX: &str = "model.safetensors.index.json";
+const SINGLE: &str = "model.safetensors";
+
+/// Every tensor of the directory's shards, each found exactly once and where the index says.
+pub(super) fn read(dir: &Path) -> Result<(Vec<ModelFile>, BTreeMap<String, Declared>), FormatError> {
+    let index_path = dir.join(INDEX);
+    let Some(bytes) = read_small(&index_path, limits::MAX_TABLE_FILE)? else {
+        return gather(dir, &BTreeSet::from([SINGLE.to_owned()]), None);
+    };
+    let Index { weight_map: WeightMap(entries) } = super::config::parse(&index_path, &bytes)?;
+    let mut index = BTreeMap::new();
+    for (tensor, shard) in entries {
+        check_shard_name(&index_path, &shard)?;
+        if index.insert(tensor.clone(), shard).is_some() {
+            return Err(FormatError::tensor(&index_path, &tensor, "is listed twice"));
+        }
+    }
+    let shards: BTreeSet<String> = index.values().cloned().collect();
+    gather(dir, &shards, Some(&index))
+}
+
+/// A shard lies beside its index: a name with directories in it is not one.
+fn check_shard_name(index: &Path, shard: &str) -> Result<(), FormatError> {
+    let mut parts = Path::new(shard).components();
+    match (parts.next(), parts.next()) {
+        (Some(Component::Normal(_)), None) if !shard.contains(['/', '\\', '\0']) => Ok(()),
+        _ => {
+            let what = format!(
+                "names the shard `{}`, which is not a plain file name",
+                crate::error::printable(shard)
+            );
+            Err(FormatError::malformed(index, what))
+        }
+    }
+}
+
+fn gather(
+    dir: &Path,
+    shards: &BTreeSet<String>,
+    index: Option<&BTreeMap<String, String>>,
+) -> Result<(Vec<ModelFile>, BTreeMap<String, Declared>), FormatError> {
+    let mut files = Vec::new();
+    let mut tensors: BTreeMap<String, Declared> = BTreeMap::new();
+    for shard in shards {
+        let path = dir.join(shard);
+        let id = push_file(&mut files, open_file(&path)?)?;
+        for (name, tensor) in safetensors::read(&files[id.index()], id)? {
+            check_listed(&path, shard, &name, index)?;
+            if tensors.insert(name.clone(), tensor).is_some() {
+                return Err(FormatError::tensor(
+                    &path,
+                    &name,
+                    "is there twice: remove or get the checkpoint again",
+                ));
+            }
+        }
+    }
+    let missing = index.and_then(|index| index.iter().find(|(name, _)| !tensors.contains_key(*name)));
+    match missing {
+        None => Ok((files, tensors)),
+        Some((name, shard)) => Err(FormatError::tensor(
+            &dir.join(shard),
+            name,
+            "is missing although the index lists it; get the file again",
+        )),
+    }
+}
+
+fn check_listed(
+    path: &Path,
+    shard: &str,
+    name: &str,
+    index: Option<&BTreeMap<String, String>>,
+) -> Result<(), FormatError> {
+    let Some(index) = index else { return Ok(()) };
+    match index.get(name) {
+        Some(listed) if listed == shard => Ok(()),
+        Some(listed) => {
+            let what =
+                format!("is also listed in {}: shards and index disagree", crate::error::printable(listed));
+            Err(FormatError::tensor(path, name, what))
+        }
+        None => Err(FormatError::tensor(
+            path,
+            name,
+            format!("is not listed in {INDEX}: shards and index disagree"),
+        )),
+    }
+}

@@ -1,0 +1,187 @@
+//! Where every byte of a store goes, computed from shapes alone.
+
+use hotset_base::{Bytes, ExpertId, ExpertKey, LayerId, WeightType, limits};
+use serde::{Deserialize, Serialize};
+
+use super::header::{DENSE_ENTRY, EXPERT_ENTRY};
+use super::{LINE, PAGE, StoreError};
+use crate::{ModelConfig, TokenizerSpec};
+
+/// Everything about the model that is not weights: the JSON section.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoreMetadata {
+    /// Shape of the model.
+    pub config: ModelConfig,
+    /// Vocabulary.
+    pub tokenizer: TokenizerSpec,
+    /// Jinja source.
+    pub chat_template: Option<String>,
+    /// Whether the embedding serves as the head, so that there is no `output.weight`.
+    pub tied: bool,
+    /// Budget to use when the user names none.
+    pub suggested_memory: Option<Bytes>,
+    /// How it was packed, e.g. `q8_0`: for people.
+    pub recipe: String,
+}
+
+/// Name and shape of a dense tensor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DenseShape {
+    /// Canonical name.
+    pub name: String,
+    /// Weight type.
+    pub ty: WeightType,
+    /// Output features.
+    pub rows: usize,
+    /// Input features.
+    pub cols: usize,
+}
+
+/// Shape of gate, up or down of one expert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartShape {
+    /// Weight type.
+    pub ty: WeightType,
+    /// Output features.
+    pub rows: usize,
+    /// Input features.
+    pub cols: usize,
+}
+
+/// A position and a length in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub offset: u64,
+    pub bytes: u64,
+}
+
+impl Span {
+    pub fn end(self) -> u64 {
+        self.offset + self.bytes
+    }
+}
+
+/// The place of every section, tensor and part.
+#[derive(Clone, Debug)]
+pub struct StoreLayout {
+    pub(super) metadata: Vec<u8>,
+    pub(super) dense_shapes: Vec<DenseShape>,
+    pub(super) part_shapes: Vec<[PartShape; 3]>,
+    pub(super) experts_per_layer: usize,
+    pub(super) metadata_span: Span,
+    pub(super) dense_table: Span,
+    pub(super) expert_table: Span,
+    pub(super) dense: Vec<Span>,
+    pub(super) parts: Vec<[Span; 3]>,
+    pub(super) file_bytes: u64,
+}
+
+/// Hands out consecutive spans; refuses to wrap.
+struct Cursor(u64);
+
+impl Cursor {
+    fn align(&mut self, to: u64) -> Result<(), StoreError> {
+        self.0 = self.0.checked_next_multiple_of(to).ok_or_else(too_large)?;
+        Ok(())
+    }
+
+    fn take(&mut self, bytes: u64) -> Result<Span, StoreError> {
+        let span = Span { offset: self.0, bytes };
+        self.0 = self.0.checked_add(bytes).ok_or_else(too_large)?;
+        Ok(span)
+    }
+}
+
+fn too_large() -> StoreError {
+    StoreError::Layout("the store would be larger than 2^64 bytes".to_owned())
+}
+
+fn matrix_bytes(
+    what: impl Fn() -> String,
+    ty: WeightType,
+    rows: usize,
+    cols: usize,
+) -> Result<u64, StoreError> {
+    let row = ty.row_bytes(cols).ok_or_else(|| {
+        let block = ty.block_weights();
+        StoreError::Layout(format!("{}: rows of {cols} weights are not whole {ty} blocks of {block}", what()))
+    })?;
+    row.0.checked_mul(rows as u64).ok_or_else(too_large)
+}
+
+impl StoreLayout {
+    /// Lays out a store with these tensors; `parts` is layer-major, gate, up, down for every expert.
+    pub fn new(
+        metadata: &StoreMetadata,
+        dense_shapes: Vec<DenseShape>,
+        part_shapes: Vec<[PartShape; 3]>,
+    ) -> Result<Self, StoreError> {
+        let json = serde_json::to_vec(metadata).map_err(|e| StoreError::Layout(e.to_string()))?;
+        Self::around(json, metadata.config.experts, dense_shapes, part_shapes)
+    }
+
+    /// Lays out a store around metadata that is already written down.
+    pub(super) fn around(
+        json: Vec<u8>,
+        experts_per_layer: usize,
+        dense_shapes: Vec<DenseShape>,
+        part_shapes: Vec<[PartShape; 3]>,
+    ) -> Result<Self, StoreError> {
+        let mut at = Cursor(PAGE);
+        let metadata_span = at.take(json.len() as u64)?;
+        at.align(LINE)?;
+        let dense_table = at.take((dense_shapes.len() * DENSE_ENTRY) as u64)?;
+        at.align(LINE)?;
+        let expert_table = at.take((part_shapes.len() * EXPERT_ENTRY) as u64)?;
+        at.align(PAGE)?;
+        let dense = dense_shapes.iter().map(|t| place_tensor(&mut at, t)).collect::<Result<_, _>>()?;
+        let parts = (0..part_shapes.len())
+            .map(|i| place_record(&mut at, flat_key(i, experts_per_layer), &part_shapes[i]))
+            .collect::<Result<_, _>>()?;
+        at.align(PAGE)?;
+        Ok(Self {
+            metadata: json,
+            dense_shapes,
+            part_shapes,
+            experts_per_layer,
+            metadata_span,
+            dense_table,
+            expert_table,
+            dense,
+            parts,
+            file_bytes: at.0,
+        })
+    }
+
+    /// Length of the finished store.
+    pub fn file_bytes(&self) -> Bytes {
+        Bytes(self.file_bytes)
+    }
+
+    pub(super) fn key(&self, flat: usize) -> ExpertKey {
+        flat_key(flat, self.experts_per_layer)
+    }
+}
+
+pub(super) fn flat_key(flat: usize, experts_per_layer: usize) -> ExpertKey {
+    let (layer, expert) = (flat / experts_per_layer, flat % experts_per_layer);
+    ExpertKey::new(LayerId(layer as u16), ExpertId(expert as u16))
+}
+
+fn place_tensor(at: &mut Cursor, shape: &DenseShape) -> Result<Span, StoreError> {
+    if shape.name.len() > super::header::NAME_BYTES || shape.name.len() > limits::MAX_NAME_BYTES {
+        return Err(StoreError::Layout(format!("tensor name `{}` is too long", shape.name)));
+    }
+    at.align(LINE)?;
+    at.take(matrix_bytes(|| shape.name.clone(), shape.ty, shape.rows, shape.cols)?)
+}
+
+fn place_record(at: &mut Cursor, key: ExpertKey, shapes: &[PartShape; 3]) -> Result<[Span; 3], StoreError> {
+    at.align(PAGE)?;
+    let mut spans = [Span { offset: 0, bytes: 0 }; 3];
+    for (span, shape) in spans.iter_mut().zip(shapes) {
+        at.align(LINE)?;
+        *span = at.take(matrix_bytes(|| key.to_string(), shape.ty, shape.rows, shape.cols)?)?;
+    }
+    Ok(spans)
+}

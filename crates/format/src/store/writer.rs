@@ -1,0 +1,222 @@
+//! Writes a store so that at every moment there is either no store or a complete one.
+
+use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use hotset_base::{Bytes, ExpertKey};
+
+use super::StoreError;
+use super::checksum::{part_seed, tensor_seed};
+use super::header::{DenseEntry, Header, PartEntry, Section, expert_entry_to_bytes};
+use super::layout::{Span, StoreLayout};
+
+/// A store being written. Parts may be written from several threads and in any order; dropping the
+/// writer before [`StoreWriter::finish`] removes what was written.
+pub struct StoreWriter {
+    target: PathBuf,
+    partial: PathBuf,
+    file: File,
+    layout: StoreLayout,
+    dense_crcs: Vec<AtomicU32>,
+    part_crcs: Vec<[AtomicU32; 3]>,
+    finished: bool,
+}
+
+impl StoreWriter {
+    /// Creates `TARGET.partial` and locks it.
+    pub fn create(target: &Path, layout: StoreLayout) -> Result<Self, StoreError> {
+        let mut name = target.as_os_str().to_owned();
+        name.push(".partial");
+        let partial = PathBuf::from(name);
+        let io = |action| {
+            let path = partial.clone();
+            move |source| StoreError::Io { path, action, source }
+        };
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&partial)
+            .map_err(io("create"))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(StoreError::Locked { path: partial }),
+            Err(TryLockError::Error(source)) => {
+                return Err(StoreError::Io { path: partial, action: "lock", source });
+            }
+        }
+        file.set_len(0).map_err(io("empty"))?;
+        file.set_len(layout.file_bytes).map_err(io("size"))?;
+        Ok(Self {
+            target: target.to_owned(),
+            dense_crcs: layout.dense_shapes.iter().map(|_| AtomicU32::new(0)).collect(),
+            part_crcs: layout.part_shapes.iter().map(|_| Default::default()).collect(),
+            partial,
+            file,
+            layout,
+            finished: false,
+        })
+    }
+
+    /// Starts writing the `index`-th dense tensor of the layout.
+    pub fn dense_stream(&self, index: usize) -> DenseStream<'_> {
+        let crc = tensor_seed(&self.layout.dense_shapes[index].name);
+        DenseStream { writer: self, index, written: 0, crc }
+    }
+
+    /// Writes one part (0 gate, 1 up, 2 down) of one expert.
+    pub fn write_part(&self, key: ExpertKey, part: usize, bytes: &[u8]) -> Result<(), StoreError> {
+        let flat = key.flat(self.layout.experts_per_layer);
+        let span = self.layout.parts[flat][part];
+        check_payload(|| format!("{key} part {part}"), bytes, span)?;
+        let crc = crc32c::crc32c_append(part_seed(key, part), bytes);
+        self.part_crcs[flat][part].store(crc, Ordering::Relaxed);
+        self.write_at(bytes, span.offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), StoreError> {
+        self.file.write_all_at(bytes, offset).map_err(self.io("write"))
+    }
+
+    fn io(&self, action: &'static str) -> impl Fn(std::io::Error) -> StoreError + '_ {
+        move |source| StoreError::Io { path: self.partial.clone(), action, source }
+    }
+
+    /// Writes tables and header, makes everything durable and gives the store its name. Returns the
+    /// store id in hexadecimal.
+    pub fn finish(mut self) -> Result<String, StoreError> {
+        let dense_table = self.dense_table();
+        let expert_table = self.expert_table();
+        let mut hasher = blake3::Hasher::new();
+        for section in [&self.layout.metadata, &dense_table, &expert_table] {
+            hasher.update(section);
+        }
+        let store_id = hasher.finalize();
+        let sections = [
+            (&self.layout.metadata, self.layout.metadata_span),
+            (&dense_table, self.layout.dense_table),
+            (&expert_table, self.layout.expert_table),
+        ];
+        for (bytes, span) in sections {
+            self.write_at(bytes, span.offset)?;
+        }
+        // The weights must be durable before the header that vouches for them.
+        self.file.sync_all().map_err(self.io("sync"))?;
+        let section = |(bytes, span): (&Vec<u8>, Span)| Section { span, crc: crc32c::crc32c(bytes) };
+        let header = Header {
+            file_bytes: self.layout.file_bytes,
+            store_id: *store_id.as_bytes(),
+            metadata: section(sections[0]),
+            dense_table: section(sections[1]),
+            dense_count: self.layout.dense_shapes.len() as u32,
+            expert_table: section(sections[2]),
+            expert_count: self.layout.part_shapes.len() as u32,
+        };
+        self.write_at(&header.to_bytes(), 0)?;
+        self.file.sync_all().map_err(self.io("sync"))?;
+        fs::rename(&self.partial, &self.target).map_err(self.io("rename"))?;
+        self.finished = true;
+        self.sync_directory()?;
+        Ok(store_id.to_hex().to_string())
+    }
+
+    fn sync_directory(&self) -> Result<(), StoreError> {
+        let parent = match self.target.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        File::open(parent).and_then(|dir| dir.sync_all()).map_err(self.io("sync the directory of"))
+    }
+
+    fn dense_table(&self) -> Vec<u8> {
+        let rows = self.layout.dense_shapes.iter().zip(&self.layout.dense).zip(&self.dense_crcs);
+        rows.flat_map(|((shape, &span), crc)| {
+            DenseEntry {
+                name: shape.name.clone(),
+                ty: shape.ty,
+                crc: crc.load(Ordering::Relaxed),
+                rows: shape.rows as u64,
+                cols: shape.cols as u64,
+                span,
+            }
+            .to_bytes()
+        })
+        .collect()
+    }
+
+    fn expert_table(&self) -> Vec<u8> {
+        (0..self.layout.parts.len())
+            .flat_map(|flat| {
+                let part = |i: usize| PartEntry {
+                    span: self.layout.parts[flat][i],
+                    ty: self.layout.part_shapes[flat][i].ty,
+                    crc: self.part_crcs[flat][i].load(Ordering::Relaxed),
+                };
+                expert_entry_to_bytes(self.layout.key(flat), &[part(0), part(1), part(2)])
+            })
+            .collect()
+    }
+}
+
+/// One dense tensor being written from its first byte to its last.
+pub struct DenseStream<'a> {
+    writer: &'a StoreWriter,
+    index: usize,
+    written: u64,
+    crc: u32,
+}
+
+impl DenseStream<'_> {
+    /// Appends bytes.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        let span = self.writer.layout.dense[self.index];
+        let total = self.written + bytes.len() as u64;
+        if total > span.bytes {
+            return Err(self.wrong_payload(total));
+        }
+        self.writer.write_at(bytes, span.offset + self.written)?;
+        self.crc = crc32c::crc32c_append(self.crc, bytes);
+        self.written = total;
+        Ok(())
+    }
+
+    /// Ends the tensor; an error if bytes are missing.
+    pub fn finish(self) -> Result<(), StoreError> {
+        if self.written != self.writer.layout.dense[self.index].bytes {
+            return Err(self.wrong_payload(self.written));
+        }
+        self.writer.dense_crcs[self.index].store(self.crc, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn wrong_payload(&self, actual: u64) -> StoreError {
+        StoreError::WrongPayload {
+            what: self.writer.layout.dense_shapes[self.index].name.clone(),
+            actual: Bytes(actual),
+            expected: Bytes(self.writer.layout.dense[self.index].bytes),
+        }
+    }
+}
+
+impl Drop for StoreWriter {
+    fn drop(&mut self) {
+        if !self.finished {
+            // Nothing can be done about a failure here; what remains has no header and does not open.
+            let _ = fs::remove_file(&self.partial);
+        }
+    }
+}
+
+fn check_payload(what: impl Fn() -> String, bytes: &[u8], span: Span) -> Result<(), StoreError> {
+    if bytes.len() as u64 == span.bytes {
+        return Ok(());
+    }
+    Err(StoreError::WrongPayload {
+        what: what(),
+        actual: Bytes(bytes.len() as u64),
+        expected: Bytes(span.bytes),
+    })
+}

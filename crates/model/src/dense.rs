@@ -1,0 +1,138 @@
+//! The weights every token needs: read once, checked, kept in anonymous memory.
+
+use std::ops::Range;
+
+use hotset_base::{Bytes, LayerId, WeightType};
+use hotset_format::{Checkpoint, TensorSlice, read_extent, store::tensor_seed};
+use hotset_kernels::{Matrix, dequantize_row};
+
+use crate::LoadError;
+
+/// Alignment of tensors in memory.
+const LINE: usize = 64;
+
+#[derive(Clone, Debug)]
+struct Stored {
+    ty: WeightType,
+    rows: usize,
+    cols: usize,
+    range: Range<usize>,
+}
+
+/// The tensors of one layer.
+pub(crate) struct Layer {
+    pub attn_norm: Vec<f32>,
+    pub q_norm: Vec<f32>,
+    pub k_norm: Vec<f32>,
+    pub ffn_norm: Vec<f32>,
+    q: Stored,
+    k: Stored,
+    v: Stored,
+    o: Stored,
+    router: Stored,
+}
+
+/// All dense tensors. The norms are widened to f32 vectors, the matrices stay as they were stored.
+pub struct DenseWeights {
+    memory: Vec<u8>,
+    embedding: Stored,
+    head: Stored,
+    layers: Vec<Layer>,
+    pub(crate) output_norm: Vec<f32>,
+}
+
+/// Reads tensors one after the other into the memory.
+struct Loader<'a> {
+    checkpoint: &'a Checkpoint,
+    memory: Vec<u8>,
+    at: usize,
+}
+
+impl DenseWeights {
+    /// Memory that loading will take.
+    pub fn planned_bytes(checkpoint: &Checkpoint) -> Bytes {
+        let named = checkpoint.dense.named();
+        Bytes(named.iter().map(|(_, t)| t.extent.bytes.0.next_multiple_of(LINE as u64)).sum())
+    }
+
+    /// Reads and checks every dense tensor; `progress` is told the bytes read so far.
+    pub fn load(checkpoint: &Checkpoint, progress: &mut dyn FnMut(Bytes)) -> Result<Self, LoadError> {
+        let memory = vec![0; Self::planned_bytes(checkpoint).index()];
+        let mut loader = Loader { checkpoint, memory, at: 0 };
+        let mut tensors = Vec::new();
+        for (name, slice) in checkpoint.dense.named() {
+            tensors.push(loader.read(&name, &slice)?);
+            progress(Bytes(loader.at as u64));
+        }
+        let memory = loader.memory;
+        let mut next = tensors.into_iter();
+        let mut take = || next.next().expect("`named` lists every tensor once, in this order");
+        let embedding = take();
+        let layers = (0..checkpoint.config.layers).map(|_| Layer {
+            attn_norm: vector(&memory, &take()),
+            q: take(),
+            k: take(),
+            v: take(),
+            o: take(),
+            q_norm: vector(&memory, &take()),
+            k_norm: vector(&memory, &take()),
+            ffn_norm: vector(&memory, &take()),
+            router: take(),
+        });
+        let layers = layers.collect();
+        let output_norm = vector(&memory, &take());
+        let head = if checkpoint.dense.head.is_some() { take() } else { embedding.clone() };
+        Ok(Self { memory, embedding, head, layers, output_norm })
+    }
+
+    pub(crate) fn layer(&self, layer: LayerId) -> &Layer {
+        &self.layers[layer.index()]
+    }
+
+    fn matrix(&self, stored: &Stored) -> Matrix<'_> {
+        Matrix::new(stored.ty, stored.rows, stored.cols, &self.memory[stored.range.clone()])
+            .expect("the reader checked type and shape against the extent")
+    }
+
+    /// `[vocab, hidden]`
+    pub(crate) fn embedding(&self) -> Matrix<'_> {
+        self.matrix(&self.embedding)
+    }
+
+    /// `[vocab, hidden]`; the embedding itself where tied.
+    pub(crate) fn head(&self) -> Matrix<'_> {
+        self.matrix(&self.head)
+    }
+
+    /// Q, K, V and output projections of a layer.
+    pub(crate) fn attention(&self, layer: LayerId) -> [Matrix<'_>; 4] {
+        let l = self.layer(layer);
+        [&l.q, &l.k, &l.v, &l.o].map(|stored| self.matrix(stored))
+    }
+
+    /// `[experts, hidden]`
+    pub(crate) fn router(&self, layer: LayerId) -> Matrix<'_> {
+        self.matrix(&self.layer(layer).router)
+    }
+}
+
+impl Loader<'_> {
+    fn read(&mut self, name: &str, slice: &TensorSlice) -> Result<Stored, LoadError> {
+        let range = self.at..self.at + slice.extent.bytes.index();
+        let bytes = &mut self.memory[range.clone()];
+        read_extent(&self.checkpoint.files, &slice.extent, bytes)?;
+        let found = crc32c::crc32c_append(tensor_seed(name), bytes);
+        if slice.crc.is_some_and(|expected| expected != found) {
+            let path = self.checkpoint.file(slice.extent.file).path.clone();
+            return Err(LoadError::Checksum { path, name: name.to_owned() });
+        }
+        self.at = range.end.next_multiple_of(LINE);
+        Ok(Stored { ty: slice.ty, rows: slice.rows, cols: slice.cols, range })
+    }
+}
+
+fn vector(memory: &[u8], stored: &Stored) -> Vec<f32> {
+    let mut out = vec![0.0; stored.cols];
+    dequantize_row(stored.ty, &memory[stored.range.clone()], &mut out);
+    out
+}

@@ -1,0 +1,225 @@
+//! A token's path through the model, top to bottom.
+
+use std::ops::Range;
+
+use hotset_base::LayerId;
+use hotset_format::{Checkpoint, ModelConfig};
+use hotset_kernels::{Pool, dequantize_row, matmul, rms_norm};
+use hotset_policy::route::Route;
+use hotset_residency::{Pager, PagerStats};
+
+use crate::attention::attend;
+use crate::experts::{ExpertGeometry, compute_wanted, group_by_expert, route_chunk, sum_in_rank_order};
+use crate::scratch::HEAD_ROWS;
+use crate::{DenseWeights, ForwardError, KvCache, RoutingStats, Scratch, rope};
+
+/// A loaded model. Source of the architecture: the Qwen3-MoE implementation in transformers
+/// (`modeling_qwen3_moe.py`) and the Qwen3 technical report (2505.09388).
+pub struct Qwen3Moe {
+    config: ModelConfig,
+    geometry: Vec<ExpertGeometry>,
+    dense: DenseWeights,
+    inverse_frequencies: Vec<f32>,
+    pool: Pool,
+    pager: Pager,
+    router: Box<dyn Route>,
+    scratch: Scratch,
+    chunk: usize,
+    stats: RoutingStats,
+}
+
+impl Qwen3Moe {
+    /// Puts the parts together; `chunk` is the most tokens one [`Qwen3Moe::forward`] takes.
+    pub fn new(
+        checkpoint: &Checkpoint,
+        dense: DenseWeights,
+        pool: Pool,
+        pager: Pager,
+        router: Box<dyn Route>,
+        chunk: usize,
+    ) -> Self {
+        let config = checkpoint.config.clone();
+        let geometry = checkpoint.experts.chunks(config.experts).map(|layer| ExpertGeometry {
+            types: layer[0].in_order().map(|part| part.ty),
+            hidden: config.hidden,
+            width: config.expert_width,
+        });
+        Self {
+            geometry: geometry.collect(),
+            inverse_frequencies: rope::inverse_frequencies(config.rope_theta, config.head_dim),
+            scratch: Scratch::new(&config, chunk),
+            config,
+            dense,
+            pool,
+            pager,
+            router,
+            chunk,
+            stats: RoutingStats::default(),
+        }
+    }
+
+    /// Shape of the model.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// The most tokens one pass takes.
+    pub fn chunk(&self) -> usize {
+        self.chunk
+    }
+
+    /// What routing has done since the model was loaded.
+    pub fn routing_stats(&self) -> RoutingStats {
+        self.stats
+    }
+
+    /// What the pager has done since the model was loaded.
+    pub fn pager_stats(&self) -> PagerStats {
+        self.pager.stats()
+    }
+
+    /// The pager, for inspection.
+    pub fn pager(&self) -> &Pager {
+        &self.pager
+    }
+
+    /// Runs up to [`Qwen3Moe::chunk`] tokens that follow what `cache` holds, and appends them to it.
+    ///
+    /// Afterwards [`Qwen3Moe::logits`] gives the scores after any of them. Every token's result is
+    /// the same bits whether it came alone or with others. On an error the cache is as before.
+    pub fn forward(&mut self, cache: &mut KvCache, tokens: &[u32]) -> Result<(), ForwardError> {
+        self.check(cache, tokens)?;
+        self.embed(tokens);
+        self.find_angles(cache.len(), tokens.len());
+        for layer in (0..self.config.layers as u16).map(LayerId) {
+            self.attention(layer, cache, tokens.len());
+            self.experts(layer, tokens.len())?;
+        }
+        cache.advance(tokens.len());
+        Ok(())
+    }
+
+    /// Scores of the next token after each of `rows` of the last pass: `[rows, vocab]`.
+    ///
+    /// At most [`Qwen3Moe::logits_rows`] rows at a time.
+    pub fn logits(&mut self, rows: Range<usize>) -> &[f32] {
+        let hidden = self.config.hidden;
+        let s = &mut self.scratch;
+        let wanted = rows.len();
+        for (i, row) in rows.enumerate() {
+            let x = &s.x[row * hidden..(row + 1) * hidden];
+            let out = &mut s.normed[i * hidden..(i + 1) * hidden];
+            rms_norm(x, &self.dense.output_norm, self.config.rms_eps, out);
+        }
+        let logits = &mut s.logits[..wanted * self.config.vocab];
+        matmul(&self.pool, self.dense.head(), &s.normed[..wanted * hidden], logits);
+        logits
+    }
+
+    /// Negative log likelihood (nats) of `targets` after each of `rows` of the last pass.
+    pub fn losses(&mut self, rows: Range<usize>, targets: &[u32], losses: &mut [f64]) {
+        self.logits(rows);
+        let (vocab, logits) = (self.config.vocab, &self.scratch.logits);
+        self.pool.for_each_chunk(losses, 1, |i, loss| {
+            let logits = &logits[i * vocab..(i + 1) * vocab];
+            let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let sum: f64 = logits.iter().map(|logit| f64::from((logit - max).exp())).sum();
+            loss[0] = sum.ln() - f64::from(logits[targets[i] as usize] - max);
+        });
+    }
+
+    /// The most rows [`Qwen3Moe::logits`] takes.
+    pub fn logits_rows(&self) -> usize {
+        HEAD_ROWS.min(self.chunk)
+    }
+
+    fn check(&self, cache: &KvCache, tokens: &[u32]) -> Result<(), ForwardError> {
+        assert!(!tokens.is_empty() && tokens.len() <= self.chunk, "callers keep to the chunk size");
+        if cache.len() + tokens.len() > cache.context() {
+            let (used, more, context) = (cache.len(), tokens.len(), cache.context());
+            return Err(ForwardError::ContextFull { used, more, context });
+        }
+        let vocab = self.config.vocab;
+        match tokens.iter().find(|&&id| id as usize >= vocab) {
+            Some(&id) => Err(ForwardError::UnknownToken { id, vocab }),
+            None => Ok(()),
+        }
+    }
+
+    fn embed(&mut self, tokens: &[u32]) {
+        let embedding = self.dense.embedding();
+        for (row, &id) in self.scratch.x.chunks_exact_mut(self.config.hidden).zip(tokens) {
+            dequantize_row(embedding.ty(), embedding.row_bytes(id as usize), row);
+        }
+    }
+
+    fn find_angles(&mut self, first: usize, n: usize) {
+        let half = self.config.head_dim / 2;
+        let (cos, sin) = (&mut self.scratch.cos, &mut self.scratch.sin);
+        for (i, (cos, sin)) in cos.chunks_exact_mut(half).zip(sin.chunks_exact_mut(half)).enumerate().take(n)
+        {
+            rope::angles(&self.inverse_frequencies, first + i, cos, sin);
+        }
+    }
+
+    /// Norm, QKV, q/k norm, rope, KV append, attention, projection, residual.
+    fn attention(&mut self, layer: LayerId, cache: &mut KvCache, n: usize) {
+        let Self { config: c, dense, pool, scratch: s, .. } = self;
+        let weights = dense.layer(layer);
+        let [wq, wk, wv, wo] = dense.attention(layer);
+        let (hidden, d) = (c.hidden, c.head_dim);
+        let (q_len, kv_len) = (n * wq.rows(), n * wk.rows());
+        normalise(&s.x, &weights.attn_norm, c.rms_eps, &mut s.normed, n);
+        let normed = &s.normed[..n * hidden];
+        matmul(pool, wq, normed, &mut s.q[..q_len]);
+        matmul(pool, wk, normed, &mut s.k[..kv_len]);
+        matmul(pool, wv, normed, &mut s.v[..kv_len]);
+        for token in 0..n {
+            let angle = token * d / 2..(token + 1) * d / 2;
+            let (cos, sin) = (&s.cos[angle.clone()], &s.sin[angle]);
+            let q = &mut s.q[token * wq.rows()..(token + 1) * wq.rows()];
+            let k = &mut s.k[token * wk.rows()..(token + 1) * wk.rows()];
+            place_heads(q, &weights.q_norm, c.rms_eps, cos, sin);
+            place_heads(k, &weights.k_norm, c.rms_eps, cos, sin);
+            cache.write(layer, cache.len() + token, k, &s.v[token * wk.rows()..(token + 1) * wk.rows()]);
+        }
+        let (q, cache, first) = (&s.q, &*cache, cache.len());
+        let (heads, group) = (c.heads, c.heads / c.kv_heads);
+        pool.for_each_chunk(&mut s.attended[..q_len], d, |i, out| {
+            let (token, head) = (i / heads, i % heads);
+            attend(cache, layer, head / group, first + token + 1, &q[i * d..(i + 1) * d], out);
+        });
+        matmul(pool, wo, &s.attended[..q_len], &mut s.delta[..n * hidden]);
+        s.x.iter_mut().zip(&s.delta[..n * hidden]).for_each(|(x, delta)| *x += delta);
+    }
+
+    /// Norm, router, choice, experts as they become ready, sum in rank order, residual.
+    fn experts(&mut self, layer: LayerId, n: usize) -> Result<(), ForwardError> {
+        let Self { config: c, dense, pool, pager, router, scratch: s, stats, .. } = self;
+        normalise(&s.x, &dense.layer(layer).ffn_norm, c.rms_eps, &mut s.normed, n);
+        matmul(pool, dense.router(layer), &s.normed[..n * c.hidden], &mut s.scores[..n * c.experts]);
+        route_chunk(layer, router.as_mut(), pager.hot(layer), s, (n, c.top_k), stats)?;
+        group_by_expert(s, n, c.top_k);
+        compute_wanted(pool, pager, layer, self.geometry[layer.index()], s, n)?;
+        sum_in_rank_order(s, n, c.top_k, c.hidden);
+        Ok(())
+    }
+}
+
+/// RMSNorm of the first `n` rows of `x`.
+fn normalise(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32], n: usize) {
+    let hidden = weight.len();
+    for (x, out) in x.chunks_exact(hidden).zip(out.chunks_exact_mut(hidden)).take(n) {
+        rms_norm(x, weight, eps, out);
+    }
+}
+
+/// RMSNorm of each head by itself, then its rotation.
+fn place_heads(heads: &mut [f32], norm: &[f32], eps: f32, cos: &[f32], sin: &[f32]) {
+    for head in heads.chunks_exact_mut(norm.len()) {
+        let mean = head.iter().map(|x| x * x).sum::<f32>() / head.len() as f32;
+        let scale = 1.0 / (mean + eps).sqrt();
+        head.iter_mut().zip(norm).for_each(|(x, weight)| *x = *x * scale * weight);
+        rope::rotate(head, cos, sin);
+    }
+}

@@ -1,0 +1,90 @@
+//! Every buffer a forward pass writes, made once. Shapes: `n` tokens of a chunk, `k` experts each.
+
+use hotset_base::{Bytes, ExpertId};
+use hotset_format::ModelConfig;
+use hotset_kernels::Pair;
+use hotset_policy::route::Choice;
+
+/// Tokens whose logits are computed together.
+pub(crate) const HEAD_ROWS: usize = 8;
+
+/// The buffers. Owned by the model, overwritten by every pass.
+pub struct Scratch {
+    /// `[n, hidden]`: the residual stream.
+    pub(crate) x: Vec<f32>,
+    /// `[n, hidden]`: normalised input of attention, experts and head.
+    pub(crate) normed: Vec<f32>,
+    /// `[n, hidden]`: what a block adds to the residual stream.
+    pub(crate) delta: Vec<f32>,
+    /// `[n, heads * head_dim]`
+    pub(crate) q: Vec<f32>,
+    /// `[n, kv_heads * head_dim]`
+    pub(crate) k: Vec<f32>,
+    /// `[n, kv_heads * head_dim]`
+    pub(crate) v: Vec<f32>,
+    /// `[n, heads * head_dim]`: attention before the output projection.
+    pub(crate) attended: Vec<f32>,
+    /// `[n, head_dim / 2]`
+    pub(crate) cos: Vec<f32>,
+    /// `[n, head_dim / 2]`
+    pub(crate) sin: Vec<f32>,
+    /// `[n, experts]`: router scores.
+    pub(crate) scores: Vec<f32>,
+    /// `[n, k]`
+    pub(crate) choices: Vec<Choice>,
+    /// `[n * k]`: (token, slot) pairs grouped by expert.
+    pub(crate) pairs: Vec<Pair>,
+    /// `[experts + 1]`: where each expert's pairs start.
+    pub(crate) starts: Vec<usize>,
+    /// Up to `[experts]`: the distinct chosen experts.
+    pub(crate) wanted: Vec<ExpertId>,
+    /// Up to `[experts]`: those that have just become ready.
+    pub(crate) ready: Vec<ExpertId>,
+    /// `[n * k, expert_width]`: SwiGLU activations.
+    pub(crate) activations: Vec<f32>,
+    /// `[n * k, hidden]`: each expert's output, in its slot.
+    pub(crate) outputs: Vec<f32>,
+    /// `[HEAD_ROWS, vocab]`
+    pub(crate) logits: Vec<f32>,
+}
+
+impl Scratch {
+    /// Buffers for chunks of up to `n` tokens.
+    pub fn new(config: &ModelConfig, n: usize) -> Self {
+        let c = config;
+        let (q, kv, slots) = (c.heads * c.head_dim, c.kv_heads * c.head_dim, n * c.top_k);
+        let floats = |len: usize| vec![0.0; len];
+        Self {
+            x: floats(n * c.hidden),
+            normed: floats(n * c.hidden),
+            delta: floats(n * c.hidden),
+            q: floats(n * q),
+            k: floats(n * kv),
+            v: floats(n * kv),
+            attended: floats(n * q),
+            cos: floats(n * c.head_dim / 2),
+            sin: floats(n * c.head_dim / 2),
+            scores: floats(n * c.experts),
+            choices: vec![Choice::NONE; slots],
+            pairs: vec![Pair { token: 0, slot: 0 }; slots],
+            starts: vec![0; c.experts + 1],
+            wanted: Vec::with_capacity(c.experts),
+            ready: Vec::with_capacity(c.experts),
+            activations: floats(slots * c.expert_width),
+            outputs: floats(slots * c.hidden),
+            logits: floats(n.min(HEAD_ROWS) * c.vocab),
+        }
+    }
+
+    /// Memory the buffers take.
+    pub fn planned_bytes(config: &ModelConfig, n: usize) -> Bytes {
+        let c = config;
+        let per_token = 3 * c.hidden
+            + 2 * c.heads * c.head_dim
+            + 2 * c.kv_heads * c.head_dim
+            + c.head_dim
+            + c.experts
+            + c.top_k * (c.expert_width + c.hidden + 4);
+        Bytes(4 * (n * per_token + n.min(HEAD_ROWS) * c.vocab + 5 * c.experts) as u64)
+    }
+}

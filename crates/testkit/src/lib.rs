@@ -1,0 +1,2 @@
+//! Tiny random models in every format, for tests.
+#![forbid(unsafe_code)]
