@@ -34,11 +34,23 @@ pub struct EngineArgs {
     pub threads: Option<usize>,
 
     /// Prompt tokens computed together; each expert of a layer is paged once for all of them
-    #[arg(long = "ubatch-size", visible_alias = "ub", env = "HOTSET_UBATCH", value_name = "N", default_value_t = 128)]
+    #[arg(
+        long = "ubatch-size",
+        visible_alias = "ub",
+        env = "HOTSET_UBATCH",
+        value_name = "N",
+        default_value_t = 128
+    )]
     pub ubatch_size: usize,
 
     /// Precision of the KV cache: f16 or f32
-    #[arg(long = "cache-type", visible_alias = "ctk", env = "HOTSET_CACHE_TYPE", value_name = "TYPE", default_value = "f16")]
+    #[arg(
+        long = "cache-type",
+        visible_alias = "ctk",
+        env = "HOTSET_CACHE_TYPE",
+        value_name = "TYPE",
+        default_value = "f16"
+    )]
     pub cache_type: KvType,
 
     /// Routing policy. native is the model's own top-k: exact
@@ -86,10 +98,7 @@ impl EngineArgs {
                 EvictName::Lru => EvictKind::Lru,
                 EvictName::Lfu => EvictKind::Lfu,
             },
-            pager: PagerOptions {
-                read_threads: self.read_threads,
-                keep_page_cache: self.keep_page_cache,
-            },
+            pager: PagerOptions { read_threads: self.read_threads, keep_page_cache: self.keep_page_cache },
         }
     }
 

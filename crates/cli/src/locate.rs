@@ -32,7 +32,8 @@ pub fn model(named: Option<&Path>) -> anyhow::Result<PathBuf> {
 pub fn shipped() -> Option<PathBuf> {
     let program = env::current_exe().ok();
     let starts = [env::current_dir().ok(), program.as_deref().and_then(Path::parent).map(Path::to_owned)];
-    starts.into_iter().flatten().find_map(|start| {
-        start.ancestors().map(|root| root.join(DEMO)).find(|candidate| candidate.is_file())
-    })
+    starts
+        .into_iter()
+        .flatten()
+        .find_map(|start| start.ancestors().map(|root| root.join(DEMO)).find(|candidate| candidate.is_file()))
 }

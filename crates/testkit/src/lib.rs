@@ -1,2 +1,15 @@
-//! Tiny random models in every format, for tests.
+//! Tiny random models in every format, and a plain implementation to compare with. For tests only.
+//!
+//! Owns the writers of Hugging Face directories and GGUF files that the readers are tested with, so it
+//! shares no code with those readers.
 #![forbid(unsafe_code)]
+
+mod gguf;
+mod hub;
+pub mod naive;
+mod random;
+mod tiny;
+
+pub use gguf::GgufBuilder;
+pub use random::Random;
+pub use tiny::{TinyModel, TinyShape, TinyTensor};

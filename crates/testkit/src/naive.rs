@@ -43,9 +43,9 @@ fn attention(model: &Checkpoint, layer: usize, x: &mut [Row]) {
             let scale = 1.0 / (c.head_dim as f64).sqrt();
             let scores: Row = (0..=at).map(|i| dot(q, &keys[i][shared]) * scale).collect();
             let weights = softmax(&scores);
-            mixed.extend((0..c.head_dim).map(|j| {
-                (0..=at).map(|i| weights[i] * values[i][shared][j]).sum::<f64>()
-            }));
+            mixed.extend(
+                (0..c.head_dim).map(|j| (0..=at).map(|i| weights[i] * values[i][shared][j]).sum::<f64>()),
+            );
         }
         add(&mut x[at], &times(&wo, &mixed));
     }

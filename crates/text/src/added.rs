@@ -93,9 +93,9 @@ mod tests {
     use super::*;
 
     fn tokens() -> AddedTokens {
-        let token =
-            |id, content: &str, special| AddedToken { id, content: content.to_owned(), special };
-        let all = [token(7, "<a>", true), token(8, "<a><b>", false), token(9, "<c>", false), token(10, "", true)];
+        let token = |id, content: &str, special| AddedToken { id, content: content.to_owned(), special };
+        let all =
+            [token(7, "<a>", true), token(8, "<a><b>", false), token(9, "<c>", false), token(10, "", true)];
         AddedTokens::new(&all).unwrap()
     }
 

@@ -106,9 +106,8 @@ impl Candidates {
     /// The token at `unit` in [0, 1) of the distribution at `temperature` above 0.
     pub(crate) fn draw(&self, temperature: f32, unit: f64) -> Option<Candidate> {
         let best = self.best()?;
-        let weight = |candidate: &Candidate| {
-            (f64::from(candidate.logit - best.logit) / f64::from(temperature)).exp()
-        };
+        let weight =
+            |candidate: &Candidate| (f64::from(candidate.logit - best.logit) / f64::from(temperature)).exp();
         let mut left = unit * self.all.iter().map(weight).sum::<f64>();
         for candidate in &self.all {
             left -= weight(candidate);
@@ -158,7 +157,8 @@ mod tests {
 
     #[test]
     fn top_p_over_a_large_vocabulary_equals_a_full_sort() {
-        let logits: Vec<f32> = (0..20_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 20) as f32 / 700.0).collect();
+        let logits: Vec<f32> =
+            (0..20_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 20) as f32 / 700.0).collect();
         let mut candidates = Candidates::with_capacity(logits.len());
         candidates.fill(&logits);
         candidates.top_p(0.9);

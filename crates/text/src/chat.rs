@@ -118,7 +118,7 @@ impl ChatTemplate {
         ];
         let fuel = fuel(messages, extra);
         let extra = extra.iter().map(|(key, value)| (key.as_str(), Value::from(Serde(value))));
-        let variables: Value = extra.chain(own).collect();
+        let variables = Value::from_pairs(extra.chain(own));
         let mut environment = self.environment.clone(); // shares the compiled template
         environment.set_fuel(Some(fuel));
         let failed = |error: Error| failed(&error, fuel);

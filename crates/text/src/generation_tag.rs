@@ -18,7 +18,11 @@ pub(crate) fn strip(source: &str) -> Cow<'_, str> {
         out.push_str(before);
         match parse(tag) {
             Some((word, bytes)) => {
-                out.push_str(&tag[..bytes].replacen(word, if word == "generation" { "with" } else { "endwith" }, 1));
+                out.push_str(&tag[..bytes].replacen(
+                    word,
+                    if word == "generation" { "with" } else { "endwith" },
+                    1,
+                ));
                 rest = &tag[bytes..];
             }
             None => {
@@ -51,7 +55,9 @@ mod tests {
             strip("a{% generation %}b{%- endgeneration -%}c{%generation%}"),
             "a{% with %}b{%- endwith -%}c{%with%}"
         );
-        for same in ["", "{%", "{% generation", "{{ add_generation_prompt }}", "{% if generation %}é{% endif %}"] {
+        for same in
+            ["", "{%", "{% generation", "{{ add_generation_prompt }}", "{% if generation %}é{% endif %}"]
+        {
             assert_eq!(strip(same), same);
         }
     }

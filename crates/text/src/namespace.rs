@@ -59,7 +59,12 @@ impl Object for Namespace {
         self.values.lock().unwrap_or_else(PoisonError::into_inner).get(key.as_str()?).cloned()
     }
 
-    fn call_method(self: &Arc<Self>, state: &mut State, method: &str, args: &[Value]) -> Result<Value, Error> {
+    fn call_method(
+        self: &Arc<Self>,
+        state: &mut State,
+        method: &str,
+        args: &[Value],
+    ) -> Result<Value, Error> {
         if method != SETTER {
             return Err(Error::from(ErrorKind::UnknownMethod));
         }

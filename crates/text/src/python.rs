@@ -20,8 +20,7 @@ const MAX_DEPTH: usize = 64;
 
 /// Filters and functions that repeat or wrap values without paying for the size they reach when
 /// printed or compared. No known chat template uses them.
-const REMOVED: [&str; 9] =
-    ["batch", "slice", "zip", "chain", "groupby", "pprint", "format", "dict", "debug"];
+const REMOVED: [&str; 9] = ["batch", "slice", "zip", "chain", "groupby", "pprint", "format", "dict", "debug"];
 
 /// Makes `environment` speak the Python of chat templates, and takes out what is not needed.
 pub(crate) fn install(environment: &mut Environment<'static>) {
@@ -169,7 +168,9 @@ impl Json<'_, '_, '_> {
                 self.push(&text)
             }
             ValueKind::String => self.string(value.as_str().unwrap_or_default()),
-            ValueKind::Seq | ValueKind::Iterable => self.items('[', ']', value, |json, item| json.value(item)),
+            ValueKind::Seq | ValueKind::Iterable => {
+                self.items('[', ']', value, |json, item| json.value(item))
+            }
             ValueKind::Map => self.items('{', '}', value, |json, key| {
                 match key.as_str() {
                     Some(text) => json.string(text)?,

@@ -27,7 +27,8 @@ impl TokenTable {
                 return Err(TokenizerError::AddedTwice { id: token.id });
             }
         }
-        let mut table = Self { bytes: Vec::new(), ends: Vec::with_capacity(size), special: vec![false; size] };
+        let mut table =
+            Self { bytes: Vec::new(), ends: Vec::with_capacity(size), special: vec![false; size] };
         for (id, added) in added.iter().enumerate() {
             let start = table.bytes.len();
             match added {

@@ -84,9 +84,12 @@ impl Tokenizer {
     pub fn new(spec: &TokenizerSpec) -> Result<Self, TokenizerError> {
         let table = TokenTable::new(spec)?;
         let added = AddedTokens::new(&spec.added)?;
-        let pattern =
-            Split::new(SplitPattern::Regex(QWEN2_PATTERN.to_owned()), SplitDelimiterBehavior::Isolated, false)
-                .map_err(library)?;
+        let pattern = Split::new(
+            SplitPattern::Regex(QWEN2_PATTERN.to_owned()),
+            SplitDelimiterBehavior::Isolated,
+            false,
+        )
+        .map_err(library)?;
         let bytes = ByteLevel::new(false, false, false);
         let mut stop = spec.stop.clone();
         stop.sort_unstable();
@@ -168,7 +171,8 @@ impl Tokenizer {
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> String {
         let shown = ids.iter().filter(|&&id| !(skip_special && self.is_special(id)));
         let bytes: Vec<u8> = shown.flat_map(|&id| self.token_bytes(id)).copied().collect();
-        String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+        String::from_utf8(bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
     }
 }
 

@@ -60,8 +60,7 @@ pub fn converse(
     cancel: &AtomicBool,
 ) -> Result<()> {
     let session = engine.session();
-    let mut chat =
-        Chat { engine, checkpoint, template, settings, session, messages: Vec::new(), cancel };
+    let mut chat = Chat { engine, checkpoint, template, settings, session, messages: Vec::new(), cancel };
     chat.clear();
     let mut editor = DefaultEditor::new()?;
     loop {

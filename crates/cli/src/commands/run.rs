@@ -122,7 +122,9 @@ impl RunArgs {
     fn model_and_prompt(&self) -> Result<(Option<PathBuf>, Option<String>)> {
         let (mut model, mut prompt) = (self.model.clone(), self.prompt.clone());
         let mut words = self.positional.iter();
-        if model.is_none() && (self.positional.len() == 2 || self.positional.first().is_some_and(names_a_model)) {
+        if model.is_none()
+            && (self.positional.len() == 2 || self.positional.first().is_some_and(names_a_model))
+        {
             model = words.next().map(PathBuf::from);
         }
         if let Some(word) = words.next() {
@@ -132,10 +134,14 @@ impl RunArgs {
             prompt = Some(word.clone());
         }
         if let Some(word) = words.next() {
-            return Err(Usage(format!("`{word}` is one argument too many: model and prompt are named already")).into());
+            return Err(Usage(format!(
+                "`{word}` is one argument too many: model and prompt are named already"
+            ))
+            .into());
         }
         if let Some(path) = &self.file {
-            let file = std::fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+            let file =
+                std::fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
             prompt = Some(read_prompt(file, &path.display().to_string())?);
         }
         if prompt.is_none() && !io::stdin().is_terminal() {
@@ -159,7 +165,8 @@ impl RunArgs {
 
     fn template(&self, own: Option<&str>) -> Result<ChatTemplate> {
         let Some(path) = &self.chat_template_file else { return Ok(ChatTemplate::new(own)?) };
-        let source = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let source =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         Ok(ChatTemplate::new(Some(&source))?)
     }
 

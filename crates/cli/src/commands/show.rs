@@ -100,12 +100,12 @@ pub fn describe(checkpoint: &Checkpoint) -> String {
         ("architecture", format!("{}, {} layers, hidden {}", r.architecture, c.layers, c.hidden)),
         (
             "attention",
-            format!("{} heads of {}, {} key/value heads, rope base {}", c.heads, c.head_dim, c.kv_heads, c.rope_theta),
+            format!(
+                "{} heads of {}, {} key/value heads, rope base {}",
+                c.heads, c.head_dim, c.kv_heads, c.rope_theta
+            ),
         ),
-        (
-            "experts",
-            format!("{} per layer, {} per token, width {}", c.experts, c.top_k, c.expert_width),
-        ),
+        ("experts", format!("{} per layer, {} per token, width {}", c.experts, c.top_k, c.expert_width)),
         (
             "vocabulary",
             format!("{} tokens, {} head", c.vocab, if r.tied_embedding { "tied" } else { "untied" }),
@@ -113,7 +113,11 @@ pub fn describe(checkpoint: &Checkpoint) -> String {
         ("context", format!("{} tokens, {} of f16 KV cache each", c.context, r.kv_bytes_per_token)),
         (
             "parameters",
-            format!("{:.1} M, {:.1} M per token", r.parameters as f64 / 1e6, r.active_parameters as f64 / 1e6),
+            format!(
+                "{:.1} M, {:.1} M per token",
+                r.parameters as f64 / 1e6,
+                r.active_parameters as f64 / 1e6
+            ),
         ),
         ("dense weights", r.dense_bytes.to_string()),
         (

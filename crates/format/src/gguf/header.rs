@@ -119,7 +119,7 @@ fn declared(
     if !entry.offset.is_multiple_of(alignment) {
         return Err(wrong(format!("starts at {}, which is not a multiple of {alignment}", entry.offset)));
     }
-    let offset = data.checked_add(entry.offset).unwrap_or(u64::MAX);
+    let offset = data.saturating_add(entry.offset);
     let extent = checked_extent(id, offset, rows, row.0, file.bytes.0)
         .map_err(|error| FormatError::extent(&file.path, &entry.name, &error))?;
     Ok(Declared { shape: entry.dims.iter().rev().copied().collect(), ty, extent })

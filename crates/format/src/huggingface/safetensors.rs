@@ -74,8 +74,10 @@ pub(super) fn read(file: &ModelFile, id: FileId) -> Result<Vec<(String, Declared
     let Header(entries) = super::config::parse(path, &json)?;
     let tensors = entries
         .into_iter()
-        .map(|(name, entry)| Ok((declared(file, id, header.end(), &name, &entry)?, name)))
-        .map(|result| result.map(|(declared, name)| (name, declared)))
+        .map(|(name, entry)| {
+            let tensor = declared(file, id, header.end(), &name, &entry)?;
+            Ok((name, tensor))
+        })
         .collect::<Result<Vec<_>, FormatError>>()?;
     check_cover(file, header.end(), &tensors)?;
     Ok(tensors)
@@ -106,7 +108,7 @@ fn declared(
         let what = format!("of shape {:?} does not fit its bytes {begin} to {end}", entry.shape);
         return Err(FormatError::tensor(path, name, what));
     }
-    let offset = data.checked_add(begin).unwrap_or(u64::MAX);
+    let offset = data.saturating_add(begin);
     let extent = checked_extent(id, offset, bytes.unwrap_or(0), 1, file.bytes.0)
         .map_err(|error| FormatError::extent(path, name, &error))?;
     Ok(Declared { shape: entry.shape.clone(), ty, extent })

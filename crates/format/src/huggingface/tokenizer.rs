@@ -81,7 +81,7 @@ enum PreTokenizer {
 #[derive(Deserialize)]
 enum Pattern {
     Regex(String),
-    String(String),
+    String(serde::de::IgnoredAny),
 }
 
 /// Reads the vocabulary of a directory.
