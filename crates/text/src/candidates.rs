@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 /// First number of candidates that are sorted when no top-k bounds them; grows fourfold until it
-/// holds the wanted probability. Sorting all of 151,936 takes 10 ms, this takes 0.5 ms.
+/// holds the wanted probability, which a peaked distribution has in the first few hundred.
 const FIRST_SORTED: usize = 256;
 
 /// One token and its logit.

@@ -25,8 +25,9 @@ const MAX_RECURSION: usize = 200;
 
 const NAME: &str = "chat";
 
-/// Fuel a rendering gets: published templates take below 200 for a message, and below 32 passes
-/// over its text at 64 bytes for one unit. A small conversation leaves a hostile template little.
+/// Fuel a rendering gets, at most `TEMPLATE_FUEL`. Qwen3's template takes 80 for a message and a
+/// tenth for a byte of it. The engine does not charge every operation by its size, so a budget in
+/// proportion leaves a hostile template little even there.
 const FUEL_BASE: u64 = 20_000;
 const FUEL_PER_MESSAGE: u64 = 2_000;
 const FUEL_PER_BYTE: u64 = 1;
