@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use hotset_base::Bytes;
 use hotset_engine::{Engine, EngineOptions, Plan, resident_memory};
 use hotset_format::Checkpoint;
-use hotset_model::KvType;
+use hotset_model::{KvType, KvTypes};
 use hotset_policy::evict::EvictKind;
 use hotset_residency::PagerOptions;
 use hotset_text::Tokenizer;
@@ -33,25 +33,17 @@ pub struct EngineArgs {
     #[arg(short = 't', long, env = "HOTSET_THREADS", value_name = "N")]
     pub threads: Option<usize>,
 
-    /// Prompt tokens computed together; each expert of a layer is paged once for all of them
-    #[arg(
-        long = "ubatch-size",
-        visible_alias = "ub",
-        env = "HOTSET_UBATCH",
-        value_name = "N",
-        default_value_t = 128
-    )]
+    /// Prompt tokens computed together; each expert of a layer is paged once for all of them (-ub)
+    #[arg(long = "ubatch-size", env = "HOTSET_UBATCH", value_name = "N", default_value_t = 128)]
     pub ubatch_size: usize,
 
-    /// Precision of the KV cache: f16 or f32
-    #[arg(
-        long = "cache-type",
-        visible_alias = "ctk",
-        env = "HOTSET_CACHE_TYPE",
-        value_name = "TYPE",
-        default_value = "f16"
-    )]
-    pub cache_type: KvType,
+    /// Precision of the keys in the KV cache: f16 or f32 (-ctk)
+    #[arg(long, env = "HOTSET_CACHE_TYPE_K", value_name = "TYPE", default_value = "f16")]
+    pub cache_type_k: KvType,
+
+    /// Precision of the values in the KV cache: f16 or f32 (-ctv)
+    #[arg(long, env = "HOTSET_CACHE_TYPE_V", value_name = "TYPE", default_value = "f16")]
+    pub cache_type_v: KvType,
 
     /// Routing policy. native is the model's own top-k: exact
     #[arg(long, env = "HOTSET_ROUTER", value_enum, default_value_t = RouterName::Native)]
@@ -93,7 +85,7 @@ impl EngineArgs {
             context: self.ctx_size,
             threads: self.threads,
             chunk: self.ubatch_size,
-            kv_type: self.cache_type,
+            kv_types: KvTypes { keys: self.cache_type_k, values: self.cache_type_v },
             evict: match self.evict {
                 EvictName::Lru => EvictKind::Lru,
                 EvictName::Lfu => EvictKind::Lfu,

@@ -12,6 +12,7 @@ mod model_args;
 mod output;
 mod sampling_args;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -45,7 +46,7 @@ enum Command {
 
 fn main() -> ExitCode {
     // clap prints usage errors itself and exits with 2.
-    let result = match Cli::parse().command {
+    let result = match Cli::parse_from(with_long_names(std::env::args_os())).command {
         Command::Run(args) => commands::run::run(&args),
         Command::Perplexity(args) => commands::perplexity::run(&args),
         Command::Pack(args) => commands::pack::run(&args),
@@ -56,4 +57,15 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => output::fail(&error),
     }
+}
+
+/// Flags of several letters after one dash, as users of llama.cpp type them; clap knows only one.
+const SHORT_NAMES: [(&str, &str); 4] =
+    [("-ub", "--ubatch-size"), ("-ctk", "--cache-type-k"), ("-ctv", "--cache-type-v"), ("-sys", "--system")];
+
+fn with_long_names(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+    args.map(|arg| match SHORT_NAMES.iter().find(|(short, _)| arg == *short) {
+        Some((_, long)) => OsString::from(long),
+        None => arg,
+    })
 }

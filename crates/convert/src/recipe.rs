@@ -76,7 +76,7 @@ fn q4_k_m(subject: &Subject) -> WeightType {
 }
 
 /// The type itself if rows of `cols` weights are whole blocks of it, else what llama.cpp falls back
-/// to (with Q4_0 in place of its IQ4_NL), else F16.
+/// to, else F16.
 fn fitting(wanted: WeightType, cols: usize) -> WeightType {
     let narrower = match wanted {
         WeightType::Q4_K => WeightType::Q5_0,

@@ -75,7 +75,7 @@ impl Engine {
 
     /// A conversation with an empty context. The plan has room for one.
     pub fn session(&self) -> Session {
-        Session::new(KvCache::new(self.model.config(), self.plan.context, self.options.kv_type))
+        Session::new(KvCache::new(self.model.config(), self.plan.context, self.options.kv_types))
     }
 
     pub(crate) fn parts(&mut self) -> (&mut Qwen3Moe, &Tokenizer) {

@@ -24,6 +24,8 @@ pub struct Perplexity {
     pub tokens: usize,
     /// Tokens scored.
     pub scored: usize,
+    /// Bytes of the text that the scored tokens make up.
+    pub scored_bytes: usize,
     /// Sum of their negative log likelihoods, nats.
     pub nll: f64,
     /// What it cost.
@@ -34,6 +36,11 @@ impl Perplexity {
     /// `exp(nll / scored)`
     pub fn perplexity(&self) -> f64 {
         (self.nll / self.scored as f64).exp()
+    }
+
+    /// Bits per byte: comparable between vocabularies.
+    pub fn bits_per_byte(&self) -> f64 {
+        self.nll / std::f64::consts::LN_2 / self.scored_bytes as f64
     }
 }
 
@@ -70,6 +77,9 @@ pub fn perplexity(
             session.clear();
             total.nll += score_window(engine, &mut session.cache, tokens, scored.clone())?;
             total.scored += scored.len();
+            let tokenizer = engine.tokenizer();
+            total.scored_bytes +=
+                tokens[scored].iter().map(|&id| tokenizer.token_bytes(id).len()).sum::<usize>();
             computed += tokens.len();
         }
         progress(computed);

@@ -4,7 +4,7 @@ use std::fmt;
 
 use hotset_base::{Bytes, limits};
 use hotset_format::Checkpoint;
-use hotset_model::{DenseWeights, KvCache, KvType, Scratch};
+use hotset_model::{DenseWeights, KvCache, KvTypes, Scratch};
 use hotset_policy::evict::EvictKind;
 use hotset_residency::{ArenaPlan, ExpertSource, PagerOptions};
 
@@ -31,7 +31,7 @@ pub struct EngineOptions {
     /// Prompt tokens computed together.
     pub chunk: usize,
     /// Precision of the KV cache.
-    pub kv_type: KvType,
+    pub kv_types: KvTypes,
     /// Eviction policy.
     pub evict: EvictKind,
     /// Reading.
@@ -46,7 +46,7 @@ impl Default for EngineOptions {
             context: None,
             threads: None,
             chunk: 128,
-            kv_type: KvType::F16,
+            kv_types: KvTypes::default(),
             evict: EvictKind::Lfu,
             pager: PagerOptions { read_threads: 4, keep_page_cache: false },
         }
@@ -159,7 +159,7 @@ impl Plan {
             budget_source: BudgetSource::Asked,
             process: resident + RUNTIME_RESERVE,
             dense: DenseWeights::planned_bytes(checkpoint),
-            kv: KvCache::planned_bytes(config, context, options.kv_type),
+            kv: KvCache::planned_bytes(config, context, options.kv_types),
             scratch: Scratch::planned_bytes(config, chunk),
             arena: ArenaPlan::per_layer(&source, options.experts_per_layer.unwrap_or(1)),
             experts: checkpoint.experts.len(),

@@ -1,26 +1,66 @@
-//! GB/s of weights that one thread consumes, per type: `cargo bench -p hotset-kernels --bench dot`.
+//! GB/s of weights that one thread consumes, per type, and what else decides the speed of a token:
+//! `cargo bench -p hotset-kernels --bench dot`.
 
 use std::hint::black_box;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hotset_base::WeightType;
-use hotset_kernels::{dequantize_row, dot, scalar};
+use hotset_kernels::{Matrix, Pool, axpy_f16, dequantize_row, dot, dot_f16, matmul, scalar};
 
 const COLS: usize = 2048;
 const ROWS: usize = 512;
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 25;
 
-/// Median over rounds of the bytes of all rows per nanosecond.
+/// Bytes of all rows per nanosecond, of the fastest round: what other programs do only adds time.
 fn gb_per_s(row_bytes: usize, mut work: impl FnMut(usize)) -> f64 {
-    let mut times: Vec<f64> = (0..ROUNDS)
-        .map(|_| {
+    let mut round = || {
+        let start = Instant::now();
+        (0..ROWS).for_each(&mut work);
+        start.elapsed().as_secs_f64()
+    };
+    let best = (0..ROUNDS).map(|_| round()).fold(f64::INFINITY, f64::min);
+    (row_bytes * ROWS) as f64 / best / 1e9
+}
+
+/// GFLOP/s of one thread over a prompt, where every row is widened once.
+fn prefill(ty: WeightType, tokens: usize) -> f64 {
+    let bytes = ty.row_bytes(COLS).expect("whole blocks").index();
+    let weights = vec![0x11; bytes * ROWS];
+    let w = Matrix::new(ty, ROWS, COLS, &weights).expect("sized for it");
+    let pool = Pool::new(1, COLS).expect("no threads to start");
+    let (x, mut y) = (vec![1.0; tokens * COLS], vec![0.0; tokens * ROWS]);
+    let mut seconds = f64::INFINITY;
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        matmul(&pool, w, black_box(&x), black_box(&mut y));
+        seconds = start.elapsed().as_secs_f64().min(seconds);
+    }
+    (2 * tokens * COLS * ROWS) as f64 / seconds / 1e9
+}
+
+/// Microseconds that a region of two threads with 30 microseconds of work each takes beyond that.
+fn hand_off() -> f64 {
+    const WORK: Duration = Duration::from_micros(30);
+    let pool = Pool::new(2, 1).expect("a thread");
+    let region = || {
+        let start = Instant::now();
+        pool.for_each_chunk(&mut [0u8; 2], 1, |_, _| {
             let start = Instant::now();
-            (0..ROWS).for_each(&mut work);
-            start.elapsed().as_secs_f64()
-        })
-        .collect();
-    times.sort_by(f64::total_cmp);
-    (row_bytes * ROWS) as f64 / times[ROUNDS / 2] / 1e9
+            while start.elapsed() < WORK {}
+        });
+        start.elapsed().saturating_sub(WORK).as_secs_f64() * 1e6
+    };
+    let mut beyond: Vec<f64> = (0..2000).map(|_| region()).collect();
+    beyond.sort_by(f64::total_cmp);
+    beyond[beyond.len() / 2]
+}
+
+/// Nanoseconds of one attention head's `dot` and `axpy` over an f16 row of 128.
+fn head() -> (f64, f64) {
+    let (row, q, mut out) = ([0x2e66u16; 128], [0.5f32; 128], [0.0f32; 128]);
+    let dot = gb_per_s(1, |_| _ = black_box(dot_f16(black_box(&row), black_box(&q))));
+    let axpy = gb_per_s(1, |_| axpy_f16(black_box(0.5), black_box(&row), black_box(&mut out)));
+    (1.0 / dot, 1.0 / axpy)
 }
 
 fn main() {
@@ -43,4 +83,13 @@ fn main() {
         let widen = gb_per_s(bytes, |r| dequantize_row(ty, row(r), black_box(&mut wide)));
         println!("{:8} {fast:9.2} {slow:9.2} {widen:11.2}", ty.name());
     }
+    for ty in [WeightType::BF16, WeightType::Q4_K] {
+        let rates = [1, 2, 3, 32].map(|tokens| format!("{:.1}", prefill(ty, tokens)));
+        println!("matmul {ty} of 1, 2, 3, 32 tokens: {} GFLOP/s", rates.join(", "));
+    }
+    let (dot, axpy) = head();
+    println!(
+        "f16 head of 128: dot {dot:.1} ns, axpy {axpy:.1} ns; two threads' hand-off {:.2} us, median",
+        hand_off()
+    );
 }

@@ -1,8 +1,8 @@
-//! One source, compiled once for every instruction set, chosen when the program runs.
+//! What the processor can do, and one source compiled for each answer.
 //!
-//! The kernels are plain Rust. Rust never reorders floating-point operations and `mul_add` is
-//! rounded once whether it is an instruction or a library call, so every compilation gives the same
-//! bits; what changes is the speed. The scalar compilation is the reference for the others.
+//! Rust never reorders floating-point operations and `mul_add` is rounded once whether it is an
+//! instruction or a library call, so every compilation of a kernel gives the same bits; what changes
+//! is the speed. The baseline compilation is the reference for the others.
 
 /// What the processor offers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,8 +18,11 @@ pub(crate) enum Level {
 #[inline(always)]
 pub(crate) fn level() -> Level {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-        return Level::Avx2;
+    {
+        use std::arch::is_x86_feature_detected as has;
+        if has!("avx2") && has!("fma") && has!("f16c") {
+            return Level::Avx2;
+        }
     }
     Level::Baseline
 }
@@ -27,18 +30,18 @@ pub(crate) fn level() -> Level {
 /// Defines `fn name(args) -> ret` that runs `body` compiled for the best level. The body must be an
 /// `#[inline(always)]` function, so that it takes on the instruction set of its caller.
 macro_rules! multiversion {
-    ($(#[$meta:meta])* $vis:vis fn $name:ident $(<$g:ident: $bound:path>)? ($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $body:path;) => {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident ($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $body:path;) => {
         $(#[$meta])*
-        $vis fn $name $(<$g: $bound>)? ($($arg: $ty),*) $(-> $ret)? {
+        $vis fn $name ($($arg: $ty),*) $(-> $ret)? {
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2,fma,bmi1,bmi2")]
-            fn avx2 $(<$g: $bound>)? ($($arg: $ty),*) $(-> $ret)? {
+            #[target_feature(enable = "avx2,fma,f16c")]
+            fn avx2 ($($arg: $ty),*) $(-> $ret)? {
                 $body($($arg),*)
             }
             match $crate::cpu::level() {
-                // SAFETY: `level` has found AVX2 and FMA; every processor with AVX2 has BMI1 and 2.
+                // SAFETY: `level` has found all three extensions.
                 #[cfg(target_arch = "x86_64")]
-                $crate::cpu::Level::Avx2 => unsafe { avx2 $(::<$g>)? ($($arg),*) },
+                $crate::cpu::Level::Avx2 => unsafe { avx2($($arg),*) },
                 $crate::cpu::Level::Baseline => $body($($arg),*),
             }
         }

@@ -9,7 +9,9 @@
 use bytemuck::cast_slice;
 use hotset_base::WeightType;
 
-use crate::cpu::multiversion;
+#[cfg(target_arch = "x86_64")]
+use crate::avx2;
+use crate::cpu::{Level, level};
 use crate::format::*;
 
 /// Runs a generic function for the format of a weight type.
@@ -85,56 +87,62 @@ fn check(ty: WeightType, row: &[u8], cols: usize) {
     assert_eq!(expected, Some(row.len()), "a row of {cols} {ty} weights");
 }
 
-multiversion! {
-    fn dequantize_fast<B: Format>(row: &[u8], out: &mut [f32]) = dequantize_body::<B>;
+fn dequantize_fast<B: Format>(row: &[u8], out: &mut [f32]) {
+    match level() {
+        // SAFETY: `level` has found the extensions.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { avx2::dequantize::<B>(row, out) },
+        Level::Baseline => dequantize_body::<B>(row, out),
+    }
 }
 
-multiversion! {
-    fn dot_fast<B: Format>(row: &[u8], x: &[f32]) -> f32 = dot_body::<B>;
+fn dot_fast<B: Format>(row: &[u8], x: &[f32]) -> f32 {
+    match level() {
+        // SAFETY: `level` has found the extensions.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { avx2::dot::<B>(row, x) },
+        Level::Baseline => dot_body::<B>(row, x),
+    }
 }
 
-/// Bytes that `visit` gets at a time: one block, or 32 plain numbers.
-const fn step_bytes<B: Format>() -> usize {
-    if B::WEIGHTS == 1 { GROUP * B::BYTES } else { B::BYTES }
-}
-
-/// Groups in that many bytes.
-const fn step_groups<B: Format>() -> usize {
-    if B::WEIGHTS == 1 { 1 } else { B::WEIGHTS / GROUP }
-}
-
-#[inline(always)]
 fn dequantize_body<B: Format>(row: &[u8], out: &mut [f32]) {
-    let (blocks, weights) = (row.chunks_exact(step_bytes::<B>()), GROUP * step_groups::<B>());
-    let (tail, mut outs) = (blocks.remainder(), out.chunks_exact_mut(weights));
-    for (block, out) in blocks.zip(&mut outs) {
-        for g in 0..step_groups::<B>() {
-            let group: &mut [f32; GROUP] =
-                (&mut out[g * GROUP..(g + 1) * GROUP]).try_into().expect("one group");
-            B::group(block, g, group);
+    let (steps, mut outs) = (row.chunks_exact(B::STEP_BYTES), out.chunks_exact_mut(GROUP * B::STEP_GROUPS));
+    let tail = steps.remainder();
+    for (step, out) in steps.zip(&mut outs) {
+        for (g, out) in out.as_chunks_mut::<GROUP>().0.iter_mut().enumerate() {
+            B::group(step, g, out);
         }
     }
-    for (i, out) in outs.into_remainder().iter_mut().enumerate() {
-        *out = B::single(tail, i);
-    }
+    dequantize_tail::<B>(tail, outs.into_remainder());
 }
 
-#[inline(always)]
 fn dot_body<B: Format>(row: &[u8], x: &[f32]) -> f32 {
-    let (blocks, weights) = (row.chunks_exact(step_bytes::<B>()), GROUP * step_groups::<B>());
-    let (tail, xs) = (blocks.remainder(), x.chunks_exact(weights));
-    let x_tail = xs.remainder();
+    let (steps, xs) = (row.chunks_exact(B::STEP_BYTES), x.chunks_exact(GROUP * B::STEP_GROUPS));
+    let (tail, x_tail) = (steps.remainder(), xs.remainder());
     let mut sums = [0.0f32; GROUP];
-    for (block, x) in blocks.zip(xs) {
-        for g in 0..step_groups::<B>() {
+    for (step, x) in steps.zip(xs) {
+        for (g, x) in x.as_chunks::<GROUP>().0.iter().enumerate() {
             let mut group = [0.0; GROUP];
-            B::group(block, g, &mut group);
-            let x: &[f32; GROUP] = x[g * GROUP..(g + 1) * GROUP].try_into().expect("one group");
+            B::group(step, g, &mut group);
             for i in 0..GROUP {
                 sums[i] = group[i].mul_add(x[i], sums[i]);
             }
         }
     }
+    finish::<B>(sums, tail, x_tail)
+}
+
+/// The numbers of a plain format after its last whole group.
+#[inline(always)]
+pub(crate) fn dequantize_tail<B: Format>(tail: &[u8], out: &mut [f32]) {
+    for (i, out) in out.iter_mut().enumerate() {
+        *out = B::single(tail, i);
+    }
+}
+
+/// The end of the canonical order: the numbers after the last whole group, then the tree.
+#[inline(always)]
+pub(crate) fn finish<B: Format>(mut sums: [f32; GROUP], tail: &[u8], x_tail: &[f32]) -> f32 {
     for (i, x) in x_tail.iter().enumerate() {
         sums[i] = B::single(tail, i).mul_add(*x, sums[i]);
     }
@@ -143,7 +151,7 @@ fn dot_body<B: Format>(row: &[u8], x: &[f32]) -> f32 {
 
 /// The fixed tree at the end of the canonical order.
 #[inline(always)]
-pub(crate) fn reduce(mut sums: [f32; GROUP]) -> f32 {
+fn reduce(mut sums: [f32; GROUP]) -> f32 {
     let mut width = GROUP / 2;
     while width > 0 {
         for i in 0..width {

@@ -1,7 +1,10 @@
 //! SwiGLU experts over borrowed weights: `down (silu(gate x) * (up x))`.
 
+use std::ops::Range;
+
+use crate::cells::cells;
 use crate::matmul::times_vectors;
-use crate::pool::{Pool, SharedSlice, TASKS_PER_THREAD};
+use crate::pool::{Pool, TASKS_PER_THREAD};
 use crate::{Matrix, silu};
 
 /// A token that uses an expert, and the slot its result goes to.
@@ -22,7 +25,7 @@ pub struct ExpertJob<'a> {
     pub up: Matrix<'a>,
     /// `[hidden, width]`
     pub down: Matrix<'a>,
-    /// Who uses it. No slot may occur twice, over all jobs of a call.
+    /// Who uses it. A slot that occurs twice, over all jobs of a call, gets an unspecified result.
     pub pairs: &'a [Pair],
 }
 
@@ -41,6 +44,9 @@ pub fn experts(pool: &Pool, jobs: &[ExpertJob<'_>], x: &[f32], h: &mut [f32], y:
             && (job.down.rows(), job.down.cols()) == (hidden, width)
     };
     assert!(jobs.iter().all(same_shape), "the experts of one call have one shape");
+    if width == 0 || hidden == 0 {
+        return;
+    }
     activate(pool, jobs, x, h, (width, hidden));
     project(pool, jobs, h, y, (width, hidden));
 }
@@ -55,42 +61,41 @@ fn bands(pool: &Pool, jobs: usize, rows: usize) -> (usize, usize) {
 /// `h[slot] = silu(gate x) * (up x)`
 fn activate(pool: &Pool, jobs: &[ExpertJob<'_>], x: &[f32], h: &mut [f32], (width, hidden): (usize, usize)) {
     let (band, per_job) = bands(pool, jobs.len(), width);
-    let h = SharedSlice::new(h);
+    let h = cells(h);
     pool.run(jobs.len() * per_job, &|thread, i| {
         let job = &jobs[i / per_job];
-        let first = i % per_job * band;
-        let rows = first..(first + band).min(width);
+        let rows = band_rows(i % per_job, band, width);
         let input = |pair: usize| {
             let token = job.pairs[pair].token as usize;
             &x[token * hidden..(token + 1) * hidden]
         };
-        let cell = |r: usize, pair: usize| {
-            let at = job.pairs[pair].slot as usize * width + r;
-            // SAFETY: slots are not shared by pairs and rows not by tasks (see `ExpertJob`, `bands`).
-            unsafe { &mut h.range(at..at + 1)[0] }
-        };
+        let cell = |r: usize, pair: usize| &h[job.pairs[pair].slot as usize * width + r];
         let count = job.pairs.len();
         times_vectors(pool, thread, job.gate, rows.clone(), count, input, |r, pair, sum| {
-            *cell(r, pair) = silu(sum)
+            cell(r, pair).set(silu(sum));
         });
-        times_vectors(pool, thread, job.up, rows, count, input, |r, pair, sum| *cell(r, pair) *= sum);
+        times_vectors(pool, thread, job.up, rows, count, input, |r, pair, sum| {
+            let cell = cell(r, pair);
+            cell.set(cell.get() * sum);
+        });
     });
 }
 
 /// `y[slot] = down h[slot]`
 fn project(pool: &Pool, jobs: &[ExpertJob<'_>], h: &[f32], y: &mut [f32], (width, hidden): (usize, usize)) {
     let (band, per_job) = bands(pool, jobs.len(), hidden);
-    let y = SharedSlice::new(y);
+    let y = cells(y);
     pool.run(jobs.len() * per_job, &|thread, i| {
         let job = &jobs[i / per_job];
-        let first = i % per_job * band;
-        let rows = first..(first + band).min(hidden);
+        let rows = band_rows(i % per_job, band, hidden);
         let slot = |pair: usize| job.pairs[pair].slot as usize;
         let input = |pair: usize| &h[slot(pair) * width..(slot(pair) + 1) * width];
         times_vectors(pool, thread, job.down, rows, job.pairs.len(), input, |r, pair, sum| {
-            let at = slot(pair) * hidden + r;
-            // SAFETY: as in `activate`.
-            unsafe { y.range(at..at + 1)[0] = sum };
+            y[slot(pair) * hidden + r].set(sum);
         });
     });
+}
+
+fn band_rows(index: usize, band: usize, rows: usize) -> Range<usize> {
+    index * band..((index + 1) * band).min(rows)
 }

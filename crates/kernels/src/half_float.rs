@@ -22,13 +22,13 @@ pub(crate) fn bf16_to_f32(half: u16) -> f32 {
 /// The `i`-th little-endian 16-bit number of `bytes`.
 #[inline(always)]
 pub(crate) fn u16_at(bytes: &[u8], i: usize) -> u16 {
-    u16::from_le_bytes([bytes[2 * i], bytes[2 * i + 1]])
+    u16::from_le_bytes(bytes[2 * i..2 * i + 2].try_into().expect("two bytes"))
 }
 
 /// The f16 scale at byte `at` of a block.
 #[inline(always)]
 pub(crate) fn scale_at(block: &[u8], at: usize) -> f32 {
-    f16_to_f32(u16::from_le_bytes([block[at], block[at + 1]]))
+    f16_to_f32(u16_at(&block[at..at + 2], 0))
 }
 
 #[cfg(test)]

@@ -1,9 +1,13 @@
 //! Arithmetic over weights that somebody else keeps: dequantise, dot, matrix, expert.
 //!
 //! Owns the block formats, the order of every sum, and the threads that compute. It must never
-//! allocate in a kernel, keep weights, or let speed change a bit: every dot product follows the one
-//! order described in [`mod@dot`], whatever the instruction set, the number of tokens or threads.
+//! allocate in a kernel (quantising, which packing does, may), keep weights, open a file, or let speed
+//! change a bit: every dot product follows the one order described in [`mod@dot`], whatever the
+//! instruction set, the number of tokens or threads.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod cells;
 mod cpu;
 pub mod dot;
 mod experts;
@@ -21,4 +25,4 @@ pub use matmul::matmul;
 pub use matrix::Matrix;
 pub use pool::Pool;
 pub use quantize::{QuantizeError, quantize_row};
-pub use vector::{axpy, axpy_f16, f32_to_f16_row, rms_norm, silu};
+pub use vector::{axpy, axpy_f16, f16_to_f32_row, f32_to_f16_row, rms_norm, silu, softmax};

@@ -3,41 +3,33 @@
 use std::ops::Range;
 
 use crate::Matrix;
-use crate::cpu::multiversion;
-use crate::dot::{dequantize_row, dot, reduce};
-use crate::format::GROUP;
-use crate::pool::{Pool, SharedSlice, TASKS_PER_THREAD};
+use crate::cells::cells;
+use crate::cpu::{Level, level};
+use crate::dot::{dequantize_row, dot, dot_f32};
+use crate::pool::{Pool, TASKS_PER_THREAD};
 
 /// Vectors multiplied with a widened row at a time: as many as the registers hold sums for.
-const BLOCK: usize = 2;
+const BLOCK: usize = 3;
 
 /// `y[token * rows + r] = w[r] . x[token]` for every token.
 ///
-/// `x`: `[tokens, cols]`, `y`: `[tokens, rows]`. The bits are those of [`dot`], token by token.
+/// `x`: `[tokens, cols]`, `y`: `[tokens, rows]`. The bits are those of [`dot()`], token by token.
 ///
 /// # Panics
-/// If the shapes disagree or rows are longer than the pool was made for.
+/// If the shapes disagree, or with more than one token if rows are longer than the pool was made for.
 pub fn matmul(pool: &Pool, w: Matrix<'_>, x: &[f32], y: &mut [f32]) {
     let (rows, cols) = (w.rows(), w.cols());
-    let tokens = y.len() / rows;
+    let tokens = y.len().checked_div(rows).unwrap_or(0);
     assert!(y.len() == tokens * rows && x.len() == tokens * cols, "x is [tokens, cols], y [tokens, rows]");
+    if y.is_empty() {
+        return;
+    }
     let band = rows.div_ceil(pool.threads() * TASKS_PER_THREAD);
-    let y = SharedSlice::new(y);
+    let y = cells(y);
     pool.run(rows.div_ceil(band), &|thread, i| {
         let band = i * band..((i + 1) * band).min(rows);
-        times_vectors(
-            pool,
-            thread,
-            w,
-            band,
-            tokens,
-            |token| &x[token * cols..(token + 1) * cols],
-            |r, token, sum| {
-                let at = token * rows + r;
-                // SAFETY: every row belongs to one task, so every element of `y` to one thread.
-                unsafe { y.range(at..at + 1)[0] = sum };
-            },
-        );
+        let vector = |token: usize| &x[token * cols..(token + 1) * cols];
+        times_vectors(pool, thread, w, band, tokens, vector, |r, token, sum| y[token * rows + r].set(sum));
     });
 }
 
@@ -50,52 +42,49 @@ pub(crate) fn times_vectors<'x>(
     band: Range<usize>,
     count: usize,
     vector: impl Fn(usize) -> &'x [f32],
-    mut put: impl FnMut(usize, usize, f32),
+    put: impl Fn(usize, usize, f32),
 ) {
-    if count == 1 {
-        for r in band {
-            put(r, 0, dot(w.ty(), w.row_bytes(r), vector(0)));
-        }
-        return;
-    }
-    let mut buffer = pool.row(thread);
-    let row = &mut buffer[..w.cols()];
-    for r in band {
-        dequantize_row(w.ty(), w.row_bytes(r), row);
-        let mut i = 0;
-        while i + BLOCK <= count {
-            let sums = dot_block(row, vector(i), vector(i + 1));
-            sums.into_iter().enumerate().for_each(|(k, sum)| put(r, i + k, sum));
-            i += BLOCK;
-        }
-        for i in i..count {
-            put(r, i, crate::dot_f32(row, vector(i)));
+    match count {
+        0 => {}
+        1 => band.for_each(|r| put(r, 0, dot(w.ty(), w.row_bytes(r), vector(0)))),
+        _ => {
+            let mut buffer = pool.row(thread);
+            let row = &mut buffer[..w.cols()];
+            for r in band {
+                dequantize_row(w.ty(), w.row_bytes(r), row);
+                row_times_vectors(row, count, &vector, |i, sum| put(r, i, sum));
+            }
         }
     }
 }
 
-multiversion! {
-    fn dot_block(row: &[f32], x: &[f32], y: &[f32]) -> [f32; BLOCK] = dot_block_body;
+fn row_times_vectors<'x>(
+    row: &[f32],
+    count: usize,
+    vector: impl Fn(usize) -> &'x [f32],
+    put: impl Fn(usize, f32),
+) {
+    let blocked = count - count % BLOCK;
+    for i in (0..blocked).step_by(BLOCK) {
+        let sums = dots(row, [vector(i), vector(i + 1), vector(i + 2)]);
+        (0..BLOCK).for_each(|k| put(i + k, sums[k]));
+    }
+    match count - blocked {
+        2 => {
+            let sums = dots(row, [vector(blocked), vector(blocked + 1)]);
+            (0..2).for_each(|k| put(blocked + k, sums[k]));
+        }
+        1 => put(blocked, dot_f32(row, vector(blocked))),
+        _ => {}
+    }
 }
 
-/// Two dot products in the canonical order that share the loads of the row.
-#[inline(always)]
-fn dot_block_body(row: &[f32], x: &[f32], y: &[f32]) -> [f32; BLOCK] {
-    let mut sums = [[0.0f32; GROUP]; BLOCK];
-    let whole = row.len() / GROUP * GROUP;
-    for at in (0..whole).step_by(GROUP) {
-        let group = |v: &[f32]| -> [f32; GROUP] { v[at..at + GROUP].try_into().expect("one group") };
-        let (w, x, y) = (group(row), group(x), group(y));
-        for i in 0..GROUP {
-            sums[0][i] = w[i].mul_add(x[i], sums[0][i]);
-        }
-        for i in 0..GROUP {
-            sums[1][i] = w[i].mul_add(y[i], sums[1][i]);
-        }
+/// Dot products in the canonical order that share the loads of the row.
+fn dots<const N: usize>(row: &[f32], xs: [&[f32]; N]) -> [f32; N] {
+    match level() {
+        // SAFETY: `level` has found the extensions.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { crate::avx2::dots(row, xs) },
+        Level::Baseline => xs.map(|x| dot_f32(row, x)),
     }
-    for i in 0..row.len() - whole {
-        sums[0][i] = row[whole + i].mul_add(x[whole + i], sums[0][i]);
-        sums[1][i] = row[whole + i].mul_add(y[whole + i], sums[1][i]);
-    }
-    sums.map(reduce)
 }

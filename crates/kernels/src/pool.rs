@@ -1,5 +1,9 @@
 //! A fixed crew of threads for regions of some 50 microseconds: they spin for the next region, then
 //! park. One region at a time; the caller is one of the crew.
+//!
+//! A region is open from [`Pool::run`] until the caller finds no task left. Workers join while it is
+//! open; a worker that wakes too late finds it closed and nobody has waited for it. So a region never
+//! costs more than its tasks, also when a worker is parked or has lost its processor to a read.
 
 use std::any::Any;
 use std::io;
@@ -8,9 +12,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-/// Looks for the next region this often before parking: some 20 microseconds.
-const SPINS: usize = 4_000;
+/// Workers look for the next region this long before they park.
+const SPIN: Duration = Duration::from_micros(20);
 /// Tasks per thread of a region, so that a thread that is held up leaves work for the others.
 pub(crate) const TASKS_PER_THREAD: usize = 4;
 
@@ -24,50 +29,59 @@ struct Region {
     tasks: usize,
 }
 
-// SAFETY: the pointer is dereferenced only while `Pool::run`, which holds the reference it was made
-// from, waits for the region to end; the closure is `Sync`.
+// SAFETY: the pointer is dereferenced only by threads that joined the region while it was open, and
+// `Pool::run`, which holds the reference it was made from, waits for them; the closure is `Sync`.
 unsafe impl Send for Region {}
 
 struct Control {
+    /// The open region. Joined and closed under the lock: no one joins a closed one.
     region: Option<Region>,
+    /// The first panic of a worker's task.
     panic: Option<Box<dyn Any + Send>>,
+    /// Workers asleep: when none is, a region costs no system call.
+    parked: usize,
     closing: bool,
 }
 
 struct Shared {
-    /// Counts regions begun; a worker that sees a new number joins that region.
+    /// Counts regions begun; a worker that sees a new number tries to join.
     epoch: AtomicUsize,
     /// Next task of the region.
     next: AtomicUsize,
-    /// Workers that have not finished the region.
-    busy: AtomicUsize,
+    /// Workers that have joined the region and not left it.
+    joined: AtomicUsize,
     control: Mutex<Control>,
     wake: Condvar,
     /// One buffer a thread, `max_cols` long: a dequantised row.
     rows: Vec<Mutex<Vec<f32>>>,
 }
 
-/// See the module's text.
+/// The crew. Kernels take `&Pool`; two callers at once are served in turn.
+///
+/// A task must not use its own pool again: it would wait for itself.
 pub struct Pool {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
-    /// Held during a region: a pool shared by two callers serves them in turn.
+    /// Held during a region.
     turn: Mutex<()>,
 }
 
 impl Pool {
     /// Starts `threads - 1` workers. Rows of up to `max_cols` weights can be worked on.
+    ///
+    /// # Errors
+    /// What the system says when it refuses a thread; workers already started have ended by then.
     pub fn new(threads: usize, max_cols: usize) -> io::Result<Self> {
         let threads = threads.max(1);
         let shared = Arc::new(Shared {
             epoch: AtomicUsize::new(0),
             next: AtomicUsize::new(0),
-            busy: AtomicUsize::new(0),
-            control: Mutex::new(Control { region: None, panic: None, closing: false }),
+            joined: AtomicUsize::new(0),
+            control: Mutex::new(Control { region: None, panic: None, parked: 0, closing: false }),
             wake: Condvar::new(),
             rows: (0..threads).map(|_| Mutex::new(vec![0.0; max_cols])).collect(),
         });
-        let mut pool = Self { shared, workers: Vec::new(), turn: Mutex::new(()) };
+        let mut pool = Self { shared, workers: Vec::with_capacity(threads - 1), turn: Mutex::new(()) };
         for thread in 1..threads {
             let shared = Arc::clone(&pool.shared);
             let worker = std::thread::Builder::new()
@@ -83,14 +97,17 @@ impl Pool {
         self.workers.len() + 1
     }
 
-    /// Calls `f(i, chunk)` for every chunk of `chunk_len` elements of `data`.
+    /// Calls `f(i, chunk)` for every chunk of `chunk_len` elements of `data`; the last may be shorter.
+    ///
+    /// # Panics
+    /// If `chunk_len` is 0; with the panic of `f`, if one panics, when all others have ended.
     pub fn for_each_chunk<T: Send>(
         &self,
         data: &mut [T],
         chunk_len: usize,
         f: impl Fn(usize, &mut [T]) + Sync,
     ) {
-        let chunk_len = chunk_len.max(1);
+        assert!(chunk_len > 0, "chunks have a length");
         let chunks = data.len().div_ceil(chunk_len);
         let data = SharedSlice::new(data);
         self.run(chunks, &|_, i| {
@@ -108,23 +125,14 @@ impl Pool {
             return;
         }
         let _turn = lock(&self.turn);
-        let shared = &*self.shared;
-        // SAFETY: only the lifetime changes; the region ends before this function does (below), and
-        // nothing keeps the pointer after that.
+        // SAFETY: only the lifetime changes; nobody is in the region once `close` has returned, and
+        // nothing between here and there can unwind.
         let task: Task<'static> = unsafe { std::mem::transmute::<Task<'_>, Task<'static>>(task) };
-        shared.next.store(0, Ordering::Relaxed);
-        shared.busy.store(self.workers.len(), Ordering::Relaxed);
-        {
-            // The number changes under the lock: a worker about to park either sees it or is woken.
-            let mut control = lock(&shared.control);
-            control.region = Some(Region { task, tasks });
-            shared.epoch.fetch_add(1, Ordering::Release);
-        }
-        shared.wake.notify_all();
-        shared.take_tasks(0, Region { task, tasks });
-        shared.wait_for_workers();
-        let panic = lock(&shared.control).panic.take();
-        if let Some(panic) = panic {
+        let region = Region { task, tasks };
+        self.shared.open(region);
+        let mine = self.shared.take_tasks(0, region);
+        let theirs = self.shared.close();
+        if let Some(panic) = mine.err().or(theirs) {
             resume_unwind(panic);
         }
     }
@@ -151,7 +159,33 @@ impl Drop for Pool {
 }
 
 impl Shared {
-    /// A worker's life: wait for a region, help with it, say so.
+    /// Lets workers join `region`.
+    fn open(&self, region: Region) {
+        self.next.store(0, Ordering::Relaxed);
+        let parked = {
+            // The number changes under the lock: a worker about to park either sees it or is woken.
+            let mut control = lock(&self.control);
+            control.region = Some(region);
+            self.epoch.fetch_add(1, Ordering::Release);
+            control.parked
+        };
+        if parked > 0 {
+            self.wake.notify_all();
+        }
+    }
+
+    /// Lets no further worker join and waits for those who have; their panic, if one panicked. It
+    /// does not park: what remains is at most one task a worker.
+    fn close(&self) -> Option<Box<dyn Any + Send>> {
+        lock(&self.control).region = None;
+        let all_left = || self.joined.load(Ordering::Acquire) == 0;
+        while !spin_until(all_left) {
+            std::thread::yield_now();
+        }
+        lock(&self.control).panic.take()
+    }
+
+    /// A worker's life: wait for a region, help with it, leave it.
     fn work(&self, thread: usize) {
         let mut seen = 0;
         loop {
@@ -161,56 +195,60 @@ impl Shared {
                 if control.closing {
                     return;
                 }
-                control.region
+                let Some(region) = control.region else { continue };
+                self.joined.fetch_add(1, Ordering::Relaxed);
+                region
             };
-            if let Some(region) = region {
-                self.take_tasks(thread, region);
+            if let Err(panic) = self.take_tasks(thread, region) {
+                lock(&self.control).panic.get_or_insert(panic);
             }
-            self.busy.fetch_sub(1, Ordering::Release);
+            self.joined.fetch_sub(1, Ordering::Release);
         }
     }
 
     /// Returns the number of a region later than `seen`.
     fn wait_for_region(&self, seen: usize) -> usize {
-        for _ in 0..SPINS {
-            let epoch = self.epoch.load(Ordering::Acquire);
-            if epoch != seen {
-                return epoch;
+        let changed = || self.epoch.load(Ordering::Acquire) != seen;
+        if !spin_until(changed) {
+            let mut control = lock(&self.control);
+            control.parked += 1;
+            while !changed() {
+                control = self.wake.wait(control).unwrap_or_else(|poisoned| poisoned.into_inner());
             }
-            std::hint::spin_loop();
+            control.parked -= 1;
         }
-        let mut control = lock(&self.control);
-        loop {
-            let epoch = self.epoch.load(Ordering::Acquire);
-            if epoch != seen {
-                return epoch;
-            }
-            control = self.wake.wait(control).unwrap_or_else(|poisoned| poisoned.into_inner());
-        }
+        self.epoch.load(Ordering::Acquire)
     }
 
-    /// The caller's wait at a region's end. It does not park: what remains is one task a worker.
-    fn wait_for_workers(&self) {
-        let mut spins = 0;
-        while self.busy.load(Ordering::Acquire) > 0 {
-            spins += 1;
-            if spins < SPINS { std::hint::spin_loop() } else { std::thread::yield_now() }
-        }
-    }
-
-    fn take_tasks(&self, thread: usize, region: Region) {
-        let result = catch_unwind(AssertUnwindSafe(|| {
+    /// Takes tasks until none is left; after a panic the thread takes no more.
+    fn take_tasks(&self, thread: usize, region: Region) -> Result<(), Box<dyn Any + Send>> {
+        catch_unwind(AssertUnwindSafe(|| {
             loop {
                 let i = self.next.fetch_add(1, Ordering::Relaxed);
                 if i >= region.tasks {
                     return;
                 }
-                // SAFETY: see `Region`: the caller of `run` is still waiting for us.
+                // SAFETY: see `Region`: the caller of `run` waits for us, or is us.
                 unsafe { (*region.task)(thread, i) };
             }
-        }));
-        if let Err(panic) = result {
-            lock(&self.control).panic.get_or_insert(panic);
+        }))
+    }
+}
+
+/// Polls for [`SPIN`]; whether `done` became true.
+fn spin_until(done: impl Fn() -> bool) -> bool {
+    // Reading the clock costs about as much as this many polls.
+    const POLLS: usize = 16;
+    let start = Instant::now();
+    loop {
+        for _ in 0..POLLS {
+            if done() {
+                return true;
+            }
+            std::hint::spin_loop();
+        }
+        if start.elapsed() >= SPIN {
+            return false;
         }
     }
 }
@@ -278,6 +316,33 @@ mod tests {
             pool.for_each_chunk(&mut data, 1, |i, x| x[0] = i);
             assert_eq!(data, [0, 1, 2, 3, 4, 5, 6, 7]);
         }
+    }
+
+    #[test]
+    fn ten_thousand_empty_regions_end() {
+        let pool = Pool::new(3, 1).unwrap();
+        let visits = AtomicUsize::new(0);
+        for _ in 0..10_000 {
+            pool.run(2, &|_, _| _ = visits.fetch_add(1, Ordering::Relaxed));
+            pool.run(0, &|_, _| unreachable!("no tasks"));
+        }
+        assert_eq!(visits.into_inner(), 20_000);
+    }
+
+    #[test]
+    fn callers_on_several_threads_are_served_in_turn() {
+        let pool = Pool::new(2, 1).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    let mut data = [0; 16];
+                    (0..500).for_each(|_| {
+                        pool.for_each_chunk(&mut data, 3, |_, x| x.iter_mut().for_each(|x| *x += 1))
+                    });
+                    assert_eq!(data, [500; 16]);
+                });
+            }
+        });
     }
 
     #[test]

@@ -16,6 +16,31 @@ pub enum KvType {
     F32,
 }
 
+impl KvType {
+    fn element_bytes(self) -> usize {
+        match self {
+            Self::F16 => 2,
+            Self::F32 => 4,
+        }
+    }
+}
+
+/// Precision of keys and of values.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct KvTypes {
+    /// Of keys.
+    pub keys: KvType,
+    /// Of values.
+    pub values: KvType,
+}
+
+impl KvTypes {
+    /// The same for both.
+    pub fn both(ty: KvType) -> Self {
+        Self { keys: ty, values: ty }
+    }
+}
+
 impl FromStr for KvType {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -60,11 +85,11 @@ pub struct KvCache {
 
 impl KvCache {
     /// Room for `context` tokens. The memory is reserved at once and touched as it fills.
-    pub fn new(config: &ModelConfig, context: usize, ty: KvType) -> Self {
+    pub fn new(config: &ModelConfig, context: usize, types: KvTypes) -> Self {
         let elements = config.layers * config.kv_heads * context * config.head_dim;
         Self {
-            keys: Storage::new(ty, elements),
-            values: Storage::new(ty, elements),
+            keys: Storage::new(types.keys, elements),
+            values: Storage::new(types.values, elements),
             context,
             kv_heads: config.kv_heads,
             head_dim: config.head_dim,
@@ -73,13 +98,10 @@ impl KvCache {
     }
 
     /// Memory a cache of this size takes.
-    pub fn planned_bytes(config: &ModelConfig, context: usize, ty: KvType) -> Bytes {
-        let element = match ty {
-            KvType::F16 => 2,
-            KvType::F32 => 4,
-        };
-        let elements = 2 * config.layers * config.kv_heads * config.head_dim;
-        Bytes((elements * element) as u64 * context as u64)
+    pub fn planned_bytes(config: &ModelConfig, context: usize, types: KvTypes) -> Bytes {
+        let elements = config.layers * config.kv_heads * config.head_dim;
+        let position = elements * (types.keys.element_bytes() + types.values.element_bytes());
+        Bytes(position as u64 * context as u64)
     }
 
     /// Positions in use.

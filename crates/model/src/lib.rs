@@ -16,7 +16,7 @@ mod scratch;
 
 pub use dense::DenseWeights;
 pub use error::{ForwardError, LoadError};
-pub use kv_cache::{KvCache, KvType};
+pub use kv_cache::{KvCache, KvType, KvTypes};
 pub use qwen3_moe::Qwen3Moe;
 pub use routing_stats::RoutingStats;
 pub use scratch::Scratch;

@@ -89,13 +89,13 @@ pub fn run(args: &PerplexityArgs) -> Result<()> {
             perplexity(&mut engine, &mut session, &tokens, window, args.windowing.into(), &mut progress)
                 .with_context(|| path.display().to_string())?;
         bar.finish_and_clear();
-        args.report(&engine, path, text, &score)?;
+        args.report(&engine, path, &score)?;
     }
     Ok(())
 }
 
 impl PerplexityArgs {
-    fn report(&self, engine: &Engine, path: &Path, text: &str, score: &Perplexity) -> Result<()> {
+    fn report(&self, engine: &Engine, path: &Path, score: &Perplexity) -> Result<()> {
         let figures = &score.figures;
         if !self.json {
             output::print_line(format_args!(
@@ -119,7 +119,7 @@ impl PerplexityArgs {
             scored_tokens: score.scored,
             perplexity: score.perplexity(),
             nll_nats: score.nll,
-            bits_per_byte: score.nll / std::f64::consts::LN_2 / text.len() as f64,
+            bits_per_byte: score.bits_per_byte(),
             tps: figures.tokens_per_second(),
             hit_rate: figures.routing.hit_rate(),
             read_mib_per_token: figures.read_mib_per_token(),

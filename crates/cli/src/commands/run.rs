@@ -49,8 +49,8 @@ pub struct RunArgs {
     #[arg(long)]
     chat: bool,
 
-    /// System message (with --chat or in a chat)
-    #[arg(long, visible_alias = "sys", value_name = "TEXT")]
+    /// System message (with --chat or in a chat) (-sys)
+    #[arg(long, value_name = "TEXT")]
     system: Option<String>,
 
     /// Use this Jinja file in place of the model's chat template

@@ -7,7 +7,7 @@ use hotset_base::{Bytes, WeightType};
 use hotset_convert::{PackOptions, Recipe, pack};
 use hotset_engine::{Engine, EngineError, EngineOptions, Plan};
 use hotset_format::Checkpoint;
-use hotset_model::{KvCache, KvType};
+use hotset_model::{KvCache, KvType, KvTypes};
 use hotset_residency::{ArenaPlan, ExpertSource};
 use hotset_testkit::{TinyModel, TinyShape};
 use hotset_text::Tokenizer;
@@ -43,7 +43,8 @@ pub fn engine(model: &Checkpoint, arena: Arena, threads: usize) -> Result<Engine
 }
 
 pub fn engine_with(model: &Checkpoint, arena: Arena, options: EngineOptions) -> Result<Engine, EngineError> {
-    let options = EngineOptions { memory: Some(Bytes::mib(4096)), kv_type: KvType::F32, ..options };
+    let options =
+        EngineOptions { memory: Some(Bytes::mib(4096)), kv_types: KvTypes::both(KvType::F32), ..options };
     let mut plan = Plan::new(model, &options, Bytes(0))?;
     plan.arena = arena.plan(model);
     let tokenizer = Tokenizer::new(&model.tokenizer)?;
@@ -53,7 +54,7 @@ pub fn engine_with(model: &Checkpoint, arena: Arena, options: EngineOptions) -> 
 /// Logits after every token, computed in chunks of `chunk`.
 pub fn logits(engine: &mut Engine, tokens: &[u32], chunk: usize) -> Vec<Vec<f32>> {
     let model = engine.model();
-    let mut cache = KvCache::new(model.config(), tokens.len(), KvType::F32);
+    let mut cache = KvCache::new(model.config(), tokens.len(), KvTypes::both(KvType::F32));
     let (mut all, rows, vocab) = (Vec::new(), model.logits_rows(), model.config().vocab);
     for part in tokens.chunks(chunk) {
         model.forward(&mut cache, part).unwrap();

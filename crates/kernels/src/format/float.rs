@@ -1,5 +1,8 @@
 //! Plain numbers: F32, F16, BF16.
 
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::*;
+
 use super::{Format, GROUP};
 use crate::half_float::{bf16_to_f32, f16_to_f32, u16_at};
 
@@ -7,15 +10,39 @@ pub(crate) struct F32;
 pub(crate) struct F16;
 pub(crate) struct Bf16;
 
+/// Eight 16-bit numbers, `8 * k ..`.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx2")]
+fn eight_halves(step: &[u8], k: usize) -> __m128i {
+    let halves: &[u8; 16] = step[16 * k..16 * (k + 1)].try_into().expect("16 bytes");
+    // SAFETY: an unaligned load of exactly the 16 bytes of the array.
+    unsafe { _mm_loadu_si128(halves.as_ptr().cast()) }
+}
+
 impl Format for F32 {
     const WEIGHTS: usize = 1;
     const BYTES: usize = 4;
 
     #[inline(always)]
-    fn group(block: &[u8], _g: usize, out: &mut [f32; GROUP]) {
-        let block: &[u8; 4 * GROUP] = block.try_into().expect("32 numbers");
+    fn group(step: &[u8], _g: usize, out: &mut [f32; GROUP]) {
+        let step: &[u8; 4 * GROUP] = step.try_into().expect("32 numbers");
         for i in 0..GROUP {
-            out[i] = Self::single(block, i);
+            out[i] = Self::single(step, i);
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn group_avx2(step: &[u8], _g: usize) -> [__m256; 4] {
+        // SAFETY: the caller has promised the instructions; loads stay inside the array's 128 bytes.
+        unsafe {
+            let step: &[u8; 4 * GROUP] = step.try_into().expect("32 numbers");
+            let mut out = [_mm256_setzero_ps(); 4];
+            for k in 0..4 {
+                out[k] = _mm256_loadu_ps(step.as_ptr().add(32 * k).cast());
+            }
+            out
         }
     }
 
@@ -30,10 +57,23 @@ impl Format for F16 {
     const BYTES: usize = 2;
 
     #[inline(always)]
-    fn group(block: &[u8], _g: usize, out: &mut [f32; GROUP]) {
-        let block: &[u8; 2 * GROUP] = block.try_into().expect("32 numbers");
+    fn group(step: &[u8], _g: usize, out: &mut [f32; GROUP]) {
+        let step: &[u8; 2 * GROUP] = step.try_into().expect("32 numbers");
         for i in 0..GROUP {
-            out[i] = Self::single(block, i);
+            out[i] = Self::single(step, i);
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn group_avx2(step: &[u8], _g: usize) -> [__m256; 4] {
+        // SAFETY: the caller has promised the instructions.
+        unsafe {
+            let mut out = [_mm256_setzero_ps(); 4];
+            for k in 0..4 {
+                out[k] = _mm256_cvtph_ps(eight_halves(step, k));
+            }
+            out
         }
     }
 
@@ -48,10 +88,24 @@ impl Format for Bf16 {
     const BYTES: usize = 2;
 
     #[inline(always)]
-    fn group(block: &[u8], _g: usize, out: &mut [f32; GROUP]) {
-        let block: &[u8; 2 * GROUP] = block.try_into().expect("32 numbers");
+    fn group(step: &[u8], _g: usize, out: &mut [f32; GROUP]) {
+        let step: &[u8; 2 * GROUP] = step.try_into().expect("32 numbers");
         for i in 0..GROUP {
-            out[i] = Self::single(block, i);
+            out[i] = Self::single(step, i);
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn group_avx2(step: &[u8], _g: usize) -> [__m256; 4] {
+        // SAFETY: the caller has promised the instructions.
+        unsafe {
+            let mut out = [_mm256_setzero_ps(); 4];
+            for k in 0..4 {
+                let wide = _mm256_cvtepu16_epi32(eight_halves(step, k));
+                out[k] = _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide));
+            }
+            out
         }
     }
 

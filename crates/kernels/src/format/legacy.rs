@@ -1,10 +1,12 @@
 //! Blocks of 32 weights with one f16 scale (and, for the `_1` types, one f16 offset).
 //! Layouts: `block_q4_0`, `block_q4_1`, `block_q5_0`, `block_q5_1`, `block_q8_0` in ggml-common.h.
 
-use super::{Format, GROUP};
-use crate::half_float::scale_at;
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::*;
 
-const HALF: usize = GROUP / 2;
+#[cfg(target_arch = "x86_64")]
+use super::avx2;
+use super::{GROUP, HALF, Quantised};
 
 pub(crate) struct Q8_0;
 pub(crate) struct Q4_0;
@@ -14,95 +16,138 @@ pub(crate) struct Q5_1;
 
 /// Nibbles of 16 bytes: the low ones are weights 0 to 15, the high ones 16 to 31.
 #[inline(always)]
-pub(super) fn nibbles(bytes: &[u8]) -> [u8; GROUP] {
+pub(super) fn nibbles(bytes: &[u8]) -> [i8; GROUP] {
     let bytes: &[u8; HALF] = bytes.try_into().expect("16 bytes");
     let mut out = [0; GROUP];
     for i in 0..HALF {
-        out[i] = bytes[i] & 15;
-        out[i + HALF] = bytes[i] >> 4;
+        out[i] = (bytes[i] & 15) as i8;
+        out[i + HALF] = (bytes[i] >> 4) as i8;
     }
     out
 }
 
-/// Nibbles with bit `i` of a 32-bit mask as the fifth bit of weight `i`.
+/// The 32 fifth bits at byte `at`: bit `i` belongs to weight `i`.
 #[inline(always)]
-fn five_bits(high: &[u8], low: &[u8]) -> [u8; GROUP] {
-    let high = u32::from_le_bytes([high[0], high[1], high[2], high[3]]);
+fn fifth_bits(block: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]])
+}
+
+#[inline(always)]
+fn five_bits(high: u32, low: &[u8]) -> [i8; GROUP] {
     let mut out = nibbles(low);
     for i in 0..GROUP {
-        out[i] |= (((high >> i) & 1) << 4) as u8;
+        out[i] |= (((high >> i) & 1) << 4) as i8;
     }
     out
 }
 
-#[inline(always)]
-fn scaled(codes: [u8; GROUP], bias: i32, scale: f32, out: &mut [f32; GROUP]) {
-    for i in 0..GROUP {
-        out[i] = scale * (i32::from(codes[i]) - bias) as f32;
-    }
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx2")]
+fn five_bits_avx2(high: u32, low: &[u8]) -> __m256i {
+    _mm256_or_si256(avx2::nibbles_of_16(low), avx2::where_mask(high, 16))
 }
 
-#[inline(always)]
-fn offset(codes: [u8; GROUP], scale: f32, add: f32, out: &mut [f32; GROUP]) {
-    for i in 0..GROUP {
-        out[i] = scale * i32::from(codes[i]) as f32 + add;
-    }
-}
-
-impl Format for Q8_0 {
+impl Quantised for Q8_0 {
     const WEIGHTS: usize = 32;
     const BYTES: usize = 34;
+    const D: usize = 0;
 
     #[inline(always)]
-    fn group(block: &[u8], _g: usize, out: &mut [f32; GROUP]) {
-        let block: &[u8; 34] = block.try_into().expect("one block");
-        let scale = scale_at(block, 0);
-        for i in 0..GROUP {
-            out[i] = scale * f32::from(block[2 + i] as i8);
-        }
+    fn codes(block: &[u8], _g: usize) -> [i8; GROUP] {
+        let codes: &[u8; GROUP] = block[2..34].try_into().expect("32 bytes");
+        codes.map(|code| code as i8)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn codes_avx2(block: &[u8], _g: usize) -> __m256i {
+        // SAFETY: the caller has promised the instructions.
+        unsafe { avx2::load(&block[2..34]) }
     }
 }
 
-impl Format for Q4_0 {
+impl Quantised for Q4_0 {
     const WEIGHTS: usize = 32;
     const BYTES: usize = 18;
+    const D: usize = 0;
 
     #[inline(always)]
-    fn group(block: &[u8], _g: usize, out: &mut [f32; GROUP]) {
-        let block: &[u8; 18] = block.try_into().expect("one block");
-        scaled(nibbles(&block[2..]), 8, scale_at(block, 0), out);
+    fn codes(block: &[u8], _g: usize) -> [i8; GROUP] {
+        nibbles(&block[2..18]).map(|code| code - 8)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn codes_avx2(block: &[u8], _g: usize) -> __m256i {
+        // SAFETY: the caller has promised the instructions.
+        unsafe { _mm256_sub_epi8(avx2::nibbles_of_16(&block[2..18]), _mm256_set1_epi8(8)) }
     }
 }
 
-impl Format for Q4_1 {
+// The `_1` types add their offset: it is a minimum times -1, which changes no bit.
+impl Quantised for Q4_1 {
     const WEIGHTS: usize = 32;
     const BYTES: usize = 20;
+    const D: usize = 0;
+    const DMIN: Option<usize> = Some(2);
 
     #[inline(always)]
-    fn group(block: &[u8], _g: usize, out: &mut [f32; GROUP]) {
-        let block: &[u8; 20] = block.try_into().expect("one block");
-        offset(nibbles(&block[4..]), scale_at(block, 0), scale_at(block, 2), out);
+    fn sub_min(_block: &[u8], _g: usize, _half: usize) -> i32 {
+        -1
+    }
+
+    #[inline(always)]
+    fn codes(block: &[u8], _g: usize) -> [i8; GROUP] {
+        nibbles(&block[4..20])
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn codes_avx2(block: &[u8], _g: usize) -> __m256i {
+        // SAFETY: the caller has promised the instructions.
+        unsafe { avx2::nibbles_of_16(&block[4..20]) }
     }
 }
 
-impl Format for Q5_0 {
+impl Quantised for Q5_0 {
     const WEIGHTS: usize = 32;
     const BYTES: usize = 22;
+    const D: usize = 0;
 
     #[inline(always)]
-    fn group(block: &[u8], _g: usize, out: &mut [f32; GROUP]) {
-        let block: &[u8; 22] = block.try_into().expect("one block");
-        scaled(five_bits(&block[2..6], &block[6..]), 16, scale_at(block, 0), out);
+    fn codes(block: &[u8], _g: usize) -> [i8; GROUP] {
+        five_bits(fifth_bits(block, 2), &block[6..22]).map(|code| code - 16)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn codes_avx2(block: &[u8], _g: usize) -> __m256i {
+        // SAFETY: the caller has promised the instructions.
+        unsafe { _mm256_sub_epi8(five_bits_avx2(fifth_bits(block, 2), &block[6..22]), _mm256_set1_epi8(16)) }
     }
 }
 
-impl Format for Q5_1 {
+impl Quantised for Q5_1 {
     const WEIGHTS: usize = 32;
     const BYTES: usize = 24;
+    const D: usize = 0;
+    const DMIN: Option<usize> = Some(2);
 
     #[inline(always)]
-    fn group(block: &[u8], _g: usize, out: &mut [f32; GROUP]) {
-        let block: &[u8; 24] = block.try_into().expect("one block");
-        offset(five_bits(&block[4..8], &block[8..]), scale_at(block, 0), scale_at(block, 2), out);
+    fn sub_min(_block: &[u8], _g: usize, _half: usize) -> i32 {
+        -1
+    }
+
+    #[inline(always)]
+    fn codes(block: &[u8], _g: usize) -> [i8; GROUP] {
+        five_bits(fifth_bits(block, 4), &block[8..24])
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn codes_avx2(block: &[u8], _g: usize) -> __m256i {
+        // SAFETY: the caller has promised the instructions.
+        unsafe { five_bits_avx2(fifth_bits(block, 4), &block[8..24]) }
     }
 }

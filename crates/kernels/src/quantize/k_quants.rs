@@ -31,7 +31,8 @@ fn nibble_pair(codes: &[u8; 256], i: usize) -> u8 {
 /// Fits eight sub-blocks, writes d, dmin and the packed 6-bit scales, and codes the weights for what
 /// was really written.
 fn scales_and_codes(x: &[f32], out: &mut [u8], levels: i32) -> [u8; 256] {
-    let fits: Vec<(f32, f32)> = x.chunks_exact(SUB).map(|sub| best_scale_and_min(sub, levels)).collect();
+    let subs = x.as_chunks::<SUB>().0;
+    let fits: Vec<(f32, f32)> = subs.iter().map(|sub| best_scale_and_min(sub, levels)).collect();
     let largest = |part: fn(&(f32, f32)) -> f32| fits.iter().map(part).fold(0.0f32, f32::max);
     let d = put_scale(out, 0, largest(|fit| fit.0) / 63.0);
     let dmin = put_scale(out, 2, largest(|fit| fit.1) / 63.0);

@@ -1,5 +1,6 @@
 //! f32 to blocks: what packing does. Speed matters little, the error much.
 
+mod iq4;
 mod k_quants;
 mod legacy;
 
@@ -15,6 +16,13 @@ pub enum QuantizeError {
         /// Its position in the row.
         at: usize,
     },
+    /// A weight is too large for the type, or for the f16 scales of its block.
+    TooLarge {
+        /// The type.
+        ty: WeightType,
+        /// Position in the row of the first weight that could not be read back.
+        at: usize,
+    },
 }
 
 impl std::fmt::Display for QuantizeError {
@@ -22,6 +30,7 @@ impl std::fmt::Display for QuantizeError {
         match self {
             Self::Unsupported(ty) => write!(f, "hotset reads {ty} but does not write it"),
             Self::NotFinite { at } => write!(f, "weight {at} of a row is not a finite number"),
+            Self::TooLarge { ty, at } => write!(f, "weight {at} of a row is too large for {ty}"),
         }
     }
 }
@@ -29,6 +38,9 @@ impl std::fmt::Display for QuantizeError {
 impl std::error::Error for QuantizeError {}
 
 /// Quantises a row.
+///
+/// # Errors
+/// See [`QuantizeError`]; `out` then holds nothing of use.
 ///
 /// # Panics
 /// If `out` is not exactly the bytes of `src.len()` weights of the type.
@@ -48,13 +60,34 @@ pub fn quantize_row(ty: WeightType, src: &[f32], out: &mut [u8]) -> Result<(), Q
         WeightType::Q4_1 => legacy::q4_1,
         WeightType::Q5_0 => legacy::q5_0,
         WeightType::Q5_1 => legacy::q5_1,
+        WeightType::IQ4_NL => iq4::iq4_nl,
         WeightType::Q4_K => k_quants::q4_k,
         WeightType::Q5_K => k_quants::q5_k,
         WeightType::Q6_K => k_quants::q6_k,
         other => return Err(QuantizeError::Unsupported(other)),
     };
     blocks.for_each(|(x, out)| quantize(x, out));
-    Ok(())
+    match first_unreadable(ty, out) {
+        Some(at) => Err(QuantizeError::TooLarge { ty, at }),
+        None => Ok(()),
+    }
+}
+
+/// The first weight of a row that does not read back as a finite number: its scale overflowed f16.
+fn first_unreadable(ty: WeightType, row: &[u8]) -> Option<usize> {
+    const MOST: usize = 256;
+    let (mut wide, weights) = ([0.0; MOST], ty.block_weights());
+    row.chunks_exact(ty.block_bytes()).enumerate().find_map(|(block, bytes)| {
+        crate::dequantize_row(ty, bytes, &mut wide[..weights]);
+        wide[..weights].iter().position(|w| !w.is_finite()).map(|at| block * weights + at)
+    })
+}
+
+/// The power of two that brings `largest` between 1 and 2. Weights are fitted relative to it, so that
+/// no power of a finite weight overflows or vanishes; a division by it is exact and changes no fit.
+fn unit(largest: f32) -> f32 {
+    const EXPONENT: u32 = 0x7f80_0000;
+    f32::from_bits(largest.to_bits() & EXPONENT).max(f32::MIN_POSITIVE)
 }
 
 /// The symmetric grid `scale * code` that fits `x` best: codes from `-levels` to `levels - 1`.
@@ -67,12 +100,14 @@ fn best_scale(x: &[f32], levels: i32) -> f32 {
     if extreme == 0.0 {
         return 0.0;
     }
+    let unit = unit(extreme);
+    let extreme = extreme / unit;
     let (mut best, mut best_gain) = (0.0, 0.0);
     for step in -9..=9 {
         // The largest weight maps to the end of the grid that has one code more.
         let inverse = -(levels as f32 + 0.1 * step as f32) / extreme;
         let (mut wxq, mut wqq) = (0.0f32, 0.0f32);
-        for &x in x {
+        for x in x.iter().map(|x| x / unit) {
             let q = (inverse * x).round_ties_even().clamp(-levels as f32, (levels - 1) as f32);
             wxq += x * x * x * q;
             wqq += x * x * q * q;
@@ -83,16 +118,25 @@ fn best_scale(x: &[f32], levels: i32) -> f32 {
             best = wxq / wqq;
         }
     }
-    best
+    best * unit
 }
 
-/// The grid `scale * code - min` that fits `x` best: codes from 0 to `levels`, `min >= 0`.
-fn best_scale_and_min(x: &[f32], levels: i32) -> (f32, f32) {
-    let low = x.iter().copied().fold(0.0f32, f32::min);
-    let high = x.iter().copied().fold(low, f32::max);
-    if high == low {
-        return (0.0, -low);
+/// The grid `scale * code - min` that fits the 32 weights `x` best: codes from 0 to `levels`,
+/// `min >= 0`.
+fn best_scale_and_min(x: &[f32; 32], levels: i32) -> (f32, f32) {
+    let largest = x.iter().fold(0.0f32, |a, b| a.max(b.abs()));
+    if largest == 0.0 {
+        return (0.0, 0.0);
     }
+    let unit = unit(largest);
+    let (scale, min) = best_line(&x.map(|x| x / unit), levels);
+    (scale * unit, min * unit)
+}
+
+/// [`best_scale_and_min`] of weights between -2 and 2 that are not all 0.
+fn best_line(x: &[f32; 32], levels: i32) -> (f32, f32) {
+    let low = x.iter().copied().fold(0.0f32, f32::min);
+    let high = x.iter().copied().fold(0.0f32, f32::max);
     let rms = (x.iter().map(|x| x * x).sum::<f32>() / x.len() as f32).sqrt();
     let (mut best, mut best_error) = ((0.0, -low), f32::INFINITY);
     for step in 0..=20 {
@@ -114,7 +158,7 @@ fn best_scale_and_min(x: &[f32], levels: i32) -> (f32, f32) {
 }
 
 /// Weighted least squares of `x = scale * code - min` with `min >= 0`.
-fn fit_line(x: &[f32], rms: f32, code: impl Fn(f32) -> f32) -> (f32, f32) {
+fn fit_line(x: &[f32; 32], rms: f32, code: impl Fn(f32) -> f32) -> (f32, f32) {
     let (mut sw, mut sx, mut sq, mut sqq, mut sxq) = (0.0f32, 0.0f32, 0.0f32, 0.0f32, 0.0f32);
     for &x in x {
         let (w, q) = (rms + x.abs(), code(x));

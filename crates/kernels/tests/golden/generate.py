@@ -18,7 +18,7 @@ SCALES = {
     T.Q8_0: [0], T.Q4_0: [0], T.Q4_1: [0, 2], T.Q5_0: [0], T.Q5_1: [0, 2], T.Q2_K: [80, 82], T.Q3_K: [108],
     T.Q4_K: [0, 2], T.Q5_K: [0, 2], T.Q6_K: [208], T.IQ4_NL: [0], T.IQ4_XS: [0],
 }
-WEIGHTS = 512
+WEIGHTS = 1280  # five of the largest blocks
 here = Path(__file__).parent
 rng = np.random.default_rng(20261122)
 
@@ -27,8 +27,9 @@ for ty, offsets in SCALES.items():
     blocks = rng.integers(0, 256, (WEIGHTS // weights, size), np.uint8)
     for at in offsets:
         scale = rng.standard_normal(len(blocks)).astype(np.float16) * np.float16(0.01)
-        # Among ordinary scales: zero, a subnormal, the largest half.
-        scale[:3] = np.array([0.0, 3e-7, 65504.0], np.float16)[: len(scale[:3])]
+        # After two ordinary scales: zero, a subnormal, the largest half; each scale of a block differs.
+        odd = np.array([0.0, 3e-7, 65504.0], np.float16)
+        scale[2:5] = np.roll(odd, at)
         blocks[:, at:at + 2] = scale.view(np.uint8).reshape(-1, 2)
     values = gguf.quants.dequantize(blocks.reshape(1, -1), ty).astype(np.float32).reshape(-1)
     assert len(values) == WEIGHTS

@@ -1,0 +1,147 @@
+//! The loops over a row in AVX2: the canonical order with four vectors of eight running sums.
+
+use std::arch::x86_64::*;
+
+use bytemuck::cast_slice;
+
+use crate::dot::{dequantize_tail, finish};
+use crate::format::{F32, Format, GROUP};
+
+/// Runs `body` for every group of a step with `g` a constant: the places of a group's codes and scales
+/// in a block of 256 are then part of the instructions, where a loop would work them out every time.
+macro_rules! for_each_group {
+    ($format:ty, $g:ident, $body:block) => {
+        if <$format>::STEP_GROUPS == 1 {
+            for_each_group!(@ $g $body 0)
+        } else {
+            for_each_group!(@ $g $body 0 1 2 3 4 5 6 7)
+        }
+    };
+    (@ $g:ident $body:block $($i:literal)*) => {{ $({ let $g: usize = $i; $body })* }};
+}
+
+/// Fast twin of `scalar::dequantize_row`; `row` is `out.len()` weights.
+///
+/// # Safety
+/// The processor has AVX2, FMA and F16C.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) unsafe fn dequantize<B: Format>(row: &[u8], out: &mut [f32]) {
+    let (steps, mut outs) = (row.chunks_exact(B::STEP_BYTES), out.chunks_exact_mut(GROUP * B::STEP_GROUPS));
+    let tail = steps.remainder();
+    for (step, out) in steps.zip(&mut outs) {
+        let out = out.as_chunks_mut::<GROUP>().0;
+        for_each_group!(B, g, {
+            // SAFETY: the same promise.
+            store(unsafe { B::group_avx2(step, g) }, &mut out[g]);
+        });
+    }
+    dequantize_tail::<B>(tail, outs.into_remainder());
+}
+
+/// Fast twin of `scalar::dot`; `row` is `x.len()` weights.
+///
+/// # Safety
+/// The processor has AVX2, FMA and F16C.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) unsafe fn dot<B: Format>(row: &[u8], x: &[f32]) -> f32 {
+    let (steps, xs) = (row.chunks_exact(B::STEP_BYTES), x.chunks_exact(GROUP * B::STEP_GROUPS));
+    let (tail, x_tail) = (steps.remainder(), xs.remainder());
+    let mut acc = [_mm256_setzero_ps(); 4];
+    for (step, x) in steps.zip(xs) {
+        let x = x.as_chunks::<GROUP>().0;
+        for_each_group!(B, g, {
+            // SAFETY: the same promise.
+            let w = unsafe { B::group_avx2(step, g) };
+            let x = load(&x[g]);
+            for k in 0..4 {
+                acc[k] = _mm256_fmadd_ps(w[k], x[k], acc[k]);
+            }
+        });
+    }
+    if x_tail.is_empty() {
+        return reduce(acc);
+    }
+    let mut sums = [0.0; GROUP];
+    store(acc, &mut sums);
+    finish::<B>(sums, tail, x_tail)
+}
+
+/// `row . x` for each of `N` vectors as long as the row, sharing the loads of the row.
+///
+/// # Safety
+/// The processor has AVX2, FMA and F16C.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) unsafe fn dots<const N: usize>(row: &[f32], xs: [&[f32]; N]) -> [f32; N] {
+    let (groups, tail) = row.as_chunks::<GROUP>();
+    let xs = xs.map(|x| x[..row.len()].as_chunks::<GROUP>());
+    let mut acc = [[_mm256_setzero_ps(); 4]; N];
+    for (at, w) in groups.iter().enumerate() {
+        let w = load(w);
+        for n in 0..N {
+            let x = load(&xs[n].0[at]);
+            for k in 0..4 {
+                acc[n][k] = _mm256_fmadd_ps(w[k], x[k], acc[n][k]);
+            }
+        }
+    }
+    let mut out = [0.0; N];
+    for n in 0..N {
+        let mut sums = [0.0; GROUP];
+        store(acc[n], &mut sums);
+        out[n] = finish::<F32>(sums, cast_slice(tail), xs[n].1);
+    }
+    out
+}
+
+/// `y += a * row`, fused; `row` is `y.len()` weights of a plain format.
+///
+/// # Safety
+/// The processor has AVX2, FMA and F16C.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) unsafe fn axpy<B: Format>(a: f32, row: &[u8], y: &mut [f32]) {
+    const { assert!(B::WEIGHTS == 1, "a plain format") };
+    let (steps, (ys, y_tail)) = (row.chunks_exact(B::STEP_BYTES), y.as_chunks_mut::<GROUP>());
+    let (tail, wide_a) = (steps.remainder(), _mm256_set1_ps(a));
+    for (step, y) in steps.zip(ys) {
+        // SAFETY: the same promise.
+        let w = unsafe { B::group_avx2(step, 0) };
+        let mut sums = load(y);
+        for k in 0..4 {
+            sums[k] = _mm256_fmadd_ps(wide_a, w[k], sums[k]);
+        }
+        store(sums, y);
+    }
+    for (i, y) in y_tail.iter_mut().enumerate() {
+        *y = a.mul_add(B::single(tail, i), *y);
+    }
+}
+
+/// The tree of `dot::reduce`.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn reduce(acc: [__m256; 4]) -> f32 {
+    let eight = _mm256_add_ps(_mm256_add_ps(acc[0], acc[2]), _mm256_add_ps(acc[1], acc[3]));
+    let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+    let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load(x: &[f32; GROUP]) -> [__m256; 4] {
+    let mut out = [_mm256_setzero_ps(); 4];
+    for k in 0..4 {
+        // SAFETY: an unaligned load of elements 8 k to 8 k + 7 of the array's 32.
+        out[k] = unsafe { _mm256_loadu_ps(x.as_ptr().add(8 * k)) };
+    }
+    out
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn store(values: [__m256; 4], out: &mut [f32; GROUP]) {
+    for k in 0..4 {
+        // SAFETY: an unaligned store to elements 8 k to 8 k + 7 of the array's 32.
+        unsafe { _mm256_storeu_ps(out.as_mut_ptr().add(8 * k), values[k]) };
+    }
+}

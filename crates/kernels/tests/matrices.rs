@@ -1,0 +1,127 @@
+//! Products of whole matrices: the same bits for any number of tokens and threads.
+
+mod common;
+
+use common::{Random, Scales, weights};
+use hotset_base::WeightType;
+use hotset_kernels::{ExpertJob, Matrix, Pair, Pool, dot, experts, matmul, scalar, silu};
+use proptest::prelude::*;
+
+fn pools() -> Vec<Pool> {
+    (1..=3).map(|threads| Pool::new(threads, 512).unwrap()).collect()
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+fn width_of(ty: WeightType, odd: usize) -> usize {
+    if ty.block_weights() == 1 { 64 + odd } else { 256 }
+}
+
+fn any_type() -> impl Strategy<Value = WeightType> {
+    proptest::sample::select(WeightType::all().collect::<Vec<_>>())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn matmul_is_dot_token_by_token(ty in any_type(), rows in 1usize..40, odd in 0usize..40, seed in any::<u64>()) {
+        let (mut random, cols) = (Random(seed), width_of(ty, odd));
+        let memory = weights(ty, rows * cols, Scales::Tame, &mut random);
+        let w = Matrix::new(ty, rows, cols, &memory).unwrap();
+        let pools = pools();
+        for tokens in [0, 1, 2, 3, 5, 17] {
+            let x = random.numbers(tokens * cols);
+            let expected: Vec<u32> = (0..tokens * rows)
+                .map(|i| scalar::dot(ty, w.row_bytes(i % rows), &x[i / rows * cols..][..cols]).to_bits())
+                .collect();
+            for pool in &pools {
+                let mut y = vec![f32::NAN; tokens * rows];
+                matmul(pool, w, &x, &mut y);
+                prop_assert!(bits(&y) == expected, "{ty}, {tokens} tokens, {} threads", pool.threads());
+            }
+        }
+    }
+
+    #[test]
+    fn experts_are_their_three_products(gate in any_type(), down in any_type(), seed in any::<u64>()) {
+        let (mut random, tokens, slots) = (Random(seed), 5, 20);
+        let (hidden, width) = (width_of(gate, 3), width_of(down, 5));
+        let (hidden, width) = if gate.block_weights() > 1 || down.block_weights() > 1 { (256, 256) } else { (hidden, width) };
+        let memory: Vec<[Vec<u8>; 3]> = (0..4)
+            .map(|_| [gate, gate, down].map(|ty| weights(ty, hidden * width, Scales::Tame, &mut random)))
+            .collect();
+        // A different number of pairs each, none for one, slots in no order, the last two unused.
+        let pairs: Vec<Vec<Pair>> = [1, 0, 12, 5]
+            .iter()
+            .scan(0u32, |next, &count| {
+                let first = *next;
+                *next += count;
+                Some((first..*next).map(|i| Pair { token: i % tokens as u32, slot: i * 7 % 18 }).collect())
+            })
+            .collect();
+        let jobs: Vec<ExpertJob<'_>> = memory
+            .iter()
+            .zip(&pairs)
+            .map(|([g, u, d], pairs)| ExpertJob {
+                gate: Matrix::new(gate, width, hidden, g).unwrap(),
+                up: Matrix::new(gate, width, hidden, u).unwrap(),
+                down: Matrix::new(down, hidden, width, d).unwrap(),
+                pairs,
+            })
+            .collect();
+        let x: Vec<f32> = random.numbers(tokens * hidden).iter().map(|x| x * 0.1).collect();
+        let expected = naive(&jobs, &x, slots, width, hidden);
+        for pool in pools() {
+            let (mut h, mut y) = (vec![f32::NAN; slots * width], vec![-1.0; slots * hidden]);
+            experts(&pool, &jobs, &x, &mut h, &mut y);
+            prop_assert!(bits(&y) == bits(&expected), "{gate} {down}, {} threads", pool.threads());
+            // Job by job, as experts arrive from disk: the same.
+            let mut one_by_one = vec![-1.0; slots * hidden];
+            jobs.iter().for_each(|job| experts(&pool, &[*job], &x, &mut h, &mut one_by_one));
+            prop_assert!(bits(&one_by_one) == bits(&expected), "{gate} {down}, one job at a time");
+        }
+    }
+}
+
+/// One pair at a time with `dot`; slots nobody names keep -1.
+fn naive(jobs: &[ExpertJob<'_>], x: &[f32], slots: usize, width: usize, hidden: usize) -> Vec<f32> {
+    let mut y = vec![-1.0; slots * hidden];
+    for job in jobs {
+        for pair in job.pairs {
+            let x = &x[pair.token as usize * hidden..][..hidden];
+            let times = |m: Matrix<'_>, r: usize, x: &[f32]| dot(m.ty(), m.row_bytes(r), x);
+            let h: Vec<f32> = (0..width).map(|r| silu(times(job.gate, r, x)) * times(job.up, r, x)).collect();
+            let out = &mut y[pair.slot as usize * hidden..][..hidden];
+            (0..hidden).for_each(|r| out[r] = times(job.down, r, &h));
+        }
+    }
+    y
+}
+
+#[test]
+fn matrices_of_the_wrong_size_are_not_made() {
+    let bytes = [0; 288];
+    assert!(Matrix::new(WeightType::Q4_K, 2, 256, &bytes).is_some());
+    assert!(Matrix::new(WeightType::Q4_K, 1, 256, &bytes).is_none());
+    assert!(Matrix::new(WeightType::Q4_K, 2, 255, &bytes).is_none());
+    assert!(Matrix::new(WeightType::F32, usize::MAX, 256, &bytes).is_none());
+}
+
+#[test]
+fn a_pair_outside_the_buffers_panics_and_the_pool_goes_on() {
+    let memory = vec![0; 32 * 34];
+    let m = Matrix::new(WeightType::Q8_0, 32, 32, &memory).unwrap();
+    let pool = Pool::new(2, 32).unwrap();
+    let (x, mut h, mut y) = (vec![1.0; 32], vec![0.0; 32], vec![1.0; 32]);
+    for (token, slot, fine) in [(1, 0, false), (0, 1, false), (0, 0, true)] {
+        let job = ExpertJob { gate: m, up: m, down: m, pairs: &[Pair { token, slot }] };
+        let attempt = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            experts(&pool, &[job], &x, &mut h, &mut y);
+        }));
+        assert_eq!(attempt.is_ok(), fine);
+    }
+    assert_eq!(y, [0.0; 32]);
+}
