@@ -45,8 +45,11 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    // clap prints usage errors itself and exits with 2.
-    let result = match Cli::parse_from(with_long_names(std::env::args_os())).command {
+    let cli = match Cli::try_parse_from(with_long_names(std::env::args_os())) {
+        Ok(cli) => cli,
+        Err(error) => return output::usage(&error),
+    };
+    let result = match cli.command {
         Command::Run(args) => commands::run::run(&args),
         Command::Perplexity(args) => commands::perplexity::run(&args),
         Command::Pack(args) => commands::pack::run(&args),

@@ -160,16 +160,14 @@ fn the_vocabulary_encodes_as_the_reference_does() {
 fn the_shipped_weights_stay_near_the_unquantised_ones() {
     let (model, reference) = (shipped(), reference());
     let mut engine = engine(&model, Arena::Half, 2).unwrap();
-    let mut equal = 0;
-    for (name, prompt) in &reference.prompts {
-        let error = logit_error(&mut engine, prompt);
-        assert!(error < MAX_LOGIT_ERROR, "{name}: logits differ by {error}");
+    let (mut equal, mut worst) = (0, 0.0f32);
+    for prompt in reference.prompts.values() {
+        worst = worst.max(logit_error(&mut engine, prompt));
         equal += greedy(&mut engine, prompt, 1.0).0;
     }
     let agreement = route_agreement(&model, &reference.trace);
-    println!(
-        "shipped: {equal} of 576 greedy tokens before the first difference, route agreement {agreement:.4}"
-    );
+    println!("{equal} of 576 greedy tokens equal, routes {agreement:.4} equal, logits within {worst}");
+    assert!(worst < MAX_LOGIT_ERROR, "logits differ by {worst}");
     assert!(agreement > MIN_AGREEMENT, "route agreement {agreement}");
     assert!(equal > MIN_EQUAL, "{equal} greedy tokens");
 }
@@ -207,10 +205,11 @@ fn the_unquantised_checkpoint_matches_the_reference() {
     assert!(worst < 2e-2 && agreement >= 0.999);
 }
 
-/// Measured when the model was packed; see models/demo/README.md.
-const MAX_LOGIT_ERROR: f32 = 5.0;
-const MIN_AGREEMENT: f64 = 0.5;
-const MIN_EQUAL: usize = 10;
-const SHIPPED_PERPLEXITY: f64 = 100.0;
+/// Measured when the model was packed, rounded to the bad side.
+const MAX_LOGIT_ERROR: f32 = 2.0;
+const MIN_AGREEMENT: f64 = 0.945;
+const MIN_EQUAL: usize = 100;
+/// Of the unquantised weights: 11.0950.
+const SHIPPED_PERPLEXITY: f64 = 11.2557;
 const RECIPE_PERPLEXITY: [(&str, f64); 4] =
-    [("q8_0", 100.0), ("q6_k", 100.0), ("q4_k", 100.0), ("q4_0", 100.0)];
+    [("q8_0", 11.2637), ("q6_k", 11.2553), ("q4_k", 11.5515), ("q4_0", 12.0219)];

@@ -98,16 +98,6 @@ fn the_error_does_not_depend_on_the_unit() {
 }
 
 #[test]
-#[ignore = "prints a table"]
-fn errors_by_type() {
-    let mut random = Random(1);
-    let x: Vec<f32> = (0..1 << 16).map(|_| bell(&mut random, 0.02)).collect();
-    for (ty, _) in BOUNDS {
-        println!("{ty:8} {:.5}", relative_rms(&round_trip(ty, &x).unwrap(), &x));
-    }
-}
-
-#[test]
 fn weights_too_large_for_the_type_are_refused() {
     let mut x = vec![1.0; 512];
     x[300] = 3e38;

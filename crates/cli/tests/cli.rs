@@ -1,0 +1,292 @@
+//! The program as its users meet it: exit codes, one-line errors, JSON keys, the shipped model.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use hotset_base::WeightType;
+use hotset_testkit::{Random, TinyModel, TinyShape};
+use serde_json::Value;
+
+fn hotset() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hotset"));
+    command.stdin(Stdio::null());
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HOTSET_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    hotset().args(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Standard output of a run that must succeed.
+fn succeed(args: &[&str]) -> String {
+    let output = run(args);
+    assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+fn json(args: &[&str]) -> Value {
+    let out = succeed(args);
+    assert_eq!(out.lines().count(), 1, "{out}");
+    serde_json::from_str(&out).unwrap()
+}
+
+/// The one line on standard error of a run that must fail with this code.
+fn fail(code: i32, args: &[&str]) -> String {
+    let output = run(args);
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {error}");
+    assert!(!error.contains("panicked") && output.stdout.is_empty(), "{args:?}: {error}");
+    let line = error.lines().last().unwrap_or_default().to_owned();
+    assert!(line.starts_with("error: "), "{args:?}: {error}");
+    line
+}
+
+fn tiny(dir: &Path) -> PathBuf {
+    let path = dir.join("tiny");
+    TinyModel::random(TinyShape::default(), 1).write_hf(&path, WeightType::BF16, 2).unwrap();
+    path
+}
+
+#[test]
+fn the_shipped_model_runs_from_anywhere_in_the_clone_and_pages() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let deep = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/commands");
+    let mut texts = Vec::new();
+    for directory in [root, deep] {
+        let args = ["run", "Once upon a time", "-n", "24", "--temp", "0", "--json"];
+        let output = hotset().args(args).current_dir(&directory).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(report["swap_ins_per_token"].as_f64().unwrap() > 0.0, "only part of the experts is resident");
+        assert!(report["peak_memory_bytes"].as_u64() <= report["planned_memory_bytes"].as_u64(), "{report}");
+        texts.push(report["text"].as_str().unwrap().to_owned());
+    }
+    assert!(texts[0] == texts[1] && texts[0].len() > 40, "{texts:?}");
+}
+
+#[test]
+fn the_answer_does_not_depend_on_memory_threads_or_eviction() {
+    let base = ["run", "The old gentleman", "-n", "20", "--temp", "0", "--json"];
+    let answer = |more: &[&str]| json(&[&base[..], more].concat())["text"].as_str().unwrap().to_owned();
+    let expected = answer(&["--memory", "1GiB"]);
+    let settings: [&[&str]; 5] = [
+        &["--memory", "48MiB", "-t", "1"],
+        &["--experts-per-layer", "1", "-t", "2"],
+        &["--experts-per-layer", "6", "--evict", "lru", "--read-threads", "1"],
+        &["--memory", "64MiB", "-t", "3", "-ub", "1"],
+        &["--memory", "64MiB", "--keep-page-cache"],
+    ];
+    for more in settings {
+        assert_eq!(answer(more), expected, "{more:?}");
+    }
+}
+
+#[test]
+fn json_has_the_promised_keys() {
+    let report = json(&["run", "-p", "Hello", "-n", "4", "--json", "--seed", "7"]);
+    let keys = [
+        "text",
+        "tokens",
+        "prefill_tps",
+        "decode_tps",
+        "hit_rate",
+        "swap_ins_per_token",
+        "read_mib_per_token",
+        "stall_ms_per_token",
+        "peak_memory_bytes",
+    ];
+    assert!(keys.iter().all(|key| !report[key].is_null()), "{report}");
+    let again = json(&["run", "-p", "Hello", "-n", "4", "--json", "--seed", "7"]);
+    assert_eq!(report["text"], again["text"]);
+
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("text.txt");
+    fs::write(&file, "The old gentleman sat by the fire with a letter in his hand.\n".repeat(3)).unwrap();
+    let (model, file) = (tiny(dir.path()), file.to_str().unwrap().to_owned());
+    let model = model.to_str().unwrap();
+    for windowing in [&[][..], &["--windowing", "second-half", "-c", "32"]] {
+        let out = succeed(&[&["perplexity", model, &file, &file, "--json"][..], windowing].concat());
+        assert_eq!(out.lines().count(), 2, "one object a file");
+        let score: Value = serde_json::from_str(out.lines().next().unwrap()).unwrap();
+        assert!(score["file"] == file.as_str() && score["tokens"].as_u64() > Some(20), "{score}");
+        assert!(score["perplexity"].as_f64().unwrap() > 1.0, "{score}");
+    }
+    let shown = json(&["show", model, "--json"]);
+    assert!(shown["experts"] == 8 && shown["types"]["BF16"].as_u64() > Some(0), "{shown}");
+}
+
+#[test]
+fn packing_and_verifying_round_trip() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = tiny(dir.path());
+    let store = dir.path().join("tiny.hotset");
+    let (source, store) = (source.to_str().unwrap(), store.to_str().unwrap());
+    for recipe in ["keep", "bf16", "q8_0", "q4_0", "q4_k", "q6_k", "q4_k_m"] {
+        let packed = json(&["pack", source, store, "--quant", recipe, "--force", "--json"]);
+        let verified = json(&["verify", store, "--json"]);
+        assert_eq!(packed["store_id"], verified["store_id"]);
+        assert_eq!(verified["records"], 16);
+        succeed(&["run", store, "the", "-n", "3", "-q"]);
+    }
+    let again = dir.path().join("again.hotset");
+    let first = json(&["pack", source, again.to_str().unwrap(), "--json"]);
+    let second = json(&["pack", again.to_str().unwrap(), store, "--force", "--json"]);
+    assert_eq!(first["store_id"], second["store_id"], "packing a store changes nothing");
+    assert!(fail(2, &["pack", source, store]).contains("exists; --force overwrites it"));
+
+    let mut bytes = fs::read(store).unwrap();
+    let last = bytes.len() - 5000;
+    bytes[last] ^= 4;
+    fs::write(store, bytes).unwrap();
+    assert!(fail(1, &["verify", store]).contains("record L1/E7"));
+    assert!(
+        fail(1, &["pack", store, again.to_str().unwrap(), "--force"]).contains("does not match its checksum")
+    );
+}
+
+#[test]
+fn wrong_usage_is_one_line_and_code_2() {
+    let cases: [(&[&str], &str); 14] = [
+        (&["fly"], "unrecognized subcommand 'fly'"),
+        (&["run", "--flavour", "mint"], "unexpected argument '--flavour'"),
+        (&["run", "no/such/model.gguf", "hi"], "no such file or directory"),
+        (&["run", "hi", "-n", "-5"], "-n -5 is out of range"),
+        (&["run", "hi", "--temp", "nan"], "temperature"),
+        (&["run", "hi", "--top-p", "7"], "top"),
+        (&["run", "hi", "--memory", "lots"], "is not a size"),
+        (&["run", "hi", "--router", "psychic"], "invalid value 'psychic'"),
+        (&["run", "hi", "--cache-type-k", "q1"], "cache type `q1` is not supported"),
+        (&["run", "-p", "one", "two"], "two prompts"),
+        (&["pack", "a", "b", "--quant", "q3"], "`q3` is not a known recipe; known are keep"),
+        (&["pack", "a", "b", "--tensor-type", "x"], "KIND=TYPE"),
+        (&["verify"], "required arguments were not provided"),
+        (&["verify", "no-such-store"], "no such file or directory"),
+    ];
+    for (args, expected) in cases {
+        let line = fail(2, args);
+        assert!(line.contains(expected), "{args:?}: {line}");
+    }
+}
+
+#[test]
+fn failures_are_one_line_and_code_1() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("x.gguf"), b"GGUF and nothing else").unwrap();
+    fs::write(path("text"), b"hello, I am not a model").unwrap();
+    fs::write(path("binary"), [0xff, 0xfe]).unwrap();
+    fs::create_dir(path("empty")).unwrap();
+    let cases: [(&[&str], &str); 8] = [
+        (&["run", &path("x.gguf"), "hi"], "x.gguf"),
+        (&["show", &path("text")], "neither GGUF nor a packed store"),
+        (&["show", &path("empty")], "a directory without config.json"),
+        (&["run", "hi", "--memory", "10MiB"], "10.00 MiB of memory is too little"),
+        (&["run", "hi", "--threads", "0"], "--threads 0 is out of range"),
+        (&["run", "hi", "-ub", "100000"], "--ubatch-size 100000 is out of range"),
+        (&["run", "-f", &path("nothing")], "cannot open"),
+        (&["perplexity", &path("x.gguf"), &path("binary")], "as UTF-8 text"),
+    ];
+    for (args, expected) in cases {
+        let line = fail(1, args);
+        assert!(line.contains(expected), "{args:?}: {line}");
+    }
+    let long = "word ".repeat(400);
+    assert!(fail(1, &["run", &long, "-c", "64", "-q"]).contains("the context 64: shorten it or raise"));
+}
+
+#[test]
+fn the_smallest_memory_it_names_works_and_less_does_not() {
+    let line = fail(1, &["run", "hi", "--memory", "1MiB"]);
+    let hint = line.split("Use --memory ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+    let report = json(&["run", "hi", "-n", "4", "--json", "--memory", &hint]);
+    let mib: u64 = hint.trim_end_matches("MiB").parse().unwrap();
+    assert!(report["peak_memory_bytes"].as_u64().unwrap() <= mib << 20, "{report}");
+    fail(1, &["run", "hi", "--memory", &format!("{}MiB", mib - 4)]);
+}
+
+#[test]
+fn a_prompt_can_come_from_a_pipe_or_a_file() {
+    let mut child = hotset()
+        .args(["run", "-n", "8", "--temp", "0", "--json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"use std::collections::").unwrap();
+    let piped: Value = serde_json::from_slice(&child.wait_with_output().unwrap().stdout).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("prompt.txt");
+    fs::write(&file, "use std::collections::\n").unwrap();
+    let from_file = json(&["run", "-f", file.to_str().unwrap(), "-n", "8", "--temp", "0", "--json"]);
+    assert_eq!(piped["text"], from_file["text"]);
+    assert!(piped["text"].as_str().unwrap().contains("HashMap"), "{piped}");
+}
+
+#[test]
+fn a_reader_that_leaves_ends_the_answer_quietly() {
+    let mut child = hotset()
+        .args(["run", "Once", "-n", "900"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(!text(&output.stderr).contains("panicked"));
+}
+
+#[test]
+fn pack_killed_at_any_moment_leaves_nothing_or_a_whole_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("source");
+    let shape = TinyShape { layers: 3, experts: 12, ..TinyShape::k_quant() };
+    TinyModel::random(shape, 5).write_hf(&source, WeightType::BF16, 2).unwrap();
+    let target = dir.path().join("target.hotset");
+    let pack = || {
+        let mut command = hotset();
+        command.args(["pack", source.to_str().unwrap(), target.to_str().unwrap(), "--quant", "q6_k"]);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    let start = Instant::now();
+    assert!(pack().status().unwrap().success());
+    let whole = start.elapsed();
+    fs::remove_file(&target).unwrap();
+    let seed = Random::fresh_seed();
+    let mut random = Random::new(seed);
+    let (mut absent, mut complete) = (0, 0);
+    for _ in 0..50 {
+        let mut child = pack().spawn().unwrap();
+        std::thread::sleep(Duration::from_nanos(random.bits() % (whole.as_nanos() as u64 * 11 / 10)));
+        child.kill().unwrap(); // SIGKILL
+        child.wait().unwrap();
+        if target.exists() {
+            succeed(&["verify", target.to_str().unwrap()]);
+            fs::remove_file(&target).unwrap();
+            complete += 1;
+        } else {
+            absent += 1;
+        }
+        let partial = dir.path().join("target.hotset.partial");
+        if partial.exists() {
+            assert!(
+                !run(&["show", partial.to_str().unwrap()]).status.success(),
+                "seed {seed}: a partial store opened"
+            );
+        }
+    }
+    assert!(absent > 10, "{absent} absent, {complete} complete: killed too late to tell");
+    assert!(pack().status().unwrap().success(), "what a killed run left does not stand in the way");
+    succeed(&["verify", target.to_str().unwrap()]);
+}
