@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use hotset_text::{Detokenizer, Sampler};
+use hotset_model::Qwen3Moe;
+use hotset_text::{Detokenizer, Sampler, Tokenizer};
 
 use crate::figures::Snapshot;
 use crate::{Engine, EngineError, Figures, Session};
@@ -45,11 +46,21 @@ pub struct Generation {
     pub figures: Figures,
 }
 
+/// What one request carries through its phases.
+struct Request<'a> {
+    session: &'a mut Session,
+    sampler: &'a mut Sampler,
+    cancel: &'a AtomicBool,
+    emit: &'a mut dyn FnMut(&str),
+    /// Tokens to generate at most.
+    limit: usize,
+}
+
 impl Engine {
     /// Answers a prompt. `prompt` is the whole context; what the session shares with it is kept.
     ///
-    /// `emit` gets text as it becomes complete. Sets of `max_tokens` and the context end the answer;
-    /// so does `cancel`, between two tokens or two chunks of the prompt.
+    /// `emit` gets text as it becomes complete. `max_tokens` and the context end the answer; so does
+    /// `cancel`, between two tokens or two chunks of the prompt.
     pub fn generate(
         &mut self,
         session: &mut Session,
@@ -65,61 +76,88 @@ impl Engine {
         if prompt.len() > session.context() {
             return Err(EngineError::PromptTooLong { tokens: prompt.len(), context: session.context() });
         }
-        let (model, tokenizer) = self.parts();
-        let cached = session.rewind_to_shared(prompt);
         let limit = max_tokens.unwrap_or(usize::MAX);
         let room = (session.context() - prompt.len() + 1).min(limit);
         let mut out = Generation {
             tokens: Vec::with_capacity(room),
             finish: Finish::Cancelled,
-            cached,
+            cached: session.rewind_to_shared(prompt),
             figures: Figures::default(),
         };
-        let mut text = Detokenizer::default();
         prompt.iter().for_each(|&token| sampler.accept(token));
-
-        let prefill = Snapshot::take(model);
-        for chunk in prompt[cached..].chunks(model.chunk()) {
-            if cancel.load(Ordering::Relaxed) {
-                out.figures.prefill = prefill.phase(model, session.tokens().len() - cached);
-                return Ok(out);
-            }
-            session.append(model, chunk)?;
+        let mut request = Request { session, sampler, cancel, emit, limit };
+        let (model, tokenizer) = self.parts();
+        if let Some(row) = request.prefill(model, &prompt[out.cached..], &mut out)? {
+            request.decode(model, tokenizer, row, &mut out)?;
         }
-        out.figures.prefill = prefill.phase(model, prompt.len() - cached);
+        Ok(out)
+    }
+}
 
-        // The last row of the last pass: a whole chunk after the prompt, one token ever after.
-        let mut row = (prompt.len() - cached - 1) % model.chunk();
-        let decode = Snapshot::take(model);
+impl Request<'_> {
+    /// Computes the prompt, a chunk at a time. Gives the row of its last token in the last chunk, or
+    /// `None` if it was cancelled.
+    fn prefill(
+        &mut self,
+        model: &mut Qwen3Moe,
+        prompt: &[u32],
+        out: &mut Generation,
+    ) -> Result<Option<usize>, EngineError> {
+        let start = Snapshot::take(model);
+        let (mut done, mut row) = (0, None);
+        for chunk in prompt.chunks(model.chunk()) {
+            if self.cancel.load(Ordering::Relaxed) {
+                row = None;
+                break;
+            }
+            self.session.append(model, chunk)?;
+            done += chunk.len();
+            row = Some(chunk.len() - 1);
+        }
+        out.figures.prefill = start.phase(model, done);
+        Ok(row)
+    }
+
+    /// Samples from the logits after `row`, computes the token, and so on. Allocates nothing.
+    fn decode(
+        &mut self,
+        model: &mut Qwen3Moe,
+        tokenizer: &Tokenizer,
+        mut row: usize,
+        out: &mut Generation,
+    ) -> Result<(), EngineError> {
+        let start = Snapshot::take(model);
+        let mut text = Detokenizer::default();
         let mut computed = 0;
         out.finish = loop {
-            if cancel.load(Ordering::Relaxed) {
+            if self.cancel.load(Ordering::Relaxed) {
                 break Finish::Cancelled;
             }
-            if out.tokens.len() == limit {
+            if out.tokens.len() == self.limit {
                 break Finish::Length;
             }
-            let token = sampler.sample(model.logits(row..row + 1))?;
-            sampler.accept(token);
+            let token = self.sampler.sample(model.logits(row..row + 1))?;
+            self.sampler.accept(token);
             if tokenizer.is_stop(token) {
                 break Finish::Stop;
             }
             out.tokens.push(token);
             if !tokenizer.is_special(token) {
-                emit(text.push(tokenizer.token_bytes(token)));
+                (self.emit)(text.push(tokenizer.token_bytes(token)));
             }
-            if session.tokens().len() == session.context() {
+            if self.session.tokens().len() == self.session.context() {
                 break Finish::ContextFull;
             }
-            if out.tokens.len() == limit {
+            // The last token's own row is needed by nobody.
+            if out.tokens.len() == self.limit {
                 break Finish::Length;
             }
-            session.append(model, &[token])?;
+            self.session.append(model, &[token])?;
             computed += 1;
             row = 0;
         };
-        out.figures.decode = decode.phase(model, computed);
-        emit(text.finish());
-        Ok(out)
+        out.figures.decode = start.phase(model, computed);
+        (self.emit)(text.finish());
+        Ok(())
     }
 }

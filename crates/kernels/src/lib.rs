@@ -25,4 +25,4 @@ pub use matmul::matmul;
 pub use matrix::Matrix;
 pub use pool::Pool;
 pub use quantize::{QuantizeError, quantize_row};
-pub use vector::{axpy, axpy_f16, f16_to_f32_row, f32_to_f16_row, rms_norm, silu, softmax};
+pub use vector::{axpy, axpy_f16, f32_to_f16_row, rms_norm, rms_norm_in_place, silu};

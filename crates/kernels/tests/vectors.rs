@@ -3,9 +3,7 @@
 mod common;
 
 use common::{Random, same};
-use hotset_kernels::{
-    axpy, axpy_f16, dot_f16, dot_f32, f16_to_f32_row, f32_to_f16_row, rms_norm, silu, softmax,
-};
+use hotset_kernels::{axpy, axpy_f16, dot_f16, dot_f32, f32_to_f16_row, rms_norm, rms_norm_in_place, silu};
 use proptest::prelude::*;
 
 proptest! {
@@ -17,9 +15,6 @@ proptest! {
         let bits: Vec<u16> = (0..len).map(|_| random.bits() as u16).collect();
         let x = random.numbers(len);
         let wide: Vec<f32> = bits.iter().map(|b| half::f16::from_bits(*b).to_f32()).collect();
-        let mut found = vec![0.0; len];
-        f16_to_f32_row(&bits, &mut found);
-        prop_assert!(found.iter().zip(&wide).all(|(a, b)| same(*a, *b)));
         prop_assert!(same(dot_f16(&bits, &x), dot_f32(&wide, &x)));
         let (mut y, mut z) = (x.clone(), x.clone());
         axpy_f16(a, &bits, &mut y);
@@ -41,7 +36,7 @@ proptest! {
     }
 
     #[test]
-    fn norm_and_softmax_are_near_their_definitions(seed in any::<u64>(), len in 1usize..300) {
+    fn the_norm_is_near_its_definition(seed in any::<u64>(), len in 1usize..300) {
         let mut random = Random(seed);
         let (x, weight) = (random.numbers(len), random.numbers(len));
         let mut out = vec![0.0; len];
@@ -51,23 +46,15 @@ proptest! {
             let expected = f64::from(x[i]) / (mean + 1e-6).sqrt() * f64::from(weight[i]);
             prop_assert!((f64::from(out[i]) - expected).abs() <= 1e-5 * expected.abs().max(1e-3));
         }
-        let mut p = x.clone();
-        softmax(&mut p);
-        let total: f64 = x.iter().map(|x| f64::from(*x).exp()).sum();
-        for i in 0..len {
-            let expected = f64::from(x[i]).exp() / total;
-            prop_assert!((f64::from(p[i]) - expected).abs() <= 1e-5 * expected);
-        }
+        let mut same_place = x.clone();
+        rms_norm_in_place(&mut same_place, &weight, 1e-6);
+        prop_assert!(same_place == out);
     }
 }
 
 #[test]
-fn silu_and_softmax_survive_large_numbers() {
+fn silu_survives_large_numbers() {
     assert_eq!(silu(200.0), 200.0);
     assert_eq!(silu(-200.0), 0.0);
     assert_eq!(silu(0.0), 0.0);
-    let mut x = [1e30, f32::NEG_INFINITY, 1e30];
-    softmax(&mut x);
-    assert_eq!(x, [0.5, 0.0, 0.5]);
-    softmax(&mut []);
 }

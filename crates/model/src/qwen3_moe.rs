@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use hotset_base::LayerId;
 use hotset_format::{Checkpoint, ModelConfig};
-use hotset_kernels::{Pool, dequantize_row, matmul, rms_norm};
+use hotset_kernels::{Pool, dequantize_row, matmul, rms_norm, rms_norm_in_place};
 use hotset_policy::route::Route;
 use hotset_residency::{Pager, PagerStats};
 
@@ -217,9 +217,7 @@ fn normalise(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32], n: usize) {
 /// RMSNorm of each head by itself, then its rotation.
 fn place_heads(heads: &mut [f32], norm: &[f32], eps: f32, cos: &[f32], sin: &[f32]) {
     for head in heads.chunks_exact_mut(norm.len()) {
-        let mean = head.iter().map(|x| x * x).sum::<f32>() / head.len() as f32;
-        let scale = 1.0 / (mean + eps).sqrt();
-        head.iter_mut().zip(norm).for_each(|(x, weight)| *x = *x * scale * weight);
+        rms_norm_in_place(head, norm, eps);
         rope::rotate(head, cos, sin);
     }
 }
