@@ -11,6 +11,7 @@ mod locate;
 mod model_args;
 mod output;
 mod sampling_args;
+mod stream;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -21,8 +21,8 @@ pub struct SamplingArgs {
     /// Drop tokens less likely than this share of the likeliest
     #[arg(long, value_name = "P", default_value_t = 0.05)]
     pub min_p: f32,
-    /// Penalise tokens that occurred lately; 1 is off
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    /// Penalise tokens that occurred lately; 1 is off (default as in Ollama)
+    #[arg(long, value_name = "X", default_value_t = 1.1)]
     pub repeat_penalty: f32,
     /// How many tokens back "lately" reaches
     #[arg(long, value_name = "N", default_value_t = 64)]

@@ -46,12 +46,21 @@ pub struct Generation {
     pub figures: Figures,
 }
 
+/// Who is told how a request goes on.
+pub trait Listener {
+    /// `done` of `total` prompt tokens have been computed.
+    fn prefill(&mut self, _done: usize, _total: usize) {}
+
+    /// The answer's next piece of text; complete UTF-8, possibly empty.
+    fn text(&mut self, piece: &str);
+}
+
 /// What one request carries through its phases.
 struct Request<'a> {
     session: &'a mut Session,
     sampler: &'a mut Sampler,
     cancel: &'a AtomicBool,
-    emit: &'a mut dyn FnMut(&str),
+    listener: &'a mut dyn Listener,
     /// Tokens to generate at most.
     limit: usize,
 }
@@ -59,8 +68,8 @@ struct Request<'a> {
 impl Engine {
     /// Answers a prompt. `prompt` is the whole context; what the session shares with it is kept.
     ///
-    /// `emit` gets text as it becomes complete. `max_tokens` and the context end the answer; so does
-    /// `cancel`, between two tokens or two chunks of the prompt.
+    /// `max_tokens` and the context end the answer; so does `cancel`, between two tokens or two chunks of
+    /// the prompt.
     pub fn generate(
         &mut self,
         session: &mut Session,
@@ -68,7 +77,7 @@ impl Engine {
         sampler: &mut Sampler,
         max_tokens: Option<usize>,
         cancel: &AtomicBool,
-        emit: &mut dyn FnMut(&str),
+        listener: &mut dyn Listener,
     ) -> Result<Generation, EngineError> {
         if prompt.is_empty() {
             return Err(EngineError::EmptyPrompt);
@@ -85,7 +94,7 @@ impl Engine {
             figures: Figures::default(),
         };
         prompt.iter().for_each(|&token| sampler.accept(token));
-        let mut request = Request { session, sampler, cancel, emit, limit };
+        let mut request = Request { session, sampler, cancel, listener, limit };
         let (model, tokenizer) = self.parts();
         if let Some(row) = request.prefill(model, &prompt[out.cached..], &mut out)? {
             request.decode(model, tokenizer, row, &mut out)?;
@@ -113,6 +122,7 @@ impl Request<'_> {
             self.session.append(model, chunk)?;
             done += chunk.len();
             row = Some(chunk.len() - 1);
+            self.listener.prefill(done, prompt.len());
         }
         out.figures.prefill = start.phase(model, done);
         Ok(row)
@@ -143,7 +153,7 @@ impl Request<'_> {
             }
             out.tokens.push(token);
             if !tokenizer.is_special(token) {
-                (self.emit)(text.push(tokenizer.token_bytes(token)));
+                self.listener.text(text.push(tokenizer.token_bytes(token)));
             }
             if self.session.tokens().len() == self.session.context() {
                 break Finish::ContextFull;
@@ -157,7 +167,7 @@ impl Request<'_> {
             row = 0;
         };
         out.figures.decode = start.phase(model, computed);
-        (self.emit)(text.finish());
+        self.listener.text(text.finish());
         Ok(())
     }
 }

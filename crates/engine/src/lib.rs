@@ -17,7 +17,7 @@ mod session;
 pub use engine::Engine;
 pub use error::EngineError;
 pub use figures::{Figures, PhaseFigures};
-pub use generate::{Finish, Generation};
+pub use generate::{Finish, Generation, Listener};
 pub use machine::{available_memory, peak_memory, resident_memory};
 pub use perplexity::{Perplexity, Windowing, perplexity};
 pub use plan::{BudgetSource, EngineOptions, Plan, PlanError};

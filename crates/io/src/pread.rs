@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
 use std::thread::JoinHandle;
 
 use hotset_base::limits::MAX_READS_IN_FLIGHT;
@@ -54,12 +54,18 @@ impl PreadPool {
             done: Condvar::new(),
         });
         let mut pool = Self { shared, threads: Vec::new(), in_flight: 0 };
+        let (started, starts) = mpsc::channel();
         for i in 0..threads.clamp(1, MAX_READS_IN_FLIGHT) {
-            let shared = Arc::clone(&pool.shared);
-            let thread =
-                std::thread::Builder::new().name(format!("read-{i}")).spawn(move || shared.serve())?;
+            let (shared, started) = (Arc::clone(&pool.shared), started.clone());
+            let thread = std::thread::Builder::new().name(format!("read-{i}")).spawn(move || {
+                // Nobody listens only if the constructor has failed already.
+                let _ = started.send(());
+                shared.serve();
+            })?;
             pool.threads.push(thread);
         }
+        // A thread allocates when it first runs: that must not be in the middle of decoding.
+        starts.iter().take(pool.threads.len()).for_each(|()| {});
         Ok(pool)
     }
 }

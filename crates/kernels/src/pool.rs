@@ -10,7 +10,7 @@ use std::io;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -82,13 +82,18 @@ impl Pool {
             rows: (0..threads).map(|_| Mutex::new(vec![0.0; max_cols])).collect(),
         });
         let mut pool = Self { shared, workers: Vec::with_capacity(threads - 1), turn: Mutex::new(()) };
+        let (started, starts) = mpsc::channel();
         for thread in 1..threads {
-            let shared = Arc::clone(&pool.shared);
-            let worker = std::thread::Builder::new()
-                .name(format!("compute-{thread}"))
-                .spawn(move || shared.work(thread))?;
+            let (shared, started) = (Arc::clone(&pool.shared), started.clone());
+            let worker = std::thread::Builder::new().name(format!("compute-{thread}")).spawn(move || {
+                // Nobody listens only if the constructor has failed already.
+                let _ = started.send(());
+                shared.work(thread);
+            })?;
             pool.workers.push(worker);
         }
+        // A thread allocates when it first runs: that must not be in the middle of decoding.
+        starts.iter().take(pool.workers.len()).for_each(|()| {});
         Ok(pool)
     }
 

@@ -10,11 +10,12 @@ use hotset_text::{ChatMessage, ChatTemplate, Sampler};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 
-use crate::commands::run::{Stream, answer, message};
+use crate::commands::run::{answer, message};
 use crate::commands::show;
 use crate::figures::closing_line;
 use crate::output;
 use crate::sampling_args::SamplingArgs;
+use crate::stream::Stream;
 
 const HELP: &str = "\
 /?                            this list
@@ -150,7 +151,7 @@ impl Chat<'_> {
         let mut sampler = Sampler::new(self.settings.sampling.checked()?, self.settings.vocab)?;
         let text = self.template.render(&self.messages, true, &serde_json::Map::new())?;
         let prompt = self.engine.tokenizer().encode(&text, true)?;
-        let mut stream = Stream { live: true, text: String::new() };
+        let mut stream = Stream::new(true);
         self.cancel.store(false, Ordering::Relaxed);
         let generation = answer(
             self.engine,
@@ -166,7 +167,7 @@ impl Chat<'_> {
         if !self.settings.quiet {
             output::note(closing_line(&generation, self.engine.plan().total()));
         }
-        Ok(stream.text)
+        Ok(stream.into_text())
     }
 
     fn set(&mut self, rest: &str) {

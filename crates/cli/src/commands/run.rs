@@ -1,6 +1,6 @@
 //! `hotset run`: one answer, or a chat.
 
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +15,7 @@ use crate::engine_args::EngineArgs;
 use crate::figures::{RunReport, closing_line};
 use crate::output::Usage;
 use crate::sampling_args::SamplingArgs;
+use crate::stream::Stream;
 use crate::{commands::chat, model_args, output};
 
 /// Answer a prompt, or chat when there is none
@@ -76,14 +77,6 @@ pub struct RunArgs {
     engine: EngineArgs,
 }
 
-/// Where text goes while it is generated.
-pub struct Stream {
-    /// Print as it comes.
-    pub live: bool,
-    /// Everything so far.
-    pub text: String,
-}
-
 pub fn run(args: &RunArgs) -> Result<()> {
     let (model, prompt) = args.model_and_prompt()?;
     let sampling = args.sampling.checked()?;
@@ -107,8 +100,8 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let tokens = args.encode(&engine, &template, prompt)?;
     let mut session = engine.session();
     let mut sampler = Sampler::new(sampling, vocab)?;
-    let mut stream = Stream { live: !args.json, text: String::new() };
-    if stream.live && !args.chat_mode() && io::stdout().is_terminal() {
+    let mut stream = Stream::new(!args.json);
+    if !args.json && !args.chat_mode() && io::stdout().is_terminal() {
         // On a terminal the answer reads as the prompt's continuation.
         stream.echo(&engine.tokenizer().decode(&tokens, true))?;
     }
@@ -183,7 +176,7 @@ impl RunArgs {
     fn report(&self, engine: &Engine, generation: &Generation, stream: &Stream) -> Result<()> {
         let planned = engine.plan().total();
         if self.json {
-            return output::print_json(&RunReport::new(&stream.text, generation, planned));
+            return output::print_json(&RunReport::new(stream.text(), generation, planned));
         }
         output::print_line("")?;
         if !self.quiet {
@@ -215,26 +208,6 @@ fn read_prompt(source: impl Read, name: &str) -> Result<String> {
     Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
 }
 
-impl Stream {
-    /// Shows text that is not part of the answer.
-    fn echo(&self, text: &str) -> Result<()> {
-        let mut out = io::stdout().lock();
-        out.write_all(text.as_bytes())?;
-        out.flush()?;
-        Ok(())
-    }
-
-    fn push(&mut self, text: &str) -> io::Result<()> {
-        self.text.push_str(text);
-        if !self.live {
-            return Ok(());
-        }
-        let mut out = io::stdout().lock();
-        out.write_all(text.as_bytes())?;
-        out.flush()
-    }
-}
-
 /// Generates an answer into the stream. A closed standard output cancels it.
 pub fn answer(
     engine: &mut Engine,
@@ -245,18 +218,10 @@ pub fn answer(
     cancel: &AtomicBool,
     stream: &mut Stream,
 ) -> Result<Generation> {
-    let mut failed = None;
-    let mut emit = |text: &str| {
-        if let Err(error) = stream.push(text) {
-            failed.get_or_insert(error);
-            cancel.store(true, Ordering::Relaxed);
-        }
-    };
-    let generation = engine.generate(session, prompt, sampler, max_tokens, cancel, &mut emit)?;
-    match failed {
-        Some(error) => Err(error.into()),
-        None => Ok(generation),
-    }
+    let mut listener = stream.listen(cancel);
+    let generation = engine.generate(session, prompt, sampler, max_tokens, cancel, &mut listener)?;
+    listener.finish()?;
+    Ok(generation)
 }
 
 /// Ctrl-C sets the flag; a second one before anybody has looked ends the program.
