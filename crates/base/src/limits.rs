@@ -29,6 +29,8 @@ pub const MAX_NAME_BYTES: usize = 1024;
 pub const MAX_METADATA_PAIRS: usize = 1 << 16;
 /// Nesting of arrays in GGUF metadata.
 pub const MAX_ARRAY_DEPTH: usize = 4;
+/// Header of one GGUF file: metadata and tensor table.
+pub const MAX_GGUF_HEADER: Bytes = Bytes::mib(128);
 /// Header of a safetensors file (the format's own limit).
 pub const MAX_SAFETENSORS_HEADER: Bytes = Bytes(100_000_000);
 /// config.json, generation_config.json and tokenizer_config.json.

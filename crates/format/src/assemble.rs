@@ -79,7 +79,7 @@ pub(crate) fn assemble(
     let c = config;
     let embedding = map.matrix(&names.embedding(), c.vocab, c.hidden)?;
     let layers = (0..c.layers).map(|i| dense_layer(&mut map, c, names, i)).collect::<Result<_, _>>()?;
-    let mut experts = Vec::with_capacity(c.layers * c.experts);
+    let mut experts = Vec::new();
     for layer in 0..c.layers {
         let of_layer = names.experts(&mut map, c, layer)?;
         check_uniform(map.model, layer, &of_layer)?;

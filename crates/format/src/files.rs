@@ -1,6 +1,6 @@
 //! Opening and reading model files.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -9,13 +9,14 @@ use std::sync::Arc;
 use hotset_base::{Bytes, Extent, limits};
 
 use crate::store::{self, MAGIC};
-use crate::{Checkpoint, FormatError, ModelFile, gguf, huggingface};
+use crate::{Checkpoint, FormatError, ModelFile, directory, gguf};
 
-/// Opens a model of any format and checks everything but the weights.
+/// Opens a model of any format and checks everything but the weights. A directory is a Hugging Face
+/// checkpoint or holds exactly one model file; files are told apart by their first bytes.
 pub fn open(path: &Path) -> Result<Checkpoint, FormatError> {
     let metadata = std::fs::metadata(path).map_err(FormatError::io(path, "open"))?;
     if metadata.is_dir() {
-        return huggingface::open(path);
+        return directory::open(path);
     }
     let mut magic = [0; 8];
     let file = open_file(path)?;
@@ -50,23 +51,25 @@ pub fn read_extent(files: &[ModelFile], extent: &Extent, buf: &mut [u8]) -> Resu
 
 /// Opens a regular file and reads its length, once.
 pub(crate) fn open_file(path: &Path) -> Result<ModelFile, FormatError> {
+    let regular = |metadata: Metadata| match metadata.is_file() {
+        true => Ok(metadata),
+        false => {
+            Err(FormatError::UnknownFormat { path: path.to_owned(), what: "not a regular file".to_owned() })
+        }
+    };
+    // Looked at before it is opened: opening a pipe waits for its writer, perhaps for ever.
+    regular(std::fs::metadata(path).map_err(FormatError::io(path, "open"))?)?;
     let file = File::open(path).map_err(FormatError::io(path, "open"))?;
-    let metadata = file.metadata().map_err(FormatError::io(path, "open"))?;
-    if !metadata.is_file() {
-        return Err(FormatError::UnknownFormat {
-            path: path.to_owned(),
-            what: "not a regular file".to_owned(),
-        });
-    }
+    let metadata = regular(file.metadata().map_err(FormatError::io(path, "open"))?)?;
     Ok(ModelFile { path: path.to_owned(), file: Arc::new(file), bytes: Bytes(metadata.len()) })
 }
 
 /// Reads a small file whole; `None` if it is not there.
 pub(crate) fn read_small(path: &Path, limit: Bytes) -> Result<Option<Vec<u8>>, FormatError> {
-    if !path.exists() {
-        return Ok(None);
-    }
-    let file = open_file(path)?;
+    let file = match open_file(path) {
+        Err(FormatError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
     if file.bytes > limit {
         return Err(FormatError::malformed(
             path,

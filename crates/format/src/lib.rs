@@ -8,6 +8,7 @@
 
 mod assemble;
 mod checkpoint;
+mod directory;
 mod error;
 mod files;
 pub mod gguf;

@@ -10,13 +10,14 @@ use crate::{AddedToken, FormatError, TokenizerSpec};
 /// Tokens that end an answer in this family, by name; llama.cpp treats them so too.
 const STOP_NAMES: [&str; 2] = ["<|im_end|>", "<|endoftext|>"];
 
-/// Builds and checks a specification. `vocab` is indexed by id; `merges` are pairs of token texts.
+/// Builds and checks a specification. `vocab` is indexed by id; `merges` are pairs of token texts;
+/// `stop` are the ids that the model's own settings name.
 pub(crate) fn specification<'m>(
     path: &Path,
     vocab: Vec<String>,
     merges: impl Iterator<Item = (&'m str, &'m str)>,
     mut added: Vec<AddedToken>,
-    mut stop: Vec<u32>,
+    stop: Vec<u64>,
 ) -> Result<TokenizerSpec, FormatError> {
     let ids: HashMap<&str, u32> = vocab
         .iter()
@@ -36,10 +37,19 @@ pub(crate) fn specification<'m>(
     let merges =
         merges.map(|(left, right)| Ok((id(left)?, id(right)?))).collect::<Result<_, FormatError>>()?;
     added.sort_by_key(|token| token.id);
+    let mut stop =
+        stop.into_iter().map(|id| stop_id(path, id, vocab.len())).collect::<Result<Vec<_>, _>>()?;
     stop.extend(added.iter().filter(|t| STOP_NAMES.contains(&t.content.as_str())).map(|t| t.id));
     stop.sort_unstable();
     stop.dedup();
     Ok(TokenizerSpec { vocab, merges, added, stop })
+}
+
+fn stop_id(path: &Path, id: u64, vocab: usize) -> Result<u32, FormatError> {
+    u32::try_from(id).ok().filter(|&id| (id as usize) < vocab).ok_or_else(|| {
+        let what = format!("answers should end at token {id}, which is beyond the vocabulary of {vocab}");
+        FormatError::malformed(path, what)
+    })
 }
 
 /// Checks a token against the limits and keeps the total of their bytes.

@@ -6,10 +6,13 @@ use super::metadata::Metadata;
 use crate::{FormatError, ModelConfig};
 
 const ARCHITECTURE: &str = "qwen3moe";
+pub(super) const ARCHITECTURE_KEY: &str = "general.architecture";
+pub(super) const NAME_KEY: &str = "general.name";
+pub(super) const SCALING_KEY: &str = "qwen3moe.rope.scaling.type";
 
 /// The first thing looked at: other architectures have other keys.
 pub(super) fn check_architecture(path: &Path, metadata: &Metadata) -> Result<(), FormatError> {
-    match metadata.text(path, "general.architecture")? {
+    match metadata.text(path, ARCHITECTURE_KEY)? {
         Some(ARCHITECTURE) => Ok(()),
         Some(other) => {
             let what = format!("architecture `{}`", crate::error::printable(other));
@@ -22,17 +25,13 @@ pub(super) fn check_architecture(path: &Path, metadata: &Metadata) -> Result<(),
 /// Reads and checks the shape.
 pub(super) fn read(path: &Path, metadata: &Metadata, vocab: usize) -> Result<ModelConfig, FormatError> {
     let optional = |key: &str| metadata.number(path, &format!("{ARCHITECTURE}.{key}"));
+    let missing =
+        |key: &str| FormatError::malformed(path, format!("metadata key `{ARCHITECTURE}.{key}` is missing"));
     let number = |key: &str| {
-        optional(key)?.map(|n| usize::try_from(n).unwrap_or(usize::MAX)).ok_or_else(|| {
-            FormatError::malformed(path, format!("metadata key `{ARCHITECTURE}.{key}` is missing"))
-        })
+        optional(key)?.map(|n| usize::try_from(n).unwrap_or(usize::MAX)).ok_or_else(|| missing(key))
     };
     let float = |key: &str| metadata.float(path, &format!("{ARCHITECTURE}.{key}"));
-    let scaling = metadata.text(path, &format!("{ARCHITECTURE}.rope.scaling.type"))?;
-    if let Some(kind) = scaling.filter(|kind| *kind != "none") {
-        let what = format!("rope scaling `{}`", crate::error::printable(kind));
-        return Err(FormatError::unsupported(path, what, "plain rotary embedding"));
-    }
+    check_rotary(path, metadata)?;
     let (hidden, heads) = (number("embedding_length")?, number("attention.head_count")?);
     let head_dim = optional("attention.key_length")?.map_or(hidden / heads.max(1), |n| n as usize);
     let value_dim = optional("attention.value_length")?.map_or(head_dim, |n| n as usize);
@@ -40,7 +39,13 @@ pub(super) fn read(path: &Path, metadata: &Metadata, vocab: usize) -> Result<Mod
         let what = format!("value heads of {value_dim} beside key heads of {head_dim}");
         return Err(FormatError::unsupported(path, what, "heads of one size"));
     }
-    let name = metadata.text(path, "general.name")?.map(str::to_owned);
+    let rotated = optional("rope.dimension_count")?.map_or(head_dim, |n| n as usize);
+    if rotated != head_dim {
+        let what = format!("rotary embedding of {rotated} of the {head_dim} numbers of a head");
+        return Err(FormatError::unsupported(path, what, "of whole heads"));
+    }
+    let name = metadata.text(path, NAME_KEY)?.map(crate::error::one_line);
+    let rms_eps = float("attention.layer_norm_rms_epsilon")?;
     let stem = || path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
     let config = ModelConfig {
         name: name.unwrap_or_else(stem),
@@ -54,11 +59,29 @@ pub(super) fn read(path: &Path, metadata: &Metadata, vocab: usize) -> Result<Mod
         expert_width: number("expert_feed_forward_length")?,
         vocab,
         context: number("context_length")?,
-        rms_eps: float("attention.layer_norm_rms_epsilon")?.unwrap_or(1e-6) as f32,
+        rms_eps: rms_eps.ok_or_else(|| missing("attention.layer_norm_rms_epsilon"))? as f32,
         rope_theta: float("rope.freq_base")?.unwrap_or(10_000.0) as f32,
         // The architecture has no key for it: its models are converted from checkpoints that renormalise.
         norm_topk: true,
     };
     config.check().map_err(|what| FormatError::malformed(path, what))?;
     Ok(config)
+}
+
+/// Scaled rotary embeddings give other positions. Without a type, llama.cpp takes a factor (or its old
+/// spelling) for linear scaling.
+fn check_rotary(path: &Path, metadata: &Metadata) -> Result<(), FormatError> {
+    let refuse = |what: String| Err(FormatError::unsupported(path, what, "plain rotary embedding"));
+    match metadata.text(path, SCALING_KEY)? {
+        Some("none") => return Ok(()),
+        Some(kind) => return refuse(format!("rope scaling `{}`", crate::error::printable(kind))),
+        None => {}
+    }
+    for key in ["rope.scaling.factor", "rope.scale_linear"] {
+        let factor = metadata.float(path, &format!("{ARCHITECTURE}.{key}"))?;
+        if let Some(factor) = factor.filter(|factor| *factor != 0.0 && *factor != 1.0) {
+            return refuse(format!("{key} {factor}"));
+        }
+    }
+    Ok(())
 }

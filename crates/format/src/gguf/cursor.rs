@@ -3,7 +3,7 @@
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use hotset_base::{FileId, checked_extent};
+use hotset_base::{FileId, checked_extent, limits};
 
 use crate::{FormatError, ModelFile};
 
@@ -31,11 +31,16 @@ impl<'a> Cursor<'a> {
         FormatError::malformed(self.path, format!("at byte {}: {what}", self.at))
     }
 
-    /// Checks that `count` things of at least `each` bytes can still follow.
+    /// Checks that `count` things of at least `each` bytes can still follow, in the file and in what a
+    /// header may take: a sparse file of terabytes costs its maker nothing.
     pub fn check_room(&self, what: &str, count: u64, each: u64) -> Result<(), FormatError> {
-        checked_extent(FileId(0), self.at, count, each, self.end)
-            .map(|_| ())
-            .map_err(|error| self.error(format_args!("{what} {error}")))
+        let extent = checked_extent(FileId(0), self.at, count, each, self.end)
+            .map_err(|error| self.error(format_args!("{what} {error}")))?;
+        if extent.end() > limits::MAX_GGUF_HEADER.0 {
+            let limit = limits::MAX_GGUF_HEADER;
+            return Err(self.error(format_args!("{what} would make the header longer than {limit}")));
+        }
+        Ok(())
     }
 
     fn take<const N: usize>(&mut self) -> Result<[u8; N], FormatError> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use hotset_base::{FileId, WeightType, checked_extent, limits};
 
+use super::config;
 use super::cursor::Cursor;
 use super::metadata::Metadata;
 use crate::assemble::Declared;
@@ -12,7 +13,7 @@ use crate::{FormatError, ModelFile};
 const MAGIC: u32 = u32::from_le_bytes(*b"GGUF");
 const VERSIONS: std::ops::RangeInclusive<u32> = 2..=3;
 const DEFAULT_ALIGNMENT: u64 = 32;
-const MAX_ALIGNMENT: u64 = 1 << 20;
+const ALIGNMENTS: std::ops::RangeInclusive<u64> = 8..=1 << 20;
 /// Least bytes of a pair (empty key, one-byte value) and of a tensor entry (empty name, one dimension).
 const PAIR_BYTES: u64 = 8 + 4 + 1;
 const ENTRY_BYTES: u64 = 8 + 4 + 8 + 4 + 8;
@@ -45,6 +46,11 @@ pub(super) fn read(
         )));
     }
     let metadata = Metadata::read(&mut cursor, pairs)?;
+    // Later parts of a split need not name an architecture. One that is named is checked before the
+    // tensors: others have other weight types too, and those would be the wrong thing to complain of.
+    if metadata.has(config::ARCHITECTURE_KEY) {
+        config::check_architecture(&file.path, &metadata)?;
+    }
     let alignment = alignment(file, &metadata)?;
     let entries = (0..tensors).map(|_| read_entry(&mut cursor)).collect::<Result<Vec<_>, _>>()?;
     let data = cursor
@@ -77,9 +83,10 @@ fn check_version(file: &ModelFile, version: u32) -> Result<(), FormatError> {
 
 fn alignment(file: &ModelFile, metadata: &Metadata) -> Result<u64, FormatError> {
     let alignment = metadata.number(&file.path, "general.alignment")?.unwrap_or(DEFAULT_ALIGNMENT);
-    if !alignment.is_power_of_two() || alignment > MAX_ALIGNMENT {
+    if !alignment.is_power_of_two() || !ALIGNMENTS.contains(&alignment) {
+        let (least, most) = ALIGNMENTS.into_inner();
         let what =
-            format!("general.alignment is {alignment}; it must be a power of two up to {MAX_ALIGNMENT}");
+            format!("general.alignment is {alignment}; it must be a power of two from {least} to {most}");
         return Err(FormatError::malformed(&file.path, what));
     }
     Ok(alignment)

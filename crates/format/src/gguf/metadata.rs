@@ -1,4 +1,4 @@
-//! Key-value pairs. Scalars are kept, arrays only where somebody reads them.
+//! Key-value pairs. Numbers are kept, strings and arrays only where somebody reads them.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -6,6 +6,7 @@ use std::path::Path;
 use hotset_base::limits;
 
 use super::cursor::Cursor;
+use super::{config, vocabulary};
 use crate::FormatError;
 use crate::vocabulary::count_token;
 
@@ -19,7 +20,7 @@ pub(super) enum Value {
     Text(String),
     Texts(Vec<String>),
     Numbers(Vec<i32>),
-    /// An array nobody reads: checked and passed over.
+    /// A string or an array nobody reads: checked and passed over.
     Skipped,
 }
 
@@ -27,6 +28,16 @@ pub(super) enum Value {
 pub(super) const TOKENS: &str = "tokenizer.ggml.tokens";
 pub(super) const MERGES: &str = "tokenizer.ggml.merges";
 pub(super) const TOKEN_TYPES: &str = "tokenizer.ggml.token_type";
+
+/// Strings that are read. Others may be as long as the file, and there may be many.
+const TEXTS: [&str; 6] = [
+    config::ARCHITECTURE_KEY,
+    config::NAME_KEY,
+    config::SCALING_KEY,
+    vocabulary::MODEL_KEY,
+    vocabulary::PRE_KEY,
+    super::TEMPLATE_KEY,
+];
 
 const STRING: u32 = 8;
 const ARRAY: u32 = 9;
@@ -97,6 +108,11 @@ impl Metadata {
         }
     }
 
+    /// Whether the key is there, whatever it holds.
+    pub fn has(&self, key: &str) -> bool {
+        self.0.contains_key(key)
+    }
+
     pub fn is_true(&self, key: &str) -> bool {
         self.0.get(key) == Some(&Value::Bool(true))
     }
@@ -130,7 +146,14 @@ fn read_value(cursor: &mut Cursor<'_>, key: &str, kind: u32) -> Result<Value, Fo
         5 => Value::Signed(i64::from(cursor.u32()? as i32)),
         6 => Value::Float(f64::from(f32::from_bits(cursor.u32()?))),
         7 => Value::Bool(cursor.u8()? != 0),
-        STRING => Value::Text(cursor.string("a metadata value", limits::MAX_TEMPLATE.index())?),
+        STRING if TEXTS.contains(&key) => {
+            Value::Text(cursor.string("a metadata value", limits::MAX_TEMPLATE.index())?)
+        }
+        STRING => {
+            let length = cursor.u64()?;
+            cursor.skip("a metadata value", length, 1)?;
+            Value::Skipped
+        }
         ARRAY => read_array(cursor, key)?,
         10 => Value::Unsigned(cursor.u64()?),
         11 => Value::Signed(cursor.u64()? as i64),

@@ -13,8 +13,12 @@ mod vocabulary;
 
 use std::path::Path;
 
+pub(crate) use split::set_name;
+
 use crate::assemble::{TensorMap, assemble};
 use crate::{Checkpoint, FormatError, Origin};
+
+const TEMPLATE_KEY: &str = "tokenizer.chat_template";
 
 /// Opens a GGUF file; of a split set, any part.
 pub fn open(path: &Path) -> Result<Checkpoint, FormatError> {
@@ -24,7 +28,7 @@ pub fn open(path: &Path) -> Result<Checkpoint, FormatError> {
     let config = config::read(path, &metadata, tokenizer.vocab.len())?;
     let map = TensorMap { model: path, tensors };
     let (dense, experts) = assemble(map, &config, &names::GgufNames, None)?;
-    let chat_template = metadata.text(path, "tokenizer.chat_template")?.map(str::to_owned);
+    let chat_template = metadata.text(path, TEMPLATE_KEY)?.map(str::to_owned);
     Ok(Checkpoint {
         origin: Origin::Gguf,
         files,

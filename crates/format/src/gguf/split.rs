@@ -74,15 +74,28 @@ fn check_number(part: &Path, metadata: &Metadata, number: u64, count: u64) -> Re
 fn part_path(any: &Path, number: u64, count: u64) -> Result<PathBuf, FormatError> {
     let name = any.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let tail = format!("-of-{count:05}.gguf");
-    let stem = name.strip_suffix(&tail).and_then(|rest| {
-        let (stem, digits) = rest.rsplit_once('-')?;
-        (digits.len() == 5 && digits.bytes().all(|b| b.is_ascii_digit())).then_some(stem)
-    });
-    let stem = stem.ok_or_else(|| {
+    let stem = stem(name, &tail).ok_or_else(|| {
         let what = format!(
             "is one of {count} parts but not named like one (NAME-00001{tail}): the others cannot be found"
         );
         FormatError::malformed(any, what)
     })?;
     Ok(any.with_file_name(format!("{stem}-{:05}{tail}", number + 1)))
+}
+
+/// `NAME` of `NAME-00001-of-00003.gguf`.
+fn stem<'n>(name: &'n str, tail: &str) -> Option<&'n str> {
+    let (stem, digits) = name.strip_suffix(tail)?.rsplit_once('-')?;
+    is_number(digits).then_some(stem)
+}
+
+fn is_number(digits: &str) -> bool {
+    digits.len() == 5 && digits.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// One name for all parts of a split set; `None` if a file is not named like a part.
+pub(crate) fn set_name(name: &str) -> Option<String> {
+    let (_, count) = name.strip_suffix(".gguf")?.rsplit_once("-of-")?;
+    let tail = format!("-of-{count}.gguf");
+    is_number(count).then(|| stem(name, &tail))?.map(|stem| format!("{stem}-*{tail}"))
 }

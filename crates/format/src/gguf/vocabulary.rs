@@ -11,6 +11,8 @@ const CONTROL: i32 = 3;
 const USER_DEFINED: i32 = 4;
 const UNUSED: i32 = 5;
 
+pub(super) const MODEL_KEY: &str = "tokenizer.ggml.model";
+pub(super) const PRE_KEY: &str = "tokenizer.ggml.pre";
 const STOP_KEYS: [&str; 2] = ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"];
 
 /// Takes the vocabulary out of the metadata.
@@ -18,12 +20,15 @@ pub(super) fn read(path: &Path, metadata: &mut Metadata) -> Result<TokenizerSpec
     check_kind(path, metadata)?;
     let mut vocab = metadata.take_texts(path, TOKENS)?;
     let merges = metadata.take_texts(path, MERGES)?;
-    let types = metadata.take_numbers(path, TOKEN_TYPES)?;
-    if types.as_ref().is_some_and(|types| types.len() != vocab.len()) {
+    // Without types the control tokens could not be told from text.
+    let types = metadata
+        .take_numbers(path, TOKEN_TYPES)?
+        .ok_or_else(|| FormatError::malformed(path, format!("metadata key `{TOKEN_TYPES}` is missing")))?;
+    if types.len() != vocab.len() {
         return Err(FormatError::malformed(path, format!("{TOKEN_TYPES} and {TOKENS} differ in length")));
     }
     let mut added = Vec::new();
-    for (id, kind) in types.into_iter().flatten().enumerate() {
+    for (id, kind) in types.into_iter().enumerate() {
         match kind {
             CONTROL | USER_DEFINED => added.push(AddedToken {
                 id: id as u32,
@@ -37,14 +42,13 @@ pub(super) fn read(path: &Path, metadata: &mut Metadata) -> Result<TokenizerSpec
     let stop = STOP_KEYS
         .iter()
         .filter_map(|key| metadata.number(path, key).transpose())
-        .map(|id| Ok(id? as u32))
         .collect::<Result<_, FormatError>>()?;
     let merges = merges.iter().map(|merge| merge.split_once(' ').unwrap_or((merge, "")));
     specification(path, vocab, merges, added, stop)
 }
 
 fn check_kind(path: &Path, metadata: &Metadata) -> Result<(), FormatError> {
-    let wanted = [("tokenizer.ggml.model", "gpt2"), ("tokenizer.ggml.pre", "qwen2")];
+    let wanted = [(MODEL_KEY, "gpt2"), (PRE_KEY, "qwen2")];
     for (key, supported) in wanted {
         match metadata.text(path, key)? {
             Some(found) if found == supported => {}

@@ -6,30 +6,16 @@ use hotset_base::limits;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::json::{Few, Ids, Template};
 use crate::files::read_small;
 use crate::{FormatError, ModelConfig};
 
-/// One id or several.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Ids {
-    One(u32),
-    Many(Vec<u32>),
-}
-
-impl Ids {
-    fn into_vec(self) -> Vec<u32> {
-        match self {
-            Self::One(id) => vec![id],
-            Self::Many(ids) => ids,
-        }
-    }
-}
-
+/// Older files say `type`, newer ones `rope_type`, some both.
 #[derive(Deserialize)]
 struct RopeScaling {
-    #[serde(alias = "type")]
     rope_type: Option<String>,
+    #[serde(rename = "type")]
+    old_type: Option<String>,
     rope_theta: Option<f32>,
 }
 
@@ -58,54 +44,37 @@ struct HubConfig {
     attention_bias: bool,
     hidden_act: Option<String>,
     #[serde(default)]
-    mlp_only_layers: Vec<usize>,
+    mlp_only_layers: Few<usize, { limits::MAX_LAYERS }>,
     decoder_sparse_step: Option<usize>,
     #[serde(default)]
     use_sliding_window: bool,
     quantization_config: Option<serde::de::IgnoredAny>,
-    eos_token_id: Option<Ids>,
+    #[serde(default)]
+    eos_token_id: Ids,
 }
 
 #[derive(Deserialize)]
 struct GenerationConfig {
-    eos_token_id: Option<Ids>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Templates {
-    One(String),
-    Named(Vec<NamedTemplate>),
-}
-
-#[derive(Deserialize)]
-struct NamedTemplate {
-    name: String,
-    template: String,
+    #[serde(default)]
+    eos_token_id: Ids,
 }
 
 /// The part of tokenizer_config.json that matters here.
 #[derive(Deserialize)]
 pub(super) struct TokenizerConfig {
-    chat_template: Option<Templates>,
-}
-
-impl TokenizerConfig {
-    pub fn template(self) -> Option<String> {
-        match self.chat_template? {
-            Templates::One(text) => Some(text),
-            Templates::Named(all) => all.into_iter().find(|t| t.name == "default").map(|t| t.template),
-        }
-    }
+    #[serde(default)]
+    pub chat_template: Template,
 }
 
 pub(super) fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, FormatError> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| FormatError::malformed(path, format!("not usable JSON: {error}")))
+    serde_json::from_slice(bytes).map_err(|error| {
+        let error = crate::error::one_line(&error.to_string());
+        FormatError::malformed(path, format!("not usable JSON: {error}"))
+    })
 }
 
 /// The shape, whether the head is tied, and the ids that end an answer.
-pub(super) fn read(dir: &Path) -> Result<(ModelConfig, bool, Vec<u32>), FormatError> {
+pub(super) fn read(dir: &Path) -> Result<(ModelConfig, bool, Vec<u64>), FormatError> {
     let path = dir.join("config.json");
     let bytes = read_small(&path, limits::MAX_CONFIG_FILE)?
         .ok_or_else(|| FormatError::malformed(&path, "is missing"))?;
@@ -131,7 +100,7 @@ pub(super) fn read(dir: &Path) -> Result<(ModelConfig, bool, Vec<u32>), FormatEr
         norm_topk: hub.norm_topk_prob,
     };
     config.check().map_err(|what| FormatError::malformed(&path, what))?;
-    Ok((config, hub.tie_word_embeddings, hub.eos_token_id.map(Ids::into_vec).unwrap_or_default()))
+    Ok((config, hub.tie_word_embeddings, hub.eos_token_id.0))
 }
 
 /// Before the fields: another architecture has other fields, and should be called by its name.
@@ -139,16 +108,17 @@ fn check_architecture(path: &Path, bytes: &[u8]) -> Result<(), FormatError> {
     #[derive(Deserialize)]
     struct Kind {
         #[serde(default)]
-        architectures: Vec<String>,
+        architectures: Few<String, 16>,
         model_type: Option<String>,
     }
     let kind: Kind = parse(path, bytes)?;
-    let known = kind.architectures.iter().any(|name| name == "Qwen3MoeForCausalLM")
-        || (kind.architectures.is_empty() && kind.model_type.as_deref() == Some("qwen3_moe"));
+    let architectures = &kind.architectures.0;
+    let known = architectures.iter().any(|name| name == "Qwen3MoeForCausalLM")
+        || (architectures.is_empty() && kind.model_type.as_deref() == Some("qwen3_moe"));
     if known {
         return Ok(());
     }
-    let named = kind.architectures.first().or(kind.model_type.as_ref()).map_or("(none)", String::as_str);
+    let named = architectures.first().or(kind.model_type.as_ref()).map_or("(none)", String::as_str);
     let what = format!("architecture `{}`", crate::error::printable(named));
     Err(FormatError::unsupported(path, what, "Qwen3MoeForCausalLM (qwen3_moe)"))
 }
@@ -161,7 +131,7 @@ fn refuse_unsupported(path: &Path, hub: &HubConfig) -> Result<(), FormatError> {
     if hub.hidden_act.as_deref().is_some_and(|act| act != "silu") {
         return refuse("this hidden_act", "silu");
     }
-    if !hub.mlp_only_layers.is_empty() || hub.decoder_sparse_step.is_some_and(|step| step != 1) {
+    if !hub.mlp_only_layers.0.is_empty() || hub.decoder_sparse_step.is_some_and(|step| step != 1) {
         return refuse(
             "a layer without experts (mlp_only_layers, decoder_sparse_step)",
             "experts in every layer",
@@ -177,7 +147,8 @@ fn refuse_unsupported(path: &Path, hub: &HubConfig) -> Result<(), FormatError> {
         );
     }
     let scaled = [&hub.rope_scaling, &hub.rope_parameters].into_iter().flatten();
-    match scaled.filter_map(|rope| rope.rope_type.as_deref()).find(|kind| *kind != "default") {
+    let mut kinds = scaled.flat_map(|rope| [rope.rope_type.as_deref(), rope.old_type.as_deref()]).flatten();
+    match kinds.find(|kind| *kind != "default") {
         Some(kind) => {
             refuse(&format!("rope scaling `{}`", crate::error::printable(kind)), "plain rotary embedding")
         }
@@ -186,9 +157,9 @@ fn refuse_unsupported(path: &Path, hub: &HubConfig) -> Result<(), FormatError> {
 }
 
 /// Ids that end an answer by generation_config.json, if there is one.
-pub(super) fn generation_eos(dir: &Path) -> Result<Vec<u32>, FormatError> {
+pub(super) fn generation_eos(dir: &Path) -> Result<Vec<u64>, FormatError> {
     let path = dir.join("generation_config.json");
     let Some(bytes) = read_small(&path, limits::MAX_CONFIG_FILE)? else { return Ok(Vec::new()) };
     let found: GenerationConfig = parse(&path, &bytes)?;
-    Ok(found.eos_token_id.map(Ids::into_vec).unwrap_or_default())
+    Ok(found.eos_token_id.0)
 }

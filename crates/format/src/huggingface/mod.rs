@@ -1,6 +1,7 @@
 //! Hugging Face directories: config.json, safetensors, tokenizer.json.
 
 mod config;
+mod json;
 mod names;
 mod safetensors;
 mod shards;
@@ -26,13 +27,8 @@ pub fn open(dir: &Path) -> Result<Checkpoint, FormatError> {
     let (files, tensors) = shards::read(dir)?;
     let map = TensorMap { model: dir, tensors };
     let (dense, experts) = assemble(map, &config, &names::HubNames, Some(tied))?;
-    let mut tokenizer = tokenizer::read(dir, &config)?;
-    for id in config_eos.into_iter().chain(config::generation_eos(dir)?) {
-        if !tokenizer.stop.contains(&id) {
-            tokenizer.stop.push(id);
-        }
-    }
-    tokenizer.stop.sort_unstable();
+    let stop = config_eos.into_iter().chain(config::generation_eos(dir)?).collect();
+    let tokenizer = tokenizer::read(dir, &config, stop)?;
     Ok(Checkpoint {
         origin: Origin::HuggingFace,
         files,
@@ -56,7 +52,7 @@ fn chat_template(dir: &Path) -> Result<Option<String>, FormatError> {
     let path = dir.join("tokenizer_config.json");
     let Some(bytes) = read_small(&path, limits::MAX_CONFIG_FILE)? else { return Ok(None) };
     let found: config::TokenizerConfig = config::parse(&path, &bytes)?;
-    let template = found.template();
+    let template = found.chat_template.0;
     match &template {
         Some(text) if text.len() as u64 > limits::MAX_TEMPLATE.0 => Err(FormatError::malformed(
             &path,

@@ -1,13 +1,12 @@
 //! One file or several: the index, and the agreement between it and the shards.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::path::{Component, Path};
 
 use hotset_base::limits;
 use serde::Deserialize;
-use serde::de::{MapAccess, Visitor};
 
+use super::json::Pairs;
 use super::safetensors;
 use crate::assemble::Declared;
 use crate::files::{open_file, push_file, read_small};
@@ -15,37 +14,8 @@ use crate::{FormatError, ModelFile};
 
 #[derive(Deserialize)]
 struct Index {
-    weight_map: WeightMap,
-}
-
-/// Tensor to shard, repeats included: a map would keep only the last of two.
-struct WeightMap(Vec<(String, String)>);
-
-struct WeightMapVisitor;
-
-impl<'de> Visitor<'de> for WeightMapVisitor {
-    type Value = WeightMap;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object of file names")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<WeightMap, A::Error> {
-        let mut entries = Vec::new();
-        while let Some(entry) = map.next_entry::<String, String>()? {
-            if entries.len() == limits::MAX_TENSORS {
-                return Err(serde::de::Error::custom("more tensors than any model has"));
-            }
-            entries.push(entry);
-        }
-        Ok(WeightMap(entries))
-    }
-}
-
-impl<'de> Deserialize<'de> for WeightMap {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(WeightMapVisitor)
-    }
+    /// Tensor to shard.
+    weight_map: Pairs<String, { limits::MAX_TENSORS }>,
 }
 
 const INDEX: &str = "model.safetensors.index.json";
@@ -57,7 +27,7 @@ pub(super) fn read(dir: &Path) -> Result<(Vec<ModelFile>, BTreeMap<String, Decla
     let Some(bytes) = read_small(&index_path, limits::MAX_TABLE_FILE)? else {
         return gather(dir, &BTreeSet::from([SINGLE.to_owned()]), None);
     };
-    let Index { weight_map: WeightMap(entries) } = super::config::parse(&index_path, &bytes)?;
+    let Index { weight_map: Pairs(entries) } = super::config::parse(&index_path, &bytes)?;
     let mut index = BTreeMap::new();
     for (tensor, shard) in entries {
         check_shard_name(&index_path, &shard)?;
@@ -73,7 +43,11 @@ pub(super) fn read(dir: &Path) -> Result<(Vec<ModelFile>, BTreeMap<String, Decla
 fn check_shard_name(index: &Path, shard: &str) -> Result<(), FormatError> {
     let mut parts = Path::new(shard).components();
     match (parts.next(), parts.next()) {
-        (Some(Component::Normal(_)), None) if !shard.contains(['/', '\\', '\0']) => Ok(()),
+        (Some(Component::Normal(_)), None)
+            if !shard.contains(|c: char| c.is_control() || c == '/' || c == '\\') =>
+        {
+            Ok(())
+        }
         _ => {
             let what = format!(
                 "names the shard `{}`, which is not a plain file name",
