@@ -55,3 +55,5 @@ pub const MAX_THREADS: usize = 256;
 pub const MAX_READS_IN_FLIGHT: usize = 64;
 /// Tokens of one prefill chunk.
 pub const MAX_CHUNK: usize = 512;
+/// Layers the pager looks ahead.
+pub const MAX_LOOKAHEAD: usize = 2;

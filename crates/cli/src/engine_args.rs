@@ -5,6 +5,7 @@ use clap::{Args, ValueEnum};
 use hotset_base::Bytes;
 use hotset_engine::{Engine, EngineOptions, Plan, resident_memory};
 use hotset_format::Checkpoint;
+use hotset_io::{EngineKind, FaultPlan, ReadOptions};
 use hotset_model::{KvType, KvTypes};
 use hotset_policy::evict::EvictKind;
 use hotset_residency::PagerOptions;
@@ -53,14 +54,31 @@ pub struct EngineArgs {
     #[arg(long, env = "HOTSET_EVICT", value_enum, default_value_t = EvictName::Lfu)]
     pub evict: EvictName,
 
-    /// Threads that read experts
-    #[arg(long, env = "HOTSET_READ_THREADS", value_name = "N", default_value_t = 4)]
-    pub read_threads: usize,
+    /// Layers whose experts are predicted, kept and read ahead; 0 reads only what a token waits for
+    #[arg(long, env = "HOTSET_LOOKAHEAD", value_name = "N", default_value_t = 1)]
+    pub lookahead: usize,
 
-    /// Leave what was read in the kernel's page cache: faster when the model fits the machine, but
-    /// outside the memory budget
+    /// How experts are read: io_uring, pread (threads), or auto: io_uring where the kernel allows it
+    #[arg(long, env = "HOTSET_READ_ENGINE", value_name = "ENGINE", default_value = "auto")]
+    pub read_engine: EngineKind,
+
+    /// Reads given to the disk at once
+    #[arg(long, env = "HOTSET_READ_DEPTH", value_name = "N", default_value_t = 8)]
+    pub read_depth: usize,
+
+    /// Read through the kernel's page cache instead of past it
+    #[arg(long, env = "HOTSET_NO_DIRECT_IO")]
+    pub no_direct_io: bool,
+
+    /// Leave what was read in the page cache: faster when the model fits the machine, but outside the
+    /// memory budget (implies --no-direct-io)
     #[arg(long, env = "HOTSET_KEEP_PAGE_CACHE")]
     pub keep_page_cache: bool,
+
+    /// A disk that misbehaves or is slower, for tests and research: seed=N, then per 1000 reads short=N,
+    /// error=N, interrupted=N, corrupt=N, slow=N; dead-from=N; rate=1GB (bytes a second)
+    #[arg(long, env = "HOTSET_DISK_FAULTS", value_name = "PLAN", hide_short_help = true)]
+    pub disk_faults: Option<FaultPlan>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -90,7 +108,16 @@ impl EngineArgs {
                 EvictName::Lru => EvictKind::Lru,
                 EvictName::Lfu => EvictKind::Lfu,
             },
-            pager: PagerOptions { read_threads: self.read_threads, keep_page_cache: self.keep_page_cache },
+            pager: PagerOptions {
+                read: ReadOptions {
+                    engine: self.read_engine,
+                    direct: !(self.no_direct_io || self.keep_page_cache),
+                    depth: self.read_depth,
+                    keep_page_cache: self.keep_page_cache,
+                    faults: self.disk_faults.clone(),
+                },
+                lookahead: self.lookahead,
+            },
         }
     }
 
@@ -109,6 +136,10 @@ impl EngineArgs {
         let mut progress = |done: Bytes| bar.set_position(done.0);
         let engine = Engine::open(checkpoint, tokenizer, options, plan, &mut progress);
         bar.finish_and_clear();
-        engine.map_err(|error| anyhow!(error))
+        let engine = engine.map_err(|error| anyhow!(error))?;
+        if !quiet {
+            output::note(format_args!("  reads    {}", engine.read_engine()));
+        }
+        Ok(engine)
     }
 }

@@ -82,7 +82,7 @@ fn the_answer_does_not_depend_on_memory_threads_or_eviction() {
     let settings: [&[&str]; 5] = [
         &["--memory", "48MiB", "-t", "1"],
         &["--experts-per-layer", "1", "-t", "2"],
-        &["--experts-per-layer", "6", "--evict", "lru", "--read-threads", "1"],
+        &["--experts-per-layer", "6", "--evict", "lru", "--read-engine", "pread"],
         &["--memory", "64MiB", "-t", "3", "-ub", "1"],
         &["--memory", "64MiB", "--keep-page-cache"],
     ];

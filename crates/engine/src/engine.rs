@@ -47,8 +47,8 @@ impl Engine {
         let pool = Pool::new(plan.threads, widest).map_err(system("start the compute threads"))?;
         let evict = options.evict.build(config.layers, config.experts);
         let source = ExpertSource::new(checkpoint);
-        let pager = Pager::open(checkpoint, source, &plan.arena, evict, options.pager)
-            .map_err(system("map the arena and start the read threads"))?;
+        let pager = Pager::open(checkpoint, source, &plan.arena, evict, &options.pager)
+            .map_err(system("map the arena and start the read engine"))?;
         let model = Qwen3Moe::new(checkpoint, dense, pool, pager, router, plan.chunk);
         Ok(Self { model, tokenizer, plan, options })
     }
@@ -69,7 +69,7 @@ impl Engine {
     }
 
     /// Name of the engine that reads experts.
-    pub fn read_engine(&self) -> &'static str {
+    pub fn read_engine(&self) -> &str {
         self.model.pager().engine_name()
     }
 

@@ -48,7 +48,7 @@ impl Default for EngineOptions {
             chunk: 128,
             kv_types: KvTypes::default(),
             evict: EvictKind::Lfu,
-            pager: PagerOptions { read_threads: 4, keep_page_cache: false },
+            pager: PagerOptions::default(),
         }
     }
 }
@@ -251,7 +251,8 @@ fn check_ranges(options: &EngineOptions) -> Result<(), PlanError> {
     };
     check("--ubatch-size", options.chunk, limits::MAX_CHUNK)?;
     check("--threads", options.threads.unwrap_or(1), limits::MAX_THREADS)?;
-    check("--read-threads", options.pager.read_threads, limits::MAX_READS_IN_FLIGHT)?;
+    check("--read-depth", options.pager.read.depth, limits::MAX_READS_IN_FLIGHT)?;
+    check("--lookahead", options.pager.lookahead + 1, limits::MAX_LOOKAHEAD + 1)?;
     check("--experts-per-layer", options.experts_per_layer.unwrap_or(1), limits::MAX_EXPERTS)
 }
 

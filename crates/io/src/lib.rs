@@ -3,10 +3,18 @@
 //! Owns the threads and queues of reading, and the rule that a read is complete or an error. It must
 //! never decide what to read, know what an expert is, or hand out bytes that did not arrive.
 
-mod engine;
+mod faults;
+mod files;
 mod pread;
+mod progress;
+mod queue;
+mod reader;
+mod request;
 mod target;
+mod uring;
 
-pub use engine::{Completion, MAX_PARTS, Part, ReadEngine, ReadError, ReadRequest, Run};
-pub use pread::PreadPool;
-pub use target::ReadTarget;
+pub use faults::FaultPlan;
+pub use files::{ALIGN, ReadFile};
+pub use reader::{EngineKind, ReadOptions, Reader};
+pub use request::{Check, Completion, MAX_CHECKS, MAX_RUNS, ReadError, ReadRequest, Run, Urgency};
+pub use target::{BufferRange, ReadTarget};

@@ -33,3 +33,38 @@ impl ReadTarget {
         unsafe { std::slice::from_raw_parts_mut(self.start, self.bytes) }
     }
 }
+
+/// A stretch of memory that read targets will lie in, each in one stretch entirely. Told to the kernel
+/// beforehand, so that it need not look up and pin the pages of every read.
+#[derive(Clone)]
+pub struct BufferRange {
+    start: *mut u8,
+    bytes: usize,
+    _owner: Arc<dyn Any + Send + Sync>,
+}
+
+// SAFETY: the range is only compared and passed to the kernel by address; access goes through targets.
+unsafe impl Send for BufferRange {}
+
+impl BufferRange {
+    /// Names `bytes` bytes from `start`.
+    ///
+    /// # Safety
+    /// They must stay mapped as long as `owner` lives.
+    pub unsafe fn new(start: *mut u8, bytes: usize, owner: Arc<dyn Any + Send + Sync>) -> Self {
+        Self { start, bytes, _owner: owner }
+    }
+
+    pub(crate) fn start(&self) -> *mut u8 {
+        self.start
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn holds(&self, start: *mut u8, bytes: usize) -> bool {
+        let offset = (start as usize).wrapping_sub(self.start as usize);
+        offset < self.bytes && bytes <= self.bytes - offset
+    }
+}

@@ -16,50 +16,46 @@ pub struct Pair {
     pub slot: u32,
 }
 
-/// One expert's weights and everything it has to compute.
+/// The first two matrices of an expert and who uses it.
 #[derive(Clone, Copy)]
-pub struct ExpertJob<'a> {
+pub struct GateUp<'a> {
     /// `[width, hidden]`
     pub gate: Matrix<'a>,
     /// `[width, hidden]`
     pub up: Matrix<'a>,
-    /// `[hidden, width]`
-    pub down: Matrix<'a>,
-    /// Who uses it. A slot that occurs twice, over all jobs of a call, gets an unspecified result.
+    /// A slot that occurs twice, over all jobs of a call, gets an unspecified result.
     pub pairs: &'a [Pair],
 }
 
-/// Computes every pair of every job.
-///
-/// `x`: `[tokens, hidden]`; `h`: `[slots, width]`, overwritten; `y`: `[slots, hidden]`, only the
-/// slots of the pairs are written. The bits do not depend on how pairs are grouped into jobs or calls.
-///
-/// # Panics
-/// If shapes disagree or a pair names a token or slot outside its buffer.
-pub fn experts(pool: &Pool, jobs: &[ExpertJob<'_>], x: &[f32], h: &mut [f32], y: &mut [f32]) {
-    let Some(first) = jobs.first() else { return };
-    let (width, hidden) = (first.gate.rows(), first.gate.cols());
-    let same_shape = |job: &ExpertJob<'_>| {
-        [job.gate, job.up].iter().all(|m| (m.rows(), m.cols()) == (width, hidden))
-            && (job.down.rows(), job.down.cols()) == (hidden, width)
-    };
-    assert!(jobs.iter().all(same_shape), "the experts of one call have one shape");
-    if width == 0 || hidden == 0 {
-        return;
-    }
-    activate(pool, jobs, x, h, (width, hidden));
-    project(pool, jobs, h, y, (width, hidden));
+/// The last matrix of an expert and who uses it.
+#[derive(Clone, Copy)]
+pub struct Down<'a> {
+    /// `[hidden, width]`
+    pub down: Matrix<'a>,
+    /// A slot that occurs twice, over all jobs of a call, gets an unspecified result.
+    pub pairs: &'a [Pair],
 }
 
 /// How a phase is cut: `(job, band of rows)` tasks, enough of them to keep every thread busy.
 fn bands(pool: &Pool, jobs: usize, rows: usize) -> (usize, usize) {
     let per_job = (pool.threads() * TASKS_PER_THREAD).div_ceil(jobs);
-    let band = rows.div_ceil(per_job);
+    // A matrix without rows is cut into no tasks.
+    let band = rows.div_ceil(per_job).max(1);
     (band, rows.div_ceil(band))
 }
 
-/// `h[slot] = silu(gate x) * (up x)`
-fn activate(pool: &Pool, jobs: &[ExpertJob<'_>], x: &[f32], h: &mut [f32], (width, hidden): (usize, usize)) {
+/// `h[slot] = silu(gate x) * (up x)` for every pair of every job.
+///
+/// `x`: `[tokens, hidden]`; `h`: `[slots, width]`, only the slots of the pairs are written. The bits do not
+/// depend on how pairs are grouped into jobs or calls.
+///
+/// # Panics
+/// If shapes disagree or a pair names a token or slot outside its buffer.
+pub fn activate(pool: &Pool, jobs: &[GateUp<'_>], x: &[f32], h: &mut [f32]) {
+    let Some(first) = jobs.first() else { return };
+    let (width, hidden) = (first.gate.rows(), first.gate.cols());
+    let same = |m: Matrix<'_>| (m.rows(), m.cols()) == (width, hidden);
+    assert!(jobs.iter().all(|job| same(job.gate) && same(job.up)), "the experts of one call have one shape");
     let (band, per_job) = bands(pool, jobs.len(), width);
     let h = cells(h);
     pool.run(jobs.len() * per_job, &|thread, i| {
@@ -81,8 +77,18 @@ fn activate(pool: &Pool, jobs: &[ExpertJob<'_>], x: &[f32], h: &mut [f32], (widt
     });
 }
 
-/// `y[slot] = down h[slot]`
-fn project(pool: &Pool, jobs: &[ExpertJob<'_>], h: &[f32], y: &mut [f32], (width, hidden): (usize, usize)) {
+/// `y[slot] = down h[slot]` for every pair of every job.
+///
+/// `h`: `[slots, width]`; `y`: `[slots, hidden]`, only the slots of the pairs are written. The bits do not
+/// depend on how pairs are grouped into jobs or calls.
+///
+/// # Panics
+/// If shapes disagree or a pair names a slot outside its buffer.
+pub fn project(pool: &Pool, jobs: &[Down<'_>], h: &[f32], y: &mut [f32]) {
+    let Some(first) = jobs.first() else { return };
+    let (hidden, width) = (first.down.rows(), first.down.cols());
+    let same = |m: Matrix<'_>| (m.rows(), m.cols()) == (hidden, width);
+    assert!(jobs.iter().all(|job| same(job.down)), "the experts of one call have one shape");
     let (band, per_job) = bands(pool, jobs.len(), hidden);
     let y = cells(y);
     pool.run(jobs.len() * per_job, &|thread, i| {

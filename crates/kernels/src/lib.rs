@@ -20,7 +20,7 @@ mod quantize;
 mod vector;
 
 pub use dot::{dequantize_row, dot, dot_f16, dot_f32, scalar};
-pub use experts::{ExpertJob, Pair, experts};
+pub use experts::{Down, GateUp, Pair, activate, project};
 pub use matmul::matmul;
 pub use matrix::Matrix;
 pub use pool::Pool;

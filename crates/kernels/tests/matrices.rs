@@ -4,7 +4,7 @@ mod common;
 
 use common::{Random, Scales, weights};
 use hotset_base::WeightType;
-use hotset_kernels::{ExpertJob, Matrix, Pair, Pool, dot, experts, matmul, scalar, silu};
+use hotset_kernels::{Down, GateUp, Matrix, Pair, Pool, activate, dot, matmul, project, scalar, silu};
 use proptest::prelude::*;
 
 fn pools() -> Vec<Pool> {
@@ -62,40 +62,45 @@ proptest! {
                 Some((first..*next).map(|i| Pair { token: i % tokens as u32, slot: i * 7 % 18 }).collect())
             })
             .collect();
-        let jobs: Vec<ExpertJob<'_>> = memory
+        let jobs: Vec<(GateUp<'_>, Down<'_>)> = memory
             .iter()
             .zip(&pairs)
-            .map(|([g, u, d], pairs)| ExpertJob {
-                gate: Matrix::new(gate, width, hidden, g).unwrap(),
-                up: Matrix::new(gate, width, hidden, u).unwrap(),
-                down: Matrix::new(down, hidden, width, d).unwrap(),
-                pairs,
+            .map(|([g, u, d], pairs)| {
+                let matrix = |ty, rows, cols, bytes| Matrix::new(ty, rows, cols, bytes).unwrap();
+                let (gate, up) = (matrix(gate, width, hidden, g), matrix(gate, width, hidden, u));
+                (GateUp { gate, up, pairs }, Down { down: matrix(down, hidden, width, d), pairs })
             })
             .collect();
+        let (first, second): (Vec<_>, Vec<_>) = jobs.iter().copied().unzip();
         let x: Vec<f32> = random.numbers(tokens * hidden).iter().map(|x| x * 0.1).collect();
         let expected = naive(&jobs, &x, slots, width, hidden);
         for pool in pools() {
             let (mut h, mut y) = (vec![f32::NAN; slots * width], vec![-1.0; slots * hidden]);
-            experts(&pool, &jobs, &x, &mut h, &mut y);
+            activate(&pool, &first, &x, &mut h);
+            project(&pool, &second, &h, &mut y);
             prop_assert!(bits(&y) == bits(&expected), "{gate} {down}, {} threads", pool.threads());
             // Job by job, as experts arrive from disk: the same.
             let mut one_by_one = vec![-1.0; slots * hidden];
-            jobs.iter().for_each(|job| experts(&pool, &[*job], &x, &mut h, &mut one_by_one));
+            for (first, second) in &jobs {
+                activate(&pool, &[*first], &x, &mut h);
+                project(&pool, &[*second], &h, &mut one_by_one);
+            }
             prop_assert!(bits(&one_by_one) == bits(&expected), "{gate} {down}, one job at a time");
         }
     }
 }
 
 /// One pair at a time with `dot`; slots nobody names keep -1.
-fn naive(jobs: &[ExpertJob<'_>], x: &[f32], slots: usize, width: usize, hidden: usize) -> Vec<f32> {
+fn naive(jobs: &[(GateUp<'_>, Down<'_>)], x: &[f32], slots: usize, width: usize, hidden: usize) -> Vec<f32> {
     let mut y = vec![-1.0; slots * hidden];
-    for job in jobs {
-        for pair in job.pairs {
+    for (first, second) in jobs {
+        for pair in first.pairs {
             let x = &x[pair.token as usize * hidden..][..hidden];
             let times = |m: Matrix<'_>, r: usize, x: &[f32]| dot(m.ty(), m.row_bytes(r), x);
-            let h: Vec<f32> = (0..width).map(|r| silu(times(job.gate, r, x)) * times(job.up, r, x)).collect();
+            let h: Vec<f32> =
+                (0..width).map(|r| silu(times(first.gate, r, x)) * times(first.up, r, x)).collect();
             let out = &mut y[pair.slot as usize * hidden..][..hidden];
-            (0..hidden).for_each(|r| out[r] = times(job.down, r, &h));
+            (0..hidden).for_each(|r| out[r] = times(second.down, r, &h));
         }
     }
     y
@@ -117,9 +122,10 @@ fn a_pair_outside_the_buffers_panics_and_the_pool_goes_on() {
     let pool = Pool::new(2, 32).unwrap();
     let (x, mut h, mut y) = (vec![1.0; 32], vec![0.0; 32], vec![1.0; 32]);
     for (token, slot, fine) in [(1, 0, false), (0, 1, false), (0, 0, true)] {
-        let job = ExpertJob { gate: m, up: m, down: m, pairs: &[Pair { token, slot }] };
+        let pairs = &[Pair { token, slot }];
         let attempt = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            experts(&pool, &[job], &x, &mut h, &mut y);
+            activate(&pool, &[GateUp { gate: m, up: m, pairs }], &x, &mut h);
+            project(&pool, &[Down { down: m, pairs }], &h, &mut y);
         }));
         assert_eq!(attempt.is_ok(), fine);
     }

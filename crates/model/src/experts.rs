@@ -1,11 +1,10 @@
 //! The expert half of a layer: route, page, compute what is ready, sum in rank order.
 
-use std::ops::Range;
-
+use arrayvec::ArrayVec;
 use hotset_base::{ExpertId, LayerId};
-use hotset_kernels::{ExpertJob, Matrix, Pair, Pool, axpy, experts};
+use hotset_kernels::{Down, GateUp, Matrix, Pair, Pool, activate, axpy, project};
 use hotset_policy::route::{Choice, Route};
-use hotset_residency::Pager;
+use hotset_residency::{Pager, ReadyExpert};
 
 use crate::scratch::Scratch;
 use crate::{ForwardError, RoutingStats};
@@ -20,6 +19,21 @@ pub(crate) struct ExpertGeometry {
     pub types: [hotset_base::WeightType; 3],
     pub hidden: usize,
     pub width: usize,
+}
+
+impl ExpertGeometry {
+    fn matrix<'a>(&self, part: usize, bytes: &'a [u8]) -> Matrix<'a> {
+        let (rows, cols) = if part == 2 { (self.hidden, self.width) } else { (self.width, self.hidden) };
+        Matrix::new(self.types[part], rows, cols, bytes).expect("the reader checked shapes and extents")
+    }
+
+    fn gate_up<'a>(&self, [gate, up]: [&'a [u8]; 2], pairs: &'a [Pair]) -> GateUp<'a> {
+        GateUp { gate: self.matrix(0, gate), up: self.matrix(1, up), pairs }
+    }
+
+    fn down<'a>(&self, down: &'a [u8], pairs: &'a [Pair]) -> Down<'a> {
+        Down { down: self.matrix(2, down), pairs }
+    }
 }
 
 /// Chooses the experts of every token of the chunk and counts what was hot.
@@ -72,49 +86,46 @@ pub(crate) fn group_by_expert(s: &mut Scratch, n: usize, k: usize) {
     s.starts[0] = 0;
 }
 
-/// Computes every wanted expert as it becomes ready; outputs land in their slots.
+/// Computes every expert of the pager's visit as it becomes ready; outputs land in their slots. Gate and
+/// up are computed as soon as they are there, even if down is not.
 pub(crate) fn compute_wanted(
     pool: &Pool,
     pager: &mut Pager,
-    layer: LayerId,
     geometry: ExpertGeometry,
     s: &mut Scratch,
     n: usize,
 ) -> Result<(), ForwardError> {
-    pager.request(layer, &s.wanted);
+    let x = &s.normed[..n * geometry.hidden];
     loop {
         s.ready.clear();
         pager.take_ready(&mut s.ready)?;
         if s.ready.is_empty() {
             return Ok(());
         }
-        for batch in s.ready.chunks(JOBS) {
-            let job = |expert: ExpertId| job(pager, geometry, expert, &s.pairs[pairs_of(&s.starts, expert)]);
-            // A fixed array, for a Vec would allocate; entries past the batch repeat its last job.
-            let jobs: [ExpertJob; JOBS] = std::array::from_fn(|i| job(batch[i.min(batch.len() - 1)]));
-            let normed = &s.normed[..n * geometry.hidden];
-            experts(pool, &jobs[..batch.len()], normed, &mut s.activations, &mut s.outputs);
+        let pairs = |expert: ExpertId| &s.pairs[s.starts[expert.index()]..s.starts[expert.index() + 1]];
+        let gate_up = |expert| geometry.gate_up(pager.gate_up(expert), pairs(expert));
+        for batch in batches(&s.ready, |ready| ready.gate_up, gate_up) {
+            activate(pool, &batch, x, &mut s.activations);
         }
-        pager.release(&s.ready);
+        let down = |expert| geometry.down(pager.down(expert), pairs(expert));
+        for batch in batches(&s.ready, |ready| ready.down, down) {
+            project(pool, &batch, &s.activations, &mut s.outputs);
+        }
+        pager.release(s.ready.iter().filter(|ready| ready.down).map(|ready| ready.expert));
     }
 }
 
-fn pairs_of(starts: &[usize], expert: ExpertId) -> Range<usize> {
-    starts[expert.index()]..starts[expert.index() + 1]
-}
-
-fn job<'a>(pager: &'a Pager, geometry: ExpertGeometry, expert: ExpertId, pairs: &'a [Pair]) -> ExpertJob<'a> {
-    let [gate, up, down] = pager.weights(expert);
-    let (hidden, width) = (geometry.hidden, geometry.width);
-    let matrix = |i: usize, rows, cols, bytes| {
-        Matrix::new(geometry.types[i], rows, cols, bytes).expect("the reader checked shapes and extents")
-    };
-    ExpertJob {
-        gate: matrix(0, width, hidden, gate),
-        up: matrix(1, width, hidden, up),
-        down: matrix(2, hidden, width, down),
-        pairs,
-    }
+/// The jobs of those experts that have reached a stage, as many at a time as one parallel region takes.
+fn batches<'a, Job>(
+    ready: &'a [ReadyExpert],
+    stage: impl Fn(&ReadyExpert) -> bool + 'a,
+    job: impl Fn(ExpertId) -> Job + 'a,
+) -> impl Iterator<Item = ArrayVec<Job, JOBS>> + 'a {
+    let mut left = ready.iter().filter(move |ready| stage(ready));
+    std::iter::from_fn(move || {
+        let batch: ArrayVec<Job, JOBS> = left.by_ref().take(JOBS).map(|ready| job(ready.expert)).collect();
+        (!batch.is_empty()).then_some(batch)
+    })
 }
 
 /// Adds the weighted outputs to the residual stream, in rank order whatever the order of arrival.

@@ -9,6 +9,7 @@ mod dense;
 mod error;
 mod experts;
 mod kv_cache;
+mod predict;
 mod qwen3_moe;
 mod rope;
 mod routing_stats;

@@ -10,6 +10,7 @@ use hotset_residency::{Pager, PagerStats};
 
 use crate::attention::attend;
 use crate::experts::{ExpertGeometry, compute_wanted, group_by_expert, route_chunk, sum_in_rank_order};
+use crate::predict::predict_next;
 use crate::scratch::HEAD_ROWS;
 use crate::{DenseWeights, ForwardError, KvCache, RoutingStats, Scratch, rope};
 
@@ -193,14 +194,17 @@ impl Qwen3Moe {
         s.x.iter_mut().zip(&s.delta[..n * hidden]).for_each(|(x, delta)| *x += delta);
     }
 
-    /// Norm, router, choice, experts as they become ready, sum in rank order, residual.
+    /// Norm, router, choice, a look ahead, experts as they become ready, sum in rank order, residual.
     fn experts(&mut self, layer: LayerId, n: usize) -> Result<(), ForwardError> {
         let Self { config: c, dense, pool, pager, router, scratch: s, stats, .. } = self;
         normalise(&s.x, &dense.layer(layer).ffn_norm, c.rms_eps, &mut s.normed, n);
         matmul(pool, dense.router(layer), &s.normed[..n * c.hidden], &mut s.scores[..n * c.experts]);
+        pager.poll();
         route_chunk(layer, router.as_mut(), pager.hot(layer), s, (n, c.top_k), stats)?;
         group_by_expert(s, n, c.top_k);
-        compute_wanted(pool, pager, layer, self.geometry[layer.index()], s, n)?;
+        pager.request(layer, &s.wanted);
+        predict_next(pool, dense, pager, layer, s, (n, c.top_k));
+        compute_wanted(pool, pager, self.geometry[layer.index()], s, n)?;
         sum_in_rank_order(s, n, c.top_k, c.hidden);
         Ok(())
     }

@@ -4,6 +4,7 @@ use hotset_base::{Bytes, ExpertId};
 use hotset_format::ModelConfig;
 use hotset_kernels::Pair;
 use hotset_policy::route::Choice;
+use hotset_residency::ReadyExpert;
 
 /// Tokens whose logits are computed together.
 pub(crate) const HEAD_ROWS: usize = 8;
@@ -39,7 +40,13 @@ pub struct Scratch {
     /// Up to `[experts]`: the distinct chosen experts.
     pub(crate) wanted: Vec<ExpertId>,
     /// Up to `[experts]`: those that have just become ready.
-    pub(crate) ready: Vec<ExpertId>,
+    pub(crate) ready: Vec<ReadyExpert>,
+    /// `[n, experts]`: scores of a later layer's router.
+    pub(crate) next_scores: Vec<f32>,
+    /// `[experts]`: tokens whose predicted picks have the expert, and its best score.
+    pub(crate) votes: Vec<(u32, f32)>,
+    /// Up to `[experts]`: what a later layer will probably want.
+    pub(crate) expected: Vec<ExpertId>,
     /// `[n * k, expert_width]`: SwiGLU activations.
     pub(crate) activations: Vec<f32>,
     /// `[n * k, hidden]`: each expert's output, in its slot.
@@ -70,6 +77,9 @@ impl Scratch {
             starts: vec![0; c.experts + 1],
             wanted: Vec::with_capacity(c.experts),
             ready: Vec::with_capacity(c.experts),
+            next_scores: floats(n * c.experts),
+            votes: vec![(0, 0.0); c.experts],
+            expected: Vec::with_capacity(c.experts),
             activations: floats(slots * c.expert_width),
             outputs: floats(slots * c.hidden),
             logits: floats(n.min(HEAD_ROWS) * c.vocab),
@@ -83,8 +93,8 @@ impl Scratch {
             + 2 * c.heads * c.head_dim
             + 2 * c.kv_heads * c.head_dim
             + c.head_dim
-            + c.experts
+            + 2 * c.experts
             + c.top_k * (c.expert_width + c.hidden + 4);
-        Bytes(4 * (n * per_token + n.min(HEAD_ROWS) * c.vocab + 5 * c.experts) as u64)
+        Bytes(4 * (n * per_token + n.min(HEAD_ROWS) * c.vocab + 10 * c.experts) as u64)
     }
 }

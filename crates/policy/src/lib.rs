@@ -6,4 +6,5 @@
 #![forbid(unsafe_code)]
 
 pub mod evict;
+pub mod prefetch;
 pub mod route;

@@ -4,16 +4,21 @@
 //! its bytes are complete and their checksum matched. It must never choose what a token uses (the
 //! routing policy does), compute with weights, or allocate after the pager is open.
 
+mod ahead;
 mod arena;
 mod error;
+mod fill;
+mod memory;
 mod pager;
 mod slots;
 mod source;
 mod stats;
 
+pub use ahead::Prediction;
 pub use arena::Arena;
 pub use error::PagerError;
-pub use pager::{Pager, PagerOptions};
+pub use memory::Block;
+pub use pager::{Pager, PagerOptions, ReadyExpert};
 pub use slots::{ArenaPlan, Partition, SlotId};
-pub use source::{ExpertShape, ExpertSource};
-pub use stats::PagerStats;
+pub use source::{ExpertSource, PARTS};
+pub use stats::{AheadStats, Histogram, PagerStats};

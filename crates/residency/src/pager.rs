@@ -2,7 +2,8 @@
 //!
 //! One layer at a time is *visited*: the caller requests the experts of a layer, takes them as they
 //! become ready, computes, and releases them. Reads finish in any order; what the caller does with
-//! the results must not depend on it.
+//! the results must not depend on it. Between two visits the caller says what it expects to want next:
+//! that is kept, or read ahead when nothing more urgent waits.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,85 +12,119 @@ use std::time::Instant;
 
 use hotset_base::{ExpertId, ExpertKey, LayerId};
 use hotset_format::Checkpoint;
-use hotset_io::{Completion, MAX_PARTS, PreadPool, ReadEngine, ReadRequest};
+use hotset_io::{Completion, ReadFile, ReadOptions, ReadRequest, Reader, Urgency};
 use hotset_policy::evict::Evict;
 
+use crate::ahead::{Ahead, Prediction};
 use crate::arena::Arena;
+use crate::fill::Fill;
 use crate::slots::{ArenaPlan, SlotId, SlotState, SlotTable};
-use crate::source::ExpertSource;
+use crate::source::{ExpertSource, HALVES, PARTS};
 use crate::{PagerError, PagerStats};
 
-const PART_NAMES: [&str; MAX_PARTS] = ["gate", "up", "down"];
+const PART_NAMES: [&str; PARTS] = ["gate", "up", "down"];
+/// Experts being read ahead at once: enough to keep a disk busy, few enough not to delay a demand.
+const MOST_AHEAD: usize = 6;
 
-/// Settings of the pager's read engine.
-#[derive(Clone, Copy, Debug)]
+/// Settings of the pager.
+#[derive(Clone, Debug, PartialEq)]
 pub struct PagerOptions {
-    /// Threads that read.
-    pub read_threads: usize,
-    /// Leave what was read in the page cache (it then counts against nobody's promise).
-    pub keep_page_cache: bool,
+    /// How to read.
+    pub read: ReadOptions,
+    /// Layers to look ahead; 0 reads nothing ahead.
+    pub lookahead: usize,
 }
 
-/// An expert the present visit wants.
+impl Default for PagerOptions {
+    fn default() -> Self {
+        Self { read: ReadOptions::default(), lookahead: 1 }
+    }
+}
+
+/// How far an expert of the present visit has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Want {
+enum Stage {
     /// Not in the arena, no read started.
     Absent,
-    /// Its read is in flight; `true` after a first failure.
-    Reading { again: bool },
-    /// In a pinned slot, not yet given to the caller.
-    Ready,
+    /// Being read.
+    Reading,
+    /// The same, and the caller has had gate and up.
+    HalfTaken,
     /// Given to the caller, or already released by it.
     Taken,
 }
 
+/// What has become ready of an expert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadyExpert {
+    /// The expert.
+    pub expert: ExpertId,
+    /// Gate and up are ready and have not been given before.
+    pub gate_up: bool,
+    /// Down is ready.
+    pub down: bool,
+}
+
 /// See the module's text.
 pub struct Pager {
-    engine: Box<dyn ReadEngine>,
+    reader: Reader,
     arena: Arena,
     slots: SlotTable,
     source: ExpertSource,
     evict: Box<dyn Evict>,
     paths: Vec<PathBuf>,
     stats: PagerStats,
+    lookahead: usize,
     /// Counts visits: the clock of the eviction policy.
     now: u64,
     layer: LayerId,
     /// The present visit's experts, in the order they were asked for. Sized for a whole layer.
-    wants: Vec<(ExpertId, Want)>,
+    wants: Vec<(ExpertId, Stage)>,
     /// `[experts]`: wanted by the present visit, so the last to be evicted.
     wanted: Vec<bool>,
     /// The first failure of the present visit; reported once its reads have drained.
     failure: Option<PagerError>,
-    /// Reads submitted and not completed.
-    in_flight: usize,
+    /// `[slots]`: the read into each slot, or the last one.
+    fills: Vec<Fill>,
+    /// Experts being read ahead.
+    filling_ahead: usize,
+    ahead: Ahead,
 }
 
 impl Pager {
-    /// Maps the arena and starts the read threads.
+    /// Maps the arena and starts the read engine.
     pub fn open(
         checkpoint: &Checkpoint,
         source: ExpertSource,
         plan: &ArenaPlan,
         evict: Box<dyn Evict>,
-        options: PagerOptions,
+        options: &PagerOptions,
     ) -> io::Result<Self> {
-        let files = checkpoint.files.iter().map(|f| Arc::clone(&f.file)).collect();
-        let engine = PreadPool::new(files, options.read_threads, options.keep_page_cache)?;
-        let experts = source.experts_per_layer();
+        let open = |file| match options.read.direct {
+            true => ReadFile::direct_if_possible(file),
+            false => ReadFile::buffered(file),
+        };
+        let files = checkpoint.files.iter().map(|f| open(Arc::clone(&f.file))).collect();
+        let arena = Arena::new(plan)?;
+        let (layers, experts) = (source.layers(), source.experts_per_layer());
+        // With every expert in memory there is nothing to look ahead for.
+        let everything = plan.slots() >= layers * experts;
         Ok(Self {
-            engine: Box::new(engine),
-            arena: Arena::new(plan)?,
-            slots: SlotTable::new(plan, source.layers(), experts),
+            reader: Reader::open(files, &arena.buffers(), &options.read)?,
+            arena,
+            slots: SlotTable::new(plan, layers, experts),
             evict,
             paths: checkpoint.files.iter().map(|f| f.path.clone()).collect(),
             stats: PagerStats::default(),
+            lookahead: if everything { 0 } else { options.lookahead },
             now: 0,
             layer: LayerId(0),
             wants: Vec::with_capacity(experts),
             wanted: vec![false; experts],
             failure: None,
-            in_flight: 0,
+            fills: (0..plan.slots()).map(|_| Fill::default()).collect(),
+            filling_ahead: 0,
+            ahead: Ahead::new(layers, experts),
             source,
         })
     }
@@ -105,8 +140,20 @@ impl Pager {
     }
 
     /// Name of the read engine.
-    pub fn engine_name(&self) -> &'static str {
-        self.engine.name()
+    pub fn engine_name(&self) -> &str {
+        self.reader.name()
+    }
+
+    /// Layers the caller should predict, beyond the present one.
+    pub fn lookahead(&self) -> usize {
+        self.lookahead
+    }
+
+    /// Takes note of reads that have finished: what they brought is hot from now on.
+    pub fn poll(&mut self) {
+        while let Some(done) = self.reader.complete(false) {
+            self.settle(done);
+        }
     }
 
     /// Starts a visit: pins what is hot of `experts` and starts reading the rest.
@@ -116,33 +163,42 @@ impl Pager {
         self.close();
         self.layer = layer;
         self.now += 1;
+        experts.iter().for_each(|expert| self.wanted[expert.index()] = true);
+        self.forget_predictions(layer);
         for &expert in experts {
             let key = ExpertKey::new(layer, expert);
             self.evict.used(key, self.now);
-            self.wanted[expert.index()] = true;
-            let want = match self.slots.place(key) {
-                Some(slot) => {
-                    self.slots.set(slot, SlotState::Pinned(key));
-                    Want::Ready
-                }
-                None => Want::Absent,
+            let stage = match self.slots.place(key) {
+                Some(slot) => self.claim(key, slot),
+                None => Stage::Absent,
             };
-            self.wants.push((expert, want));
+            self.wants.push((expert, stage));
         }
         self.start_reads();
     }
 
-    /// Appends the experts that have become ready to `out`, waiting until there is at least one.
-    /// Nothing is appended when all of the visit's experts have been taken.
+    /// Says what a later layer will probably want: not evicted if it can be helped, and read while the
+    /// disk has nothing more urgent to do.
+    pub fn expect(&mut self, layer: LayerId, experts: &[ExpertId], kind: Prediction) {
+        let slots = &self.slots;
+        self.ahead.expect(layer, experts, kind, |key| slots.place(key).is_none());
+        self.start_reads();
+    }
+
+    /// Appends what has become ready to `out`, waiting until there is something. Nothing is appended when
+    /// all of the visit's experts have been taken.
     ///
     /// Each stays in its slot until [`Pager::release`]. After an error the visit is over.
-    pub fn take_ready(&mut self, out: &mut Vec<ExpertId>) -> Result<(), PagerError> {
+    ///
+    /// # Panics
+    /// If the arena is too small for what the caller keeps: it must release before it takes more.
+    pub fn take_ready(&mut self, out: &mut Vec<ReadyExpert>) -> Result<(), PagerError> {
+        self.poll();
         self.start_reads();
-        while let Some(done) = self.engine.complete(false) {
-            self.settle(done);
-        }
-        while self.failure.is_none() && self.hand_over(out) == 0 && self.in_flight > 0 {
+        while self.failure.is_none() && !self.hand_over(out) && self.is_open() {
+            assert!(self.reader.in_flight() > 0, "released experts leave slots to read into");
             self.wait_for_one();
+            self.start_reads();
         }
         match self.failure.take() {
             Some(failure) => {
@@ -153,103 +209,217 @@ impl Pager {
         }
     }
 
-    /// Gate, up and down of an expert that was taken and not released.
+    /// Gate and up of an expert that was taken and not released.
     ///
     /// # Panics
     /// If it was not: the caller's bookkeeping is wrong.
-    pub fn weights(&self, expert: ExpertId) -> [&[u8]; MAX_PARTS] {
+    pub fn gate_up(&self, expert: ExpertId) -> [&[u8]; 2] {
+        let (key, slot) = self.taken(expert);
+        let checked = match self.slots.state(slot) {
+            SlotState::Filling(_) => self.fills[slot.index()].first_half_checked(),
+            state => state == SlotState::Pinned(key),
+        };
+        assert!(checked, "gate and up are taken when they are ready");
+        [0, 1].map(|part| self.part(key, slot, part))
+    }
+
+    /// Down of an expert that was taken and not released.
+    ///
+    /// # Panics
+    /// If it was not, or down was not ready.
+    pub fn down(&self, expert: ExpertId) -> &[u8] {
+        let (key, slot) = self.taken(expert);
+        assert_eq!(self.slots.state(slot), SlotState::Pinned(key), "down is taken when it is ready");
+        self.part(key, slot, 2)
+    }
+
+    fn taken(&self, expert: ExpertId) -> (ExpertKey, SlotId) {
         let key = ExpertKey::new(self.layer, expert);
-        let slot = self.slots.place(key).expect("a taken expert has a slot");
-        assert_eq!(self.slots.state(slot), SlotState::Pinned(key), "a taken expert is pinned");
-        let bytes = self.arena.bytes(slot);
-        self.source.shape(self.layer).parts.map(|(at, len)| &bytes[at..at + len])
+        (key, self.slots.place(key).expect("a taken expert has a slot"))
+    }
+
+    fn part(&self, key: ExpertKey, slot: SlotId, part: usize) -> &[u8] {
+        let (at, bytes) = self.source.layout(key).parts[part];
+        self.arena.bytes(slot, at..at + bytes)
     }
 
     /// Gives up taken experts: their slots may be overwritten from now on.
-    pub fn release(&mut self, experts: &[ExpertId]) {
-        for &expert in experts {
+    pub fn release(&mut self, experts: impl IntoIterator<Item = ExpertId>) {
+        for expert in experts {
             let key = ExpertKey::new(self.layer, expert);
-            if let Some(slot) = self.slots.place(key) {
+            if let Some(slot) = self.slots.place(key)
+                && self.slots.state(slot) == SlotState::Pinned(key)
+            {
                 self.slots.set(slot, SlotState::Ready(key));
             }
         }
     }
 
-    /// Moves what is ready into `out`; returns how many.
-    fn hand_over(&mut self, out: &mut Vec<ExpertId>) -> usize {
-        let before = out.len();
-        for (expert, want) in &mut self.wants {
-            if *want == Want::Ready {
-                *want = Want::Taken;
-                out.push(*expert);
+    /// The visit wants an expert that has a slot already.
+    fn claim(&mut self, key: ExpertKey, slot: SlotId) -> Stage {
+        let fill = &mut self.fills[slot.index()];
+        if let SlotState::Filling(_) = self.slots.state(slot) {
+            if fill.ahead {
+                fill.ahead = false;
+                self.filling_ahead -= 1;
+                self.stats.ahead.late += 1;
+                self.ahead.governor.spared(fill.age_us().min(self.ahead.service_us));
+                (0..HALVES).for_each(|half| self.reader.hurry(ticket(slot, half)));
             }
+            return Stage::Reading;
         }
-        out.len() - before
+        if std::mem::take(&mut fill.unused) {
+            self.stats.ahead.used += 1;
+            self.ahead.governor.spared(self.ahead.service_us);
+        }
+        self.slots.set(slot, SlotState::Pinned(key));
+        Stage::Reading
     }
 
-    /// Starts as many of the visit's reads as there are slots and room in the engine.
-    fn start_reads(&mut self) {
-        for i in 0..self.wants.len() {
-            if self.failure.is_some() || self.in_flight == self.engine.depth() {
+    /// Compares the predictions for this layer with what is wanted; takes back reads that have become
+    /// pointless.
+    fn forget_predictions(&mut self, layer: LayerId) {
+        let Self { ahead, wanted, slots, fills, reader, arena, stats, filling_ahead, .. } = self;
+        ahead.arrive(layer, wanted, |key| {
+            let Some(slot) = slots.place(key) else { return };
+            let fill = &mut fills[slot.index()];
+            if slots.state(slot) != SlotState::Filling(key) || !fill.ahead {
                 return;
             }
-            let (expert, want) = self.wants[i];
-            if want != Want::Absent {
+            let tickets = [ticket(slot, 0), ticket(slot, 1)];
+            let back = |ticket, target| arena.take_back(slot, ticket as usize % HALVES, target);
+            if reader.cancel(&tickets[..fill.outstanding], back) {
+                *fill = Fill::default();
+                *filling_ahead -= 1;
+                stats.ahead.cancelled += 1;
+                slots.set(slot, SlotState::Free);
+            }
+        });
+    }
+
+    /// Some expert of the visit has not been taken whole.
+    fn is_open(&self) -> bool {
+        self.wants.iter().any(|(_, stage)| *stage != Stage::Taken)
+    }
+
+    /// Appends what the caller has not had yet; says whether there was something.
+    fn hand_over(&mut self, out: &mut Vec<ReadyExpert>) -> bool {
+        let before = out.len();
+        for (expert, stage) in &mut self.wants {
+            if !matches!(stage, Stage::Reading | Stage::HalfTaken) {
                 continue;
             }
-            let Some(slot) = self.victim() else { return };
-            let key = ExpertKey::new(self.layer, expert);
-            self.slots.set(slot, SlotState::Filling(key));
-            self.wants[i].1 = Want::Reading { again: false };
-            self.submit(key, slot);
+            let key = ExpertKey::new(self.layer, *expert);
+            let slot = self.slots.place(key).expect("an expert that is read has a slot");
+            let complete = self.slots.state(slot) == SlotState::Pinned(key);
+            let gate_up = *stage == Stage::Reading;
+            if complete || (gate_up && self.fills[slot.index()].first_half_checked()) {
+                *stage = if complete { Stage::Taken } else { Stage::HalfTaken };
+                out.push(ReadyExpert { expert: *expert, gate_up, down: complete });
+            }
+        }
+        out.len() > before
+    }
+
+    /// Starts as many reads as there are slots and room in the engine: the visit's, then those ahead.
+    fn start_reads(&mut self) {
+        for i in 0..self.wants.len() {
+            let (expert, stage) = self.wants[i];
+            if stage != Stage::Absent {
+                continue;
+            }
+            if self.failure.is_some() || !self.has_room() {
+                return;
+            }
+            let Some(slot) = self.victim(self.layer, Urgency::Demand) else { return };
+            self.wants[i].1 = Stage::Reading;
+            self.begin(ExpertKey::new(self.layer, expert), slot, Urgency::Demand);
+        }
+        while self.filling_ahead < MOST_AHEAD && self.failure.is_none() && self.has_room() {
+            let Some(i) = self.ahead.next() else { return };
+            let key = self.ahead.entries[i].key;
+            let Some(slot) = self.victim(key.layer, Urgency::Ahead) else { return };
+            self.ahead.entries[i].started = true;
+            self.filling_ahead += 1;
+            self.stats.ahead.started += 1;
+            self.begin(key, slot, Urgency::Ahead);
         }
     }
 
-    /// The slot to overwrite next: a free one, else the ready one worth least; experts of this visit
-    /// only when there is nothing else. `None` when all are pinned or being filled.
-    fn victim(&self) -> Option<SlotId> {
+    fn has_room(&self) -> bool {
+        self.reader.in_flight() + HALVES <= self.reader.capacity()
+    }
+
+    /// The slot to overwrite next: a free one, else the ready one worth least; what is expected, and last
+    /// what this visit wants, only for a demand that finds nothing else. `None` when there is none.
+    fn victim(&self, layer: LayerId, urgency: Urgency) -> Option<SlotId> {
         let worth = |(slot, state): (SlotId, SlotState)| match state {
             SlotState::Free => Some((0, None, slot.0)),
             SlotState::Ready(key) => {
                 let wanted = key.layer == self.layer && self.wanted[key.expert.index()];
-                Some((1 + u8::from(wanted), Some(self.evict.retention(key)), slot.0))
+                let protection = if wanted { 2 } else { u8::from(self.ahead.expects(key)) };
+                let may_leave = protection == 0 || urgency == Urgency::Demand;
+                may_leave.then(|| (1 + protection, Some(self.evict.retention(key)), slot.0))
             }
             SlotState::Filling(_) | SlotState::Pinned(_) => None,
         };
-        self.slots.candidates(self.layer).filter_map(worth).min().map(|(_, _, slot)| SlotId(slot))
+        self.slots.candidates(layer).filter_map(worth).min().map(|(_, _, slot)| SlotId(slot))
     }
 
+    /// Gives a slot to an expert and starts reading it.
+    fn begin(&mut self, key: ExpertKey, slot: SlotId, urgency: Urgency) {
+        let fill = &mut self.fills[slot.index()];
+        if fill.unused {
+            self.stats.ahead.wasted += 1;
+            self.ahead.governor.wasted(self.ahead.service_us);
+        }
+        *fill = Fill::begin(urgency == Urgency::Ahead);
+        self.slots.set(slot, SlotState::Filling(key));
+        self.arena.divide(slot, self.source.layout(key).split);
+        self.submit(key, slot);
+    }
+
+    /// Submits the reads of both halves.
     fn submit(&mut self, key: ExpertKey, slot: SlotId) {
-        let target = self.arena.lend(slot);
-        self.engine.submit(ReadRequest {
-            ticket: slot.0,
-            target,
-            runs: self.source.runs(key),
-            parts: self.source.parts(key),
-            decided: Instant::now(),
-        });
-        self.in_flight += 1;
+        let layout = self.source.layout(key);
+        let checks = layout.checks(key);
+        let fill = &mut self.fills[slot.index()];
+        let urgency = if fill.ahead { Urgency::Ahead } else { Urgency::Demand };
+        for half in 0..HALVES {
+            if half == 1 && !layout.has_second_half() {
+                continue;
+            }
+            fill.outstanding += 1;
+            self.reader.submit(ReadRequest {
+                ticket: ticket(slot, half),
+                urgency,
+                target: self.arena.lend(slot, half),
+                runs: layout.runs[half],
+                checks: checks[half],
+                decided: fill.decided,
+            });
+        }
     }
 
     fn wait_for_one(&mut self) {
         let start = Instant::now();
-        let done = self.engine.complete(true);
+        let done = self.reader.complete(true);
         self.stats.stall += start.elapsed();
         if let Some(done) = done {
             self.settle(done);
         }
     }
 
-    /// A read came back: the slot becomes ready, or the read is tried once more, or the visit fails.
+    /// A half came back: its bytes are checked, and with the last one the expert is ready, or its read is
+    /// tried once more, or it has failed.
     fn settle(&mut self, done: Completion) {
-        self.in_flight -= 1;
-        let slot = SlotId(done.ticket);
+        let (slot, half) = (SlotId(done.ticket / HALVES as u32), done.ticket as usize % HALVES);
         let SlotState::Filling(key) = self.slots.state(slot) else {
             unreachable!("reads go into slots that are being filled")
         };
-        self.arena.take_back(slot, done.target);
+        self.arena.take_back(slot, half, done.target);
         let verdict = match done.result {
-            Ok(found) => self.source.check(key, found).map_err(|part| self.checksum_error(key, part)),
+            Ok(found) => self.check(key, slot, half, found),
             Err(error) => Err(PagerError::Read {
                 key,
                 path: self.paths[error.file.index()].clone(),
@@ -257,58 +427,105 @@ impl Pager {
                 source: error.source,
             }),
         };
-        match verdict {
-            Ok(()) => {
-                self.stats.swap_ins += 1;
-                self.stats.bytes_read += self.source.bytes(key);
-                self.stats.time_to_expert += done.elapsed;
-                self.slots.set(slot, SlotState::Pinned(key));
-                self.set_want(key.expert, Want::Ready);
-            }
+        let fill = &mut self.fills[slot.index()];
+        fill.arrived(half, verdict);
+        if fill.outstanding > 0 {
+            return;
+        }
+        match fill.error.take().map_or_else(|| self.check_down(key, slot), Err) {
+            Ok(()) => self.complete(key, slot, done.elapsed),
             Err(error) => self.retry_or_fail(key, slot, error),
         }
     }
 
-    /// Every read is repeated once: a flipped bit on the way from the disk does not end a request.
+    /// Checks gate and up when their half arrives; down when both halves have ([`Pager::check_down`]).
+    fn check(
+        &mut self,
+        key: ExpertKey,
+        slot: SlotId,
+        half: usize,
+        found: [u32; PARTS],
+    ) -> Result<(), PagerError> {
+        let fill = &mut self.fills[slot.index()];
+        if half == 1 {
+            fill.down_tail = found[0];
+            return Ok(());
+        }
+        fill.down_head = found[2];
+        self.source.check(key, 0, &found[..2]).map_err(|part| self.checksum_error(key, part))
+    }
+
+    fn check_down(&mut self, key: ExpertKey, slot: SlotId) -> Result<(), PagerError> {
+        let fill = &self.fills[slot.index()];
+        let down = self.source.layout(key).join_down(fill.down_head, fill.down_tail);
+        self.source.check(key, 2, &[down]).map_err(|part| self.checksum_error(key, part))
+    }
+
+    fn is_wanted(&self, key: ExpertKey) -> bool {
+        key.layer == self.layer && self.wanted[key.expert.index()]
+    }
+
+    fn complete(&mut self, key: ExpertKey, slot: SlotId, elapsed: std::time::Duration) {
+        self.stats.swap_ins += 1;
+        self.stats.bytes_read += self.source.bytes(key);
+        self.ahead.arrived(Instant::now(), self.reader.in_flight() > 0);
+        let fill = &mut self.fills[slot.index()];
+        fill.unused = std::mem::take(&mut fill.ahead);
+        if fill.unused {
+            self.filling_ahead -= 1;
+            self.slots.set(slot, SlotState::Ready(key));
+        } else {
+            self.stats.time_to_expert.record(elapsed);
+            let wanted = self.is_wanted(key);
+            self.slots.set(slot, if wanted { SlotState::Pinned(key) } else { SlotState::Ready(key) });
+        }
+    }
+
+    /// A read that somebody waits for is repeated once: a flipped bit on the way from the disk does not
+    /// end a request. A read ahead is given up: whoever wants the expert will ask again.
     fn retry_or_fail(&mut self, key: ExpertKey, slot: SlotId, error: PagerError) {
-        if self.want(key.expert) == Some(Want::Reading { again: false }) && self.failure.is_none() {
+        let fill = &mut self.fills[slot.index()];
+        let ahead = std::mem::take(&mut fill.ahead);
+        self.filling_ahead -= usize::from(ahead);
+        if !ahead && !fill.repeated && self.failure.is_none() && self.is_wanted(key) {
             self.stats.retries += 1;
-            self.set_want(key.expert, Want::Reading { again: true });
+            self.fills[slot.index()].repeat();
             self.submit(key, slot);
             return;
         }
         self.slots.set(slot, SlotState::Free);
-        self.failure.get_or_insert(error);
+        if !ahead && self.is_wanted(key) {
+            self.failure.get_or_insert(error);
+        }
     }
 
     fn checksum_error(&self, key: ExpertKey, part: usize) -> PagerError {
-        let run = self.source.runs(key)[0];
-        PagerError::Checksum { key, part: PART_NAMES[part], path: self.paths[run.file.index()].clone() }
-    }
-
-    fn want(&self, expert: ExpertId) -> Option<Want> {
-        self.wants.iter().find(|(e, _)| *e == expert).map(|(_, want)| *want)
-    }
-
-    fn set_want(&mut self, expert: ExpertId, new: Want) {
-        if let Some((_, want)) = self.wants.iter_mut().find(|(e, _)| *e == expert) {
-            *want = new;
-        }
+        let file = self.source.layout(key).runs[0][0].file;
+        PagerError::Checksum { key, part: PART_NAMES[part], path: self.paths[file.index()].clone() }
     }
 
     /// Ends the visit: waits for its reads, unpins its experts, forgets its failure.
     fn close(&mut self) {
-        while self.in_flight > 0 {
-            if let Some(done) = self.engine.complete(true) {
-                self.settle(done);
+        for i in 0..self.wants.len() {
+            let key = ExpertKey::new(self.layer, self.wants[i].0);
+            while self.slots.place(key).is_some_and(|slot| self.slots.state(slot) == SlotState::Filling(key))
+            {
+                match self.reader.complete(true) {
+                    Some(done) => self.settle(done),
+                    None => unreachable!("a slot is being filled by a read in flight"),
+                }
             }
         }
         for i in 0..self.wants.len() {
             let expert = self.wants[i].0;
+            self.release([expert]);
             self.wanted[expert.index()] = false;
-            self.release(&[expert]);
         }
         self.wants.clear();
         self.failure = None;
     }
+}
+
+fn ticket(slot: SlotId, half: usize) -> u32 {
+    slot.0 * HALVES as u32 + half as u32
 }

@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use hotset_base::{Bytes, ExpertKey, LayerId};
 
-use crate::arena::PAGE;
 use crate::source::ExpertSource;
 
 /// A slot of the arena.
@@ -21,7 +20,7 @@ impl SlotId {
 /// Slots of one size that some layers share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Partition {
-    /// Bytes of one slot.
+    /// Bytes of one slot, a multiple of the alignment of direct reads.
     pub slot_bytes: usize,
     /// Number of slots.
     pub slots: usize,
@@ -58,7 +57,7 @@ impl ArenaPlan {
         let slots = slots.clamp(1, source.experts_per_layer());
         let layers = (0..source.layers()).map(|i| LayerId(i as u16));
         let partition =
-            |layer| Partition { slot_bytes: source.shape(layer).slot_bytes(), slots, layers: vec![layer] };
+            |layer| Partition { slot_bytes: source.slot_bytes(layer), slots, layers: vec![layer] };
         Self { partitions: layers.map(partition).collect() }
     }
 
@@ -69,7 +68,7 @@ impl ArenaPlan {
 
     /// Memory of the arena.
     pub fn bytes(&self) -> Bytes {
-        self.partitions.iter().map(|p| Bytes((p.slots * p.slot_bytes.next_multiple_of(PAGE)) as u64)).sum()
+        self.partitions.iter().map(|p| Bytes((p.slots * p.slot_bytes) as u64)).sum()
     }
 
     /// Slots per layer, on average.
@@ -83,7 +82,7 @@ fn size_classes(source: &ExpertSource) -> Vec<Partition> {
     let mut classes: Vec<Partition> = Vec::new();
     for i in 0..source.layers() {
         let layer = LayerId(i as u16);
-        let slot_bytes = source.shape(layer).slot_bytes();
+        let slot_bytes = source.slot_bytes(layer);
         match classes.iter_mut().find(|class| class.slot_bytes == slot_bytes) {
             Some(class) => class.layers.push(layer),
             None => classes.push(Partition { slot_bytes, slots: 0, layers: vec![layer] }),
@@ -94,7 +93,7 @@ fn size_classes(source: &ExpertSource) -> Vec<Partition> {
 
 /// Arena bytes that all experts of a partition's layers would take.
 fn full_bytes(partition: &Partition, experts: usize) -> u64 {
-    (partition.layers.len() * experts * partition.slot_bytes.next_multiple_of(PAGE)) as u64
+    (partition.layers.len() * experts * partition.slot_bytes) as u64
 }
 
 /// What is in a slot.

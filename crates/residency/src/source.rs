@@ -1,64 +1,149 @@
 //! Where each expert's bytes are on disk, and where in a slot they go.
+//!
+//! A slot is filled in two halves: gate and up, then down. The first half is of use before the second has
+//! landed. Reads start and end at multiples of [`ALIGN`] in the file and in memory, as direct reads want
+//! it; so a part lies in the slot as far behind such a multiple as it does in the file.
+//!
+//! ```text
+//! a store's record (parts one after the other)      three tensors of a GGUF file
+//!
+//! |gate......|up.........|do|wn.......|              |..gate....|..up......|..down.....|
+//! |<-------- half 0 ------->|<half 1->|              |<------ half 0 ----->|<- half 1->|
+//!                     split at a page                 each part in pages of its own
+//! ```
 
-use hotset_base::{Bytes, ExpertKey, Extent, FileId, LayerId};
+use hotset_base::{Bytes, ExpertKey, Extent, LayerId};
 use hotset_format::{Checkpoint, ExpertParts, store::part_seed};
-use hotset_io::{MAX_PARTS, Part, Run};
+use hotset_io::{ALIGN, Check, MAX_RUNS, Run};
 
-/// Alignment of the parts of an expert inside its slot: one cache line, as in a store's record.
-const LINE: usize = 64;
+/// Gate, up, down.
+pub const PARTS: usize = 3;
+/// Gate and up; down.
+pub(crate) const HALVES: usize = 2;
 
-/// Where gate, up and down lie inside a slot of a layer.
+/// How one expert lies in its slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ExpertShape {
-    /// Position and length of each part.
-    pub parts: [(usize, usize); MAX_PARTS],
+pub(crate) struct ExpertLayout {
+    /// Position and length of each part in the slot.
+    pub parts: [(usize, usize); PARTS],
+    /// Where the second half begins.
+    pub split: usize,
+    /// Where it ends.
+    pub end: usize,
+    /// The reads that fill each half; those of the second count from `split`.
+    pub runs: [[Run; MAX_RUNS]; HALVES],
 }
 
-impl ExpertShape {
-    fn of(parts: &ExpertParts) -> Self {
-        let mut at = 0;
-        let parts = parts.in_order().map(|part| {
-            let bytes = part.extent.bytes.index();
-            let place = (at, bytes);
-            at = (at + bytes).next_multiple_of(LINE);
-            place
-        });
-        Self { parts }
+impl ExpertLayout {
+    fn of(extents: &[Extent; PARTS]) -> Self {
+        if one_after_the_other(extents) { Self::record(extents) } else { Self::apart(extents) }
     }
 
-    /// Bytes of a slot that holds an expert of this shape.
-    pub fn slot_bytes(&self) -> usize {
-        let (at, bytes) = self.parts[MAX_PARTS - 1];
-        at + bytes
+    /// Parts that follow each other in the file are read as they lie there.
+    fn record(extents: &[Extent; PARTS]) -> Self {
+        let start = align_down(extents[0].offset);
+        let place = |e: &Extent| ((e.offset - start) as usize, e.bytes.index());
+        let parts = [place(&extents[0]), place(&extents[1]), place(&extents[2])];
+        let needed = parts[2].0 + parts[2].1;
+        let end = needed.next_multiple_of(ALIGN);
+        let split = (parts[1].0 + parts[1].1).next_multiple_of(ALIGN).min(end);
+        let run = |from: usize, to: usize| Run {
+            file: extents[0].file,
+            offset: start + from as u64,
+            at: 0,
+            bytes: to - from,
+            needed: needed.min(to).saturating_sub(from),
+        };
+        Self { parts, split, end, runs: [[run(0, split), Run::NONE], [run(split, end), Run::NONE]] }
     }
+
+    /// Parts that lie apart get pages of their own.
+    fn apart(extents: &[Extent; PARTS]) -> Self {
+        let mut at = 0;
+        let mut parts = [(0, 0); PARTS];
+        let mut runs = [Run::NONE; PARTS];
+        for (i, extent) in extents.iter().enumerate() {
+            let start = align_down(extent.offset);
+            let skew = (extent.offset - start) as usize;
+            let needed = skew + extent.bytes.index();
+            let bytes = needed.next_multiple_of(ALIGN);
+            parts[i] = (at + skew, extent.bytes.index());
+            runs[i] = Run { file: extent.file, offset: start, at, bytes, needed };
+            at += bytes;
+        }
+        let split = runs[2].at;
+        let down = Run { at: 0, ..runs[2] };
+        Self { parts, split, end: at, runs: [[runs[0], runs[1]], [down, Run::NONE]] }
+    }
+
+    /// What to checksum in each half: gate, up and the head of down; the rest of down.
+    pub fn checks(&self, key: ExpertKey) -> [[Check; 3]; HALVES] {
+        let part = |i: usize| {
+            let (at, bytes) = self.parts[i];
+            Check { at, bytes, seed: part_seed(key, i) }
+        };
+        let down = part(2);
+        let in_first = down.bytes.min(self.split.saturating_sub(down.at));
+        let head = Check { at: down.at.min(self.split), bytes: in_first, ..down };
+        let tail = Check { at: down.at.saturating_sub(self.split), bytes: down.bytes - in_first, seed: 0 };
+        [[part(0), part(1), head], [tail, Check::NONE, Check::NONE]]
+    }
+
+    /// Puts the checksum of down together from those of its head and its tail.
+    pub fn join_down(&self, head: u32, tail: u32) -> u32 {
+        let (at, bytes) = self.parts[2];
+        let tail_bytes = bytes - bytes.min(self.split.saturating_sub(at));
+        crc32c::crc32c_combine(head, tail, tail_bytes)
+    }
+
+    /// The second half has bytes of its own.
+    pub fn has_second_half(&self) -> bool {
+        self.end > self.split
+    }
+}
+
+fn align_down(offset: u64) -> u64 {
+    offset - offset % ALIGN as u64
+}
+
+/// In one file, in order, with no gap worth a read of its own.
+fn one_after_the_other(extents: &[Extent; PARTS]) -> bool {
+    extents.windows(2).all(|pair| {
+        let gap = pair[1].offset.checked_sub(pair[0].offset + pair[0].bytes.0);
+        pair[0].file == pair[1].file && gap.is_some_and(|gap| gap < ALIGN as u64)
+    })
 }
 
 /// Every expert's place on disk and the checksums its bytes must have.
 pub struct ExpertSource {
     experts_per_layer: usize,
-    shapes: Vec<ExpertShape>,
-    extents: Vec<[Extent; MAX_PARTS]>,
+    /// Bytes of a slot for each layer: what its largest expert takes.
+    slot_bytes: Vec<usize>,
+    extents: Vec<[Extent; PARTS]>,
     /// `None` until known. A store knows all of them; for files without checksums the first complete
-    /// read of an expert sets them, and later reads must agree.
-    checksums: Vec<Option<[u32; MAX_PARTS]>>,
+    /// read of a part sets its own, and later reads must agree.
+    checksums: Vec<[Option<u32>; PARTS]>,
 }
 
 impl ExpertSource {
-    /// The experts of a checkpoint. Experts of one layer have one shape (the readers see to it).
+    /// The experts of a checkpoint. Experts of one layer have one size (the readers see to it).
     pub fn new(checkpoint: &Checkpoint) -> Self {
         let experts = checkpoint.config.experts;
-        let checksum = |e: &ExpertParts| Some([e.gate.crc?, e.up.crc?, e.down.crc?]);
+        let extents: Vec<_> =
+            checkpoint.experts.iter().map(|e| e.in_order().map(|part| part.extent)).collect();
+        let slot = |layer: &[[Extent; PARTS]]| layer.iter().map(|e| ExpertLayout::of(e).end).max();
+        let checksums = |e: &ExpertParts| e.in_order().map(|part| part.crc);
         Self {
             experts_per_layer: experts,
-            shapes: checkpoint.experts.chunks(experts).map(|layer| ExpertShape::of(&layer[0])).collect(),
-            extents: checkpoint.experts.iter().map(|e| e.in_order().map(|part| part.extent)).collect(),
-            checksums: checkpoint.experts.iter().map(checksum).collect(),
+            slot_bytes: extents.chunks(experts).map(|layer| slot(layer).unwrap_or(0)).collect(),
+            extents,
+            checksums: checkpoint.experts.iter().map(checksums).collect(),
         }
     }
 
     /// Layers of the model.
     pub fn layers(&self) -> usize {
-        self.shapes.len()
+        self.slot_bytes.len()
     }
 
     /// Experts of each layer.
@@ -66,51 +151,78 @@ impl ExpertSource {
         self.experts_per_layer
     }
 
-    /// The shape of the experts of a layer.
-    pub fn shape(&self, layer: LayerId) -> &ExpertShape {
-        &self.shapes[layer.index()]
+    /// Bytes of a slot that holds any expert of a layer: a multiple of [`ALIGN`].
+    pub fn slot_bytes(&self, layer: LayerId) -> usize {
+        self.slot_bytes[layer.index()]
     }
 
-    /// Bytes of an expert on disk.
+    /// Bytes of an expert's weights.
     pub fn bytes(&self, key: ExpertKey) -> Bytes {
         self.extents[key.flat(self.experts_per_layer)].iter().map(|extent| extent.bytes).sum()
     }
 
-    /// The reads that fetch an expert: one where its parts lie in the file as they lie in the slot
-    /// (a store's record), else one a part.
-    pub(crate) fn runs(&self, key: ExpertKey) -> [Run; MAX_PARTS] {
-        let extents = &self.extents[key.flat(self.experts_per_layer)];
-        let shape = self.shape(key.layer);
-        let run = |i: usize| Run {
-            file: extents[i].file,
-            offset: extents[i].offset,
-            at: shape.parts[i].0,
-            bytes: shape.parts[i].1,
-        };
-        let as_in_slot = (1..MAX_PARTS).all(|i| {
-            extents[i].file == extents[0].file
-                && extents[i].offset.checked_sub(extents[0].offset) == Some(shape.parts[i].0 as u64)
-        });
-        if as_in_slot {
-            let none = Run { file: FileId(0), offset: 0, at: 0, bytes: 0 };
-            return [Run { bytes: shape.slot_bytes(), ..run(0) }, none, none];
+    pub(crate) fn layout(&self, key: ExpertKey) -> ExpertLayout {
+        ExpertLayout::of(&self.extents[key.flat(self.experts_per_layer)])
+    }
+
+    /// Checks what has been read of an expert from `first` part on. The number of the first part that
+    /// does not match is the error.
+    pub(crate) fn check(&mut self, key: ExpertKey, first: usize, found: &[u32]) -> Result<(), usize> {
+        let known = &mut self.checksums[key.flat(self.experts_per_layer)][first..];
+        let wrong =
+            known.iter_mut().zip(found).position(|(known, found)| known.get_or_insert(*found) != found);
+        wrong.map_or(Ok(()), |part| Err(first + part))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hotset_base::{ExpertId, FileId};
+
+    fn extent(offset: u64, bytes: u64) -> Extent {
+        Extent { file: FileId(0), offset, bytes: Bytes(bytes) }
+    }
+
+    /// Fills a slot from a file as an engine would, and returns its three parts and their checksums.
+    fn read(file: &[u8], extents: &[Extent; PARTS]) -> ([Vec<u8>; PARTS], [u32; PARTS]) {
+        let key = ExpertKey::new(LayerId(3), ExpertId(5));
+        let layout = ExpertLayout::of(extents);
+        let mut slot = vec![0; layout.end];
+        let mut sums = [[0; 3]; HALVES];
+        for half in 0..HALVES {
+            let (first, second) = slot.split_at_mut(layout.split);
+            let target = if half == 0 { first } else { second };
+            for run in layout.runs[half].iter().filter(|run| run.bytes > 0) {
+                assert!(run.offset % ALIGN as u64 == 0 && run.bytes % ALIGN == 0 && run.at % ALIGN == 0);
+                let offset = run.offset as usize;
+                target[run.at..run.at + run.needed].copy_from_slice(&file[offset..offset + run.needed]);
+            }
+            sums[half] = layout.checks(key)[half]
+                .map(|c| crc32c::crc32c_append(c.seed, &target[c.at..c.at + c.bytes]));
         }
-        [run(0), run(1), run(2)]
+        let down = layout.join_down(sums[0][2], sums[1][0]);
+        (layout.parts.map(|(at, bytes)| slot[at..at + bytes].to_vec()), [sums[0][0], sums[0][1], down])
     }
 
-    pub(crate) fn parts(&self, key: ExpertKey) -> [Part; MAX_PARTS] {
-        let shape = self.shape(key.layer);
-        let part = |i: usize| Part { at: shape.parts[i].0, bytes: shape.parts[i].1, seed: part_seed(key, i) };
-        [part(0), part(1), part(2)]
-    }
-
-    /// Checks the checksums of a complete read. The number of the first part that does not match is
-    /// the error.
-    pub(crate) fn check(&mut self, key: ExpertKey, found: [u32; MAX_PARTS]) -> Result<(), usize> {
-        let known = self.checksums[key.flat(self.experts_per_layer)].get_or_insert(found);
-        match (0..MAX_PARTS).find(|&i| known[i] != found[i]) {
-            Some(part) => Err(part),
-            None => Ok(()),
+    #[test]
+    fn parts_and_checksums_come_out_whatever_the_places() {
+        let file: Vec<u8> = (0..100_000u32).map(|i| (i * i % 253) as u8).collect();
+        let cases = [
+            [extent(0, 5000), extent(5056, 5000), extent(10_112, 9000)],
+            [extent(4096, 100), extent(4224, 100), extent(4352, 50)],
+            [extent(4096 + 77, 8192), extent(4096 + 77 + 8192, 8192), extent(4096 + 77 + 16384, 30_000)],
+            [extent(50_001, 4096), extent(10_007, 4096), extent(99_000, 1000)],
+            [extent(8192, 4096), extent(12_288, 4096), extent(16_384, 4096)],
+        ];
+        for extents in cases {
+            let (parts, sums) = read(&file, &extents);
+            for (i, extent) in extents.iter().enumerate() {
+                let wanted = &file[extent.offset as usize..][..extent.bytes.index()];
+                assert_eq!(parts[i], wanted, "{extents:?}");
+                let seed = part_seed(ExpertKey::new(LayerId(3), ExpertId(5)), i);
+                assert_eq!(sums[i], crc32c::crc32c_append(seed, wanted), "part {i} of {extents:?}");
+            }
         }
     }
 }

@@ -1,0 +1,82 @@
+//! What the next layers will probably want: their routers applied to this layer's gate input.
+//!
+//! The residual stream changes little from layer to layer, so most picks of the next layer are known one
+//! layer early. Only when experts are read depends on it, never what is computed.
+
+use hotset_base::{ExpertId, LayerId};
+use hotset_kernels::{Pool, matmul};
+use hotset_residency::{Pager, Prediction};
+
+use crate::DenseWeights;
+use crate::scratch::Scratch;
+
+/// Tells the pager the top `k` of each token for the layers it looks ahead, the nearest first.
+///
+/// `s.normed`: `[n, hidden]`, the gate input of `layer`.
+pub(crate) fn predict_next(
+    pool: &Pool,
+    dense: &DenseWeights,
+    pager: &mut Pager,
+    layer: LayerId,
+    s: &mut Scratch,
+    (n, k): (usize, usize),
+) {
+    for ahead in 1..=pager.lookahead() {
+        let next = LayerId(layer.0 + ahead as u16);
+        if next.index() >= dense.layers() {
+            return;
+        }
+        let router = dense.router(next);
+        let experts = router.rows();
+        matmul(pool, router, &s.normed[..n * router.cols()], &mut s.next_scores[..n * experts]);
+        rank(&s.next_scores[..n * experts], experts, k, &mut s.votes, &mut s.expected);
+        let kind = if n == 1 { Prediction::Token } else { Prediction::Chunk };
+        pager.expect(next, &s.expected, kind);
+    }
+}
+
+/// The experts in the top `k` of any token, those of most tokens first; of one token, best first.
+fn rank(scores: &[f32], experts: usize, k: usize, votes: &mut [(u32, f32)], ranked: &mut Vec<ExpertId>) {
+    votes.fill((0, f32::NEG_INFINITY));
+    for scores in scores.chunks_exact(experts) {
+        ranked.clear();
+        ranked.extend((0..experts as u16).map(ExpertId));
+        let better = |a: &ExpertId, b: &ExpertId| scores[b.index()].total_cmp(&scores[a.index()]);
+        if k < experts {
+            ranked.select_nth_unstable_by(k, better);
+        }
+        for expert in &ranked[..k.min(experts)] {
+            let vote = &mut votes[expert.index()];
+            *vote = (vote.0 + 1, vote.1.max(scores[expert.index()]));
+        }
+    }
+    ranked.clear();
+    ranked.extend((0..experts as u16).map(ExpertId).filter(|expert| votes[expert.index()].0 > 0));
+    ranked.sort_unstable_by(|a, b| {
+        let (a, b) = (votes[a.index()], votes[b.index()]);
+        b.0.cmp(&a.0).then(b.1.total_cmp(&a.1))
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ranked(scores: &[f32], experts: usize, k: usize) -> Vec<u16> {
+        let mut out = Vec::new();
+        rank(scores, experts, k, &mut vec![(0, 0.0); experts], &mut out);
+        out.into_iter().map(|expert| expert.0).collect()
+    }
+
+    #[test]
+    fn the_best_of_one_token_come_first() {
+        assert_eq!(ranked(&[0.1, 0.9, 0.5, 0.7], 4, 3), [1, 3, 2]);
+        assert_eq!(ranked(&[f32::NAN, 0.9], 2, 1).len(), 1, "damaged scores predict something, no more");
+    }
+
+    #[test]
+    fn what_many_tokens_want_comes_before_what_one_wants_much() {
+        let scores = [0.9, 0.8, 0.0, 0.0, 0.0, 0.8, 0.9, 0.0, 0.0, 0.7, 0.0, 5.0];
+        assert_eq!(ranked(&scores, 4, 2), [1, 3, 0, 2]);
+    }
+}

@@ -1,0 +1,112 @@
+//! What is expected to be wanted soon: kept in memory if it is there, read ahead if it is not.
+
+use std::time::Instant;
+
+use hotset_base::{ExpertId, ExpertKey, LayerId};
+use hotset_policy::prefetch::Governor;
+
+/// How experts of a later layer were predicted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Prediction {
+    /// For one token, surest first: each prediction is right or wrong by itself.
+    Token,
+    /// For the many tokens of a prompt chunk, most wanted first.
+    Chunk,
+}
+
+/// An expert that was not in memory when it was predicted.
+#[derive(Clone, Copy)]
+pub(crate) struct Expected {
+    pub key: ExpertKey,
+    /// Place in the prediction; `None` for those of a chunk.
+    rank: Option<usize>,
+    /// A read has been begun.
+    pub started: bool,
+}
+
+/// The predictions not yet come to their layer.
+pub(crate) struct Ahead {
+    experts: usize,
+    /// `[layers * experts]`: predicted, so not to be evicted if it can be helped.
+    expected: Vec<bool>,
+    /// Those to be read, surest first within a layer. Sized for all experts of two layers.
+    pub entries: Vec<Expected>,
+    pub governor: Governor,
+    /// Microseconds the busy disk takes for an expert: a running mean.
+    pub service_us: f64,
+    last_arrival: Option<Instant>,
+}
+
+impl Ahead {
+    pub fn new(layers: usize, experts: usize) -> Self {
+        Self {
+            experts,
+            expected: vec![false; layers * experts],
+            entries: Vec::with_capacity(2 * experts),
+            governor: Governor::default(),
+            service_us: 0.0,
+            last_arrival: None,
+        }
+    }
+
+    pub fn expects(&self, key: ExpertKey) -> bool {
+        self.expected[key.flat(self.experts)]
+    }
+
+    /// Notes a prediction; `absent` tells whether an expert needs a read.
+    pub fn expect(
+        &mut self,
+        layer: LayerId,
+        experts: &[ExpertId],
+        kind: Prediction,
+        absent: impl Fn(ExpertKey) -> bool,
+    ) {
+        for (rank, &expert) in experts.iter().enumerate() {
+            let key = ExpertKey::new(layer, expert);
+            let known = std::mem::replace(&mut self.expected[key.flat(self.experts)], true);
+            if !known && absent(key) && self.entries.len() < self.entries.capacity() {
+                let rank = (kind == Prediction::Token).then_some(rank);
+                self.entries.push(Expected { key, rank, started: false });
+            }
+        }
+    }
+
+    /// The next one that deserves a read.
+    pub fn next(&self) -> Option<usize> {
+        let deserves = |e: &Expected| match e.rank {
+            Some(rank) => self.governor.allows(rank),
+            None => self.governor.is_on(),
+        };
+        self.entries.iter().position(|e| !e.started && deserves(e))
+    }
+
+    /// The layer's turn has come: its predictions are compared with what is wanted, and forgotten.
+    /// Gives those whose reads were begun for nothing to `unwanted`.
+    pub fn arrive(&mut self, layer: LayerId, wanted: &[bool], mut unwanted: impl FnMut(ExpertKey)) {
+        let first = layer.index() * self.experts;
+        self.expected[first..first + self.experts].fill(false);
+        let governor = &mut self.governor;
+        self.entries.retain(|e| {
+            if e.key.layer != layer {
+                return true;
+            }
+            let chosen = wanted[e.key.expert.index()];
+            if let Some(rank) = e.rank {
+                governor.predicted(rank, chosen);
+            }
+            if e.started && !chosen {
+                unwanted(e.key);
+            }
+            false
+        });
+    }
+
+    /// An expert has arrived; `busy` says that the disk has had work since the one before.
+    pub fn arrived(&mut self, now: Instant, busy: bool) {
+        if let (Some(last), true) = (self.last_arrival, busy) {
+            let us = (now - last).as_secs_f64() * 1e6;
+            self.service_us += (us - self.service_us) / 32.0;
+        }
+        self.last_arrival = busy.then_some(now);
+    }
+}
