@@ -3,10 +3,10 @@
 use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
 use hotset_base::Bytes;
-use hotset_engine::{Engine, EngineOptions, Plan, resident_memory};
+use hotset_engine::{DEFAULT_HALF_LIFE, Engine, EngineOptions, Plan, resident_memory};
 use hotset_format::Checkpoint;
 use hotset_io::{EngineKind, FaultPlan, ReadOptions};
-use hotset_model::{KvType, KvTypes};
+use hotset_model::{EmbeddingPlace, KvType, KvTypes};
 use hotset_policy::evict::EvictKind;
 use hotset_residency::PagerOptions;
 use hotset_text::Tokenizer;
@@ -35,8 +35,9 @@ pub struct EngineArgs {
     pub threads: Option<usize>,
 
     /// Prompt tokens computed together; each expert of a layer is paged once for all of them (-ub)
-    #[arg(long = "ubatch-size", env = "HOTSET_UBATCH", value_name = "N", default_value_t = 128)]
-    pub ubatch_size: usize,
+    /// [default: 512, less in a small budget]
+    #[arg(long = "ubatch-size", env = "HOTSET_UBATCH", value_name = "N")]
+    pub ubatch_size: Option<usize>,
 
     /// Precision of the keys in the KV cache: f16 or f32 (-ctk)
     #[arg(long, env = "HOTSET_CACHE_TYPE_K", value_name = "TYPE", default_value = "f16")]
@@ -54,6 +55,18 @@ pub struct EngineArgs {
     #[arg(long, env = "HOTSET_EVICT", value_enum, default_value_t = EvictName::Lfu)]
     pub evict: EvictName,
 
+    /// Tokens after which a use counts half under --evict lfu; 0 counts all uses alike
+    #[arg(long, env = "HOTSET_EVICT_HALF_LIFE", value_name = "N", default_value_t = DEFAULT_HALF_LIFE)]
+    pub evict_half_life: u32,
+
+    /// Keep everything in RAM: no swapping, whatever the neighbours do
+    #[arg(long, env = "HOTSET_MLOCK")]
+    pub mlock: bool,
+
+    /// Where the embedding table is [default: on disk when experts are paged and it is over 32 MiB]
+    #[arg(long, env = "HOTSET_EMBEDDING", value_enum)]
+    pub embedding: Option<EmbeddingName>,
+
     /// Layers whose experts are predicted, kept and read ahead; 0 reads only what a token waits for
     #[arg(long, env = "HOTSET_LOOKAHEAD", value_name = "N", default_value_t = 1)]
     pub lookahead: usize,
@@ -69,6 +82,10 @@ pub struct EngineArgs {
     /// Read through the kernel's page cache instead of past it
     #[arg(long, env = "HOTSET_NO_DIRECT_IO")]
     pub no_direct_io: bool,
+
+    /// Take the arena's memory as it is used instead of when opening, and do not register it with the kernel
+    #[arg(long, env = "HOTSET_NO_REGISTERED_BUFFERS")]
+    pub no_registered_buffers: bool,
 
     /// Leave what was read in the page cache: faster when the model fits the machine, but outside the
     /// memory budget (implies --no-direct-io)
@@ -91,8 +108,20 @@ pub enum RouterName {
 pub enum EvictName {
     /// Least recently used
     Lru,
-    /// Least frequently used
+    /// Least frequently used; uses fade (--evict-half-life)
     Lfu,
+    /// Uses over the time since the last one
+    Lfru,
+    /// What its layer has not chosen longest, then what its layer needs last
+    LeastStale,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum EmbeddingName {
+    /// In memory
+    Memory,
+    /// On disk: each token reads its row
+    Disk,
 }
 
 impl EngineArgs {
@@ -106,8 +135,15 @@ impl EngineArgs {
             kv_types: KvTypes { keys: self.cache_type_k, values: self.cache_type_v },
             evict: match self.evict {
                 EvictName::Lru => EvictKind::Lru,
-                EvictName::Lfu => EvictKind::Lfu,
+                EvictName::Lfu => EvictKind::Lfu { half_life: Some(self.evict_half_life).filter(|&n| n > 0) },
+                EvictName::Lfru => EvictKind::Lfru,
+                EvictName::LeastStale => EvictKind::LeastStale,
             },
+            embedding: self.embedding.map(|place| match place {
+                EmbeddingName::Memory => EmbeddingPlace::Memory,
+                EmbeddingName::Disk => EmbeddingPlace::Disk,
+            }),
+            mlock: self.mlock,
             pager: PagerOptions {
                 read: ReadOptions {
                     engine: self.read_engine,
@@ -117,6 +153,7 @@ impl EngineArgs {
                     faults: self.disk_faults.clone(),
                 },
                 lookahead: self.lookahead,
+                register: !self.no_registered_buffers,
             },
         }
     }
@@ -132,8 +169,8 @@ impl EngineArgs {
         for warning in &plan.warnings {
             output::note(format_args!("warning: {warning}"));
         }
-        let bar = output::byte_bar("loading", plan.dense);
-        let mut progress = |done: Bytes| bar.set_position(done.0);
+        let bar = output::byte_bar("opening", plan.opening_bytes());
+        let mut progress = |more: Bytes| bar.inc(more.0);
         let engine = Engine::open(checkpoint, tokenizer, options, plan, &mut progress);
         bar.finish_and_clear();
         let engine = engine.map_err(|error| anyhow!(error))?;

@@ -8,6 +8,7 @@ use hotset_policy::route::{Native, Route};
 use hotset_residency::{ExpertSource, Pager};
 use hotset_text::Tokenizer;
 
+use crate::machine;
 use crate::{EngineError, EngineOptions, Plan, Session};
 
 /// A model ready to compute, with its vocabulary.
@@ -19,7 +20,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Opens a model as planned with [`Plan::new`]; `progress` is told the dense bytes loaded.
+    /// Opens a model as planned with [`Plan::new`]; `progress` is told bytes as they are
+    /// loaded or reserved, [`Plan::opening_bytes`] in all.
     pub fn open(
         checkpoint: &Checkpoint,
         tokenizer: Tokenizer,
@@ -42,12 +44,16 @@ impl Engine {
     ) -> Result<Self, EngineError> {
         let config = &checkpoint.config;
         let system = |what| move |source| EngineError::System { what, source };
-        let dense = DenseWeights::load(checkpoint, progress)?;
+        if options.mlock {
+            machine::lock_memory()
+                .map_err(system("lock memory (--mlock; raise the limit with ulimit -l)"))?;
+        }
+        let dense = DenseWeights::load(checkpoint, plan.embedding, progress)?;
         let widest = config.hidden.max(config.expert_width).max(config.heads * config.head_dim);
         let pool = Pool::new(plan.threads, widest).map_err(system("start the compute threads"))?;
         let evict = options.evict.build(config.layers, config.experts);
         let source = ExpertSource::new(checkpoint);
-        let pager = Pager::open(checkpoint, source, &plan.arena, evict, &options.pager)
+        let pager = Pager::open(checkpoint, source, &plan.arena, evict, &options.pager, progress)
             .map_err(system("map the arena and start the read engine"))?;
         let model = Qwen3Moe::new(checkpoint, dense, pool, pager, router, plan.chunk);
         Ok(Self { model, tokenizer, plan, options })

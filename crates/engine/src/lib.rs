@@ -20,5 +20,5 @@ pub use figures::{Figures, PhaseFigures};
 pub use generate::{Finish, Generation, Listener};
 pub use machine::{available_memory, peak_memory, resident_memory};
 pub use perplexity::{Perplexity, Windowing, perplexity};
-pub use plan::{BudgetSource, EngineOptions, Plan, PlanError};
+pub use plan::{BudgetSource, DEFAULT_HALF_LIFE, EngineOptions, Plan, PlanError};
 pub use session::Session;

@@ -1,9 +1,11 @@
 //! What this machine has, asked of the kernel: memory of the process and memory that is free.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use hotset_base::Bytes;
+use rustix::mm::MlockAllFlags;
 
 /// Memory of this process that is in RAM now. `None` where the system does not say (not Linux).
 pub fn resident_memory() -> Option<Bytes> {
@@ -20,6 +22,14 @@ pub fn peak_memory() -> Option<Bytes> {
 pub fn available_memory() -> Option<Bytes> {
     let machine = kib_field("/proc/meminfo", "MemAvailable:")?;
     Some(control_group_room().map_or(machine, |room| machine.min(room)))
+}
+
+/// Keeps everything this process maps from now on in RAM.
+///
+/// # Errors
+/// What the system says: usually that the limit on locked memory is too low.
+pub(crate) fn lock_memory() -> io::Result<()> {
+    Ok(rustix::mm::mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE)?)
 }
 
 /// A line `NAME   123 kB` of a proc file.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use hotset_base::{Bytes, limits};
 use hotset_format::Checkpoint;
-use hotset_model::{DenseWeights, KvCache, KvTypes, Scratch};
+use hotset_model::{DenseWeights, EmbeddingPlace, KvCache, KvTypes, Scratch};
 use hotset_policy::evict::EvictKind;
 use hotset_residency::{ArenaPlan, ExpertSource, PagerOptions};
 
@@ -14,6 +14,15 @@ use crate::machine;
 const MARGIN: Bytes = Bytes::mib(1024);
 /// Thread stacks, queues, vocabulary lookups and what the allocator keeps to itself.
 const RUNTIME_RESERVE: Bytes = Bytes::mib(6);
+/// An embedding table below this size is not worth a read for every token.
+const SMALL_TABLE: Bytes = Bytes::mib(32);
+/// Sizes of prompt chunks to choose from. Every chunk reads nearly all experts once, so longer is better
+/// as long as the buffers take little from the arena.
+const CHUNKS: [usize; 3] = [512, 256, 128];
+/// The share of the budget that the buffers of a chunk may take.
+const SCRATCH_SHARE: u64 = 32;
+/// Visits to its layer after which a use counts half, unless the user says otherwise.
+pub const DEFAULT_HALF_LIFE: u32 = 256;
 /// Context used when nobody names one.
 const DEFAULT_CONTEXT: usize = 4096;
 
@@ -28,10 +37,14 @@ pub struct EngineOptions {
     pub context: Option<usize>,
     /// Compute threads; `None` for one per core.
     pub threads: Option<usize>,
-    /// Prompt tokens computed together.
-    pub chunk: usize,
+    /// Prompt tokens computed together; `None` for as many as the budget suggests.
+    pub chunk: Option<usize>,
     /// Precision of the KV cache.
     pub kv_types: KvTypes,
+    /// Where the embedding table is; `None` for on disk when experts are paged and it is large.
+    pub embedding: Option<EmbeddingPlace>,
+    /// Keep all memory in RAM (mlockall).
+    pub mlock: bool,
     /// Eviction policy.
     pub evict: EvictKind,
     /// Reading.
@@ -45,9 +58,11 @@ impl Default for EngineOptions {
             experts_per_layer: None,
             context: None,
             threads: None,
-            chunk: 128,
+            chunk: None,
             kv_types: KvTypes::default(),
-            evict: EvictKind::Lfu,
+            embedding: None,
+            mlock: false,
+            evict: EvictKind::Lfu { half_life: Some(DEFAULT_HALF_LIFE) },
             pager: PagerOptions::default(),
         }
     }
@@ -102,6 +117,8 @@ pub struct Plan {
     pub chunk: usize,
     /// Compute threads.
     pub threads: usize,
+    /// Where the embedding table is.
+    pub embedding: EmbeddingPlace,
     /// Things the user should know.
     pub warnings: Vec<String>,
 }
@@ -134,6 +151,16 @@ pub enum PlanError {
         /// Part of it.
         arena: Bytes,
     },
+    /// LRU would hit nothing.
+    #[error(
+        "{slots} slots are fewer than the {token_cycle} experts of one token: LRU over all layers would hit nothing at all. Use --evict lfu or least-stale, or more --memory"
+    )]
+    LruBelowCycle {
+        /// Slots of the arena.
+        slots: usize,
+        /// Layers times experts per token.
+        token_cycle: usize,
+    },
     /// An option outside its range.
     #[error("{option} {value} is out of range: {range}")]
     OutOfRange {
@@ -152,29 +179,57 @@ impl Plan {
         check_ranges(options)?;
         let config = &checkpoint.config;
         let context = context(options.context, config.context)?;
-        let chunk = options.chunk.min(context);
         let source = ExpertSource::new(checkpoint);
+        let embedding = options.embedding.unwrap_or(EmbeddingPlace::Memory);
+        let smallest_chunk = CHUNKS[CHUNKS.len() - 1];
         let mut plan = Self {
             budget: Bytes(0),
             budget_source: BudgetSource::Asked,
             process: resident + RUNTIME_RESERVE,
-            dense: DenseWeights::planned_bytes(checkpoint),
+            dense: DenseWeights::planned_bytes(checkpoint, embedding),
             kv: KvCache::planned_bytes(config, context, options.kv_types),
-            scratch: Scratch::planned_bytes(config, chunk),
+            scratch: Bytes(0),
             arena: ArenaPlan::per_layer(&source, options.experts_per_layer.unwrap_or(1)),
             experts: checkpoint.experts.len(),
             context,
-            chunk,
+            chunk: options.chunk.unwrap_or(smallest_chunk).min(context),
             threads: threads(options.threads),
+            embedding,
             warnings: Vec::new(),
         };
+        plan.scratch = Scratch::planned_bytes(config, plan.chunk);
         (plan.budget, plan.budget_source) = budget(checkpoint, options, plan.total());
+        plan.fit(checkpoint, options, &source);
         if options.experts_per_layer.is_none() {
             plan.arena = ArenaPlan::shared(&source, plan.budget.saturating_sub(plan.without_arena()));
         }
         plan.check_budget(&config.name, options.experts_per_layer.is_some(), &source)?;
-        plan.warn(options, config.layers * config.top_k, config.context);
+        plan.check_eviction(options, config.layers * config.top_k)?;
+        plan.warn(config.context);
         Ok(plan)
+    }
+
+    /// Chooses what the user left open, now that the budget is known.
+    fn fit(&mut self, checkpoint: &Checkpoint, options: &EngineOptions, source: &ExpertSource) {
+        let everything = ArenaPlan::shared(source, Bytes(u64::MAX >> 8)).bytes();
+        let pages = self.without_arena() + everything > self.budget;
+        if options.embedding.is_none() && pages && checkpoint.dense.embedding.extent.bytes >= SMALL_TABLE {
+            self.embedding = EmbeddingPlace::Disk;
+            self.dense = DenseWeights::planned_bytes(checkpoint, self.embedding);
+        }
+        if options.chunk.is_none() {
+            let scratch = |chunk: usize| Scratch::planned_bytes(&checkpoint.config, chunk.min(self.context));
+            let fits = |chunk: &usize| scratch(*chunk) <= Bytes(self.budget.0 / SCRATCH_SHARE);
+            if let Some(chunk) = CHUNKS.into_iter().find(fits) {
+                (self.chunk, self.scratch) = (chunk.min(self.context), scratch(chunk));
+            }
+        }
+    }
+
+    /// Bytes loaded or reserved while opening: the length of a progress bar.
+    pub fn opening_bytes(&self) -> Bytes {
+        let pages = self.arena.slots() < self.experts;
+        self.dense + if pages { self.arena.bytes() } else { Bytes(0) }
     }
 
     /// Everything but the arena.
@@ -207,13 +262,18 @@ impl Plan {
         })
     }
 
-    fn warn(&mut self, options: &EngineOptions, token_cycle: usize, trained: usize) {
+    /// LRU over all layers hits nothing at all when the arena is smaller than one token's cycle.
+    fn check_eviction(&self, options: &EngineOptions, token_cycle: usize) -> Result<(), PlanError> {
         let slots = self.arena.slots();
-        if options.evict == EvictKind::Lru && options.experts_per_layer.is_none() && slots < token_cycle {
-            self.warnings.push(format!(
-                "{slots} slots are fewer than the {token_cycle} experts of one token: LRU over all layers hits nothing there; use --evict lfu or more memory"
-            ));
+        match options.evict {
+            EvictKind::Lru if options.experts_per_layer.is_none() && slots < token_cycle => {
+                Err(PlanError::LruBelowCycle { slots, token_cycle })
+            }
+            _ => Ok(()),
         }
+    }
+
+    fn warn(&mut self, trained: usize) {
         if self.context > trained {
             self.warnings.push(format!(
                 "a context of {} is more than the {trained} the model was trained for",
@@ -228,7 +288,11 @@ impl fmt::Display for Plan {
         let slots = self.arena.slots();
         writeln!(f, "memory   {:>10}  ({})", self.budget, self.budget_source)?;
         writeln!(f, "  program  {:>10}", self.process)?;
-        writeln!(f, "  dense    {:>10}", self.dense)?;
+        let embedding = match self.embedding {
+            EmbeddingPlace::Memory => "",
+            EmbeddingPlace::Disk => "  embedding rows are read as tokens need them",
+        };
+        writeln!(f, "  dense    {:>10}{embedding}", self.dense)?;
         writeln!(f, "  kv       {:>10}  {} tokens of context", self.kv, self.context)?;
         writeln!(f, "  scratch  {:>10}  {} prompt tokens at a time", self.scratch, self.chunk)?;
         writeln!(
@@ -249,7 +313,7 @@ fn check_ranges(options: &EngineOptions) -> Result<(), PlanError> {
         value if value > max => Err(PlanError::OutOfRange { option, value, range: format!("1 to {max}") }),
         _ => Ok(()),
     };
-    check("--ubatch-size", options.chunk, limits::MAX_CHUNK)?;
+    check("--ubatch-size", options.chunk.unwrap_or(1), limits::MAX_CHUNK)?;
     check("--threads", options.threads.unwrap_or(1), limits::MAX_THREADS)?;
     check("--read-depth", options.pager.read.depth, limits::MAX_READS_IN_FLIGHT)?;
     check("--lookahead", options.pager.lookahead + 1, limits::MAX_LOOKAHEAD + 1)?;

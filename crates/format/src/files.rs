@@ -2,11 +2,13 @@
 
 use std::fs::{File, Metadata};
 use std::io;
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use hotset_base::{Bytes, Extent, limits};
+use rustix::fs::{Advice, fadvise};
 
 use crate::store::{self, MAGIC};
 use crate::{Checkpoint, FormatError, ModelFile, directory, gguf};
@@ -32,10 +34,25 @@ pub fn open(path: &Path) -> Result<Checkpoint, FormatError> {
     }
 }
 
-/// Reads an extent whole into `buf`, which has its length.
+/// Most bytes of the page cache that one read of ours fills before it asks for them to be dropped.
+const PIECE: usize = 4 << 20;
+
+/// Reads an extent whole into `buf`, which has its length, and leaves nothing of it in the page cache:
+/// the caller keeps what it needs, and a second copy would count against its memory promise.
 pub fn read_extent(files: &[ModelFile], extent: &Extent, buf: &mut [u8]) -> Result<(), FormatError> {
     let file = &files[extent.file.index()];
-    file.file.read_exact_at(buf, extent.offset).map_err(|source| match source.kind() {
+    let mut offset = extent.offset;
+    for piece in buf.chunks_mut(PIECE) {
+        file.file.read_exact_at(piece, offset).map_err(|source| read_error(file, extent, source))?;
+        // Advice: a file system that does not know it costs memory, not correctness.
+        let _ = fadvise(&*file.file, offset, NonZeroU64::new(piece.len() as u64), Advice::DontNeed);
+        offset += piece.len() as u64;
+    }
+    Ok(())
+}
+
+fn read_error(file: &ModelFile, extent: &Extent, source: io::Error) -> FormatError {
+    match source.kind() {
         io::ErrorKind::UnexpectedEof => FormatError::malformed(
             &file.path,
             format!(
@@ -46,7 +63,7 @@ pub fn read_extent(files: &[ModelFile], extent: &Extent, buf: &mut [u8]) -> Resu
             ),
         ),
         _ => FormatError::Io { path: file.path.clone(), action: "read", source },
-    })
+    }
 }
 
 /// Opens a regular file and reads its length, once.

@@ -5,6 +5,7 @@
 
 mod faults;
 mod files;
+mod page_reader;
 mod pread;
 mod progress;
 mod queue;
@@ -15,6 +16,7 @@ mod uring;
 
 pub use faults::FaultPlan;
 pub use files::{ALIGN, ReadFile};
+pub use page_reader::PageReader;
 pub use reader::{EngineKind, ReadOptions, Reader};
 pub use request::{Check, Completion, MAX_CHECKS, MAX_RUNS, ReadError, ReadRequest, Run, Urgency};
 pub use target::{BufferRange, ReadTarget};

@@ -56,7 +56,7 @@ impl Ring {
         // SAFETY: the ranges stay mapped as long as their owners live, which `registered` holds and
         // the worker drops after the ring.
         let known = unsafe { ring.submitter().register_buffers(&vectors) };
-        let registered = if known.is_ok() { buffers.to_vec() } else { Vec::new() };
+        let registered = if known.is_ok() && !buffers.is_empty() { buffers.to_vec() } else { Vec::new() };
         Ok(Self { ring, bell, registered })
     }
 

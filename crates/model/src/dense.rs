@@ -5,8 +5,10 @@ use std::ops::Range;
 use hotset_base::{Bytes, LayerId, WeightType};
 use hotset_format::{Checkpoint, TensorSlice, read_extent, store::tensor_seed};
 use hotset_kernels::{Matrix, dequantize_row};
+use hotset_residency::Block;
 
-use crate::LoadError;
+use crate::embedding::RowsOnDisk;
+use crate::{ForwardError, LoadError};
 
 /// Alignment of tensors in memory.
 const LINE: usize = 64;
@@ -32,10 +34,25 @@ pub(crate) struct Layer {
     router: Stored,
 }
 
+/// Where the embedding table is kept. A token needs one row of it, so the rest may stay on disk; a table
+/// that is also the head is in memory always.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EmbeddingPlace {
+    /// In memory.
+    Memory,
+    /// On disk.
+    Disk,
+}
+
+enum Embedding {
+    Memory(Stored),
+    Disk(Box<RowsOnDisk>),
+}
+
 /// All dense tensors. The norms are widened to f32 vectors, the matrices stay as they were stored.
 pub struct DenseWeights {
-    memory: Vec<u8>,
-    embedding: Stored,
+    memory: Block,
+    embedding: Embedding,
     head: Stored,
     layers: Vec<Layer>,
     pub(crate) output_norm: Vec<f32>,
@@ -44,30 +61,48 @@ pub struct DenseWeights {
 /// Reads tensors one after the other into the memory.
 struct Loader<'a> {
     checkpoint: &'a Checkpoint,
-    memory: Vec<u8>,
+    memory: Block,
     at: usize,
 }
 
 impl DenseWeights {
     /// Memory that loading will take.
-    pub fn planned_bytes(checkpoint: &Checkpoint) -> Bytes {
-        let named = checkpoint.dense.named();
-        Bytes(named.iter().map(|(_, t)| t.extent.bytes.0.next_multiple_of(LINE as u64)).sum())
+    pub fn planned_bytes(checkpoint: &Checkpoint, embedding: EmbeddingPlace) -> Bytes {
+        let rows = match rows_on_disk(checkpoint, embedding) {
+            true => RowsOnDisk::planned_bytes(&checkpoint.dense.embedding),
+            false => Bytes(0),
+        };
+        rows + Bytes(in_memory(checkpoint, embedding).map(|(_, t)| padded(&t)).sum())
     }
 
-    /// Reads and checks every dense tensor; `progress` is told the bytes read so far.
-    pub fn load(checkpoint: &Checkpoint, progress: &mut dyn FnMut(Bytes)) -> Result<Self, LoadError> {
-        let memory = vec![0; Self::planned_bytes(checkpoint).index()];
+    /// Reads and checks every dense tensor; `progress` is told the bytes of each piece.
+    pub fn load(
+        checkpoint: &Checkpoint,
+        embedding: EmbeddingPlace,
+        progress: &mut dyn FnMut(Bytes),
+    ) -> Result<Self, LoadError> {
+        let rows = match rows_on_disk(checkpoint, embedding) {
+            true => {
+                let (name, table) = checkpoint.dense.named().swap_remove(0);
+                Some(RowsOnDisk::open(checkpoint, &name, &table, progress)?)
+            }
+            false => None,
+        };
+        let bytes = Bytes(in_memory(checkpoint, embedding).map(|(_, t)| padded(&t)).sum());
+        let memory = Block::new(bytes.index()).map_err(|source| LoadError::Memory { bytes, source })?;
         let mut loader = Loader { checkpoint, memory, at: 0 };
         let mut tensors = Vec::new();
-        for (name, slice) in checkpoint.dense.named() {
+        for (name, slice) in in_memory(checkpoint, embedding) {
             tensors.push(loader.read(&name, &slice)?);
-            progress(Bytes(loader.at as u64));
+            progress(slice.extent.bytes);
         }
         let memory = loader.memory;
         let mut next = tensors.into_iter();
         let mut take = || next.next().expect("`named` lists every tensor once, in this order");
-        let embedding = take();
+        let embedding = match rows {
+            Some(rows) => Embedding::Disk(Box::new(rows)),
+            None => Embedding::Memory(take()),
+        };
         let layers = (0..checkpoint.config.layers).map(|_| Layer {
             attn_norm: vector(&memory, &take()),
             q: take(),
@@ -81,7 +116,10 @@ impl DenseWeights {
         });
         let layers = layers.collect();
         let output_norm = vector(&memory, &take());
-        let head = if checkpoint.dense.head.is_some() { take() } else { embedding.clone() };
+        let head = match (&checkpoint.dense.head, &embedding) {
+            (None, Embedding::Memory(tied)) => tied.clone(),
+            _ => take(),
+        };
         Ok(Self { memory, embedding, head, layers, output_norm })
     }
 
@@ -98,9 +136,18 @@ impl DenseWeights {
             .expect("the reader checked type and shape against the extent")
     }
 
-    /// `[vocab, hidden]`
-    pub(crate) fn embedding(&self) -> Matrix<'_> {
-        self.matrix(&self.embedding)
+    /// Widens the embedding of a token into `out`: `[hidden]`.
+    pub(crate) fn embed(&mut self, id: u32, out: &mut [f32]) -> Result<(), ForwardError> {
+        match &mut self.embedding {
+            Embedding::Disk(rows) => rows.row(id, out),
+            Embedding::Memory(stored) => {
+                let table =
+                    Matrix::new(stored.ty, stored.rows, stored.cols, &self.memory[stored.range.clone()])
+                        .expect("the reader checked type and shape against the extent");
+                dequantize_row(table.ty(), table.row_bytes(id as usize), out);
+                Ok(())
+            }
+        }
     }
 
     /// `[vocab, hidden]`; the embedding itself where tied.
@@ -118,6 +165,24 @@ impl DenseWeights {
     pub(crate) fn router(&self, layer: LayerId) -> Matrix<'_> {
         self.matrix(&self.layer(layer).router)
     }
+}
+
+/// The embedding is left on disk: it must not be the head too.
+fn rows_on_disk(checkpoint: &Checkpoint, embedding: EmbeddingPlace) -> bool {
+    embedding == EmbeddingPlace::Disk && checkpoint.dense.head.is_some()
+}
+
+/// The tensors to keep in memory, in loading order.
+fn in_memory(
+    checkpoint: &Checkpoint,
+    embedding: EmbeddingPlace,
+) -> impl Iterator<Item = (String, TensorSlice)> {
+    // `named` begins with the embedding.
+    checkpoint.dense.named().into_iter().skip(usize::from(rows_on_disk(checkpoint, embedding)))
+}
+
+fn padded(tensor: &TensorSlice) -> u64 {
+    tensor.extent.bytes.0.next_multiple_of(LINE as u64)
 }
 
 impl Loader<'_> {

@@ -24,6 +24,26 @@ pub enum ForwardError {
         /// Positions there are.
         context: usize,
     },
+    /// A row of the embedding table could not be read.
+    #[error("cannot read the embedding in {path} at byte {offset}: {source}. Check the disk")]
+    EmbeddingRead {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Where the read started.
+        offset: u64,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A row of the embedding table is not what it was when the model was opened.
+    #[error(
+        "the embedding of token {id} in {path} has changed since the model was opened. Run `hotset verify`"
+    )]
+    EmbeddingChecksum {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The token.
+        id: u32,
+    },
     /// A token id the model has no embedding for.
     #[error("token id {id} is not in the vocabulary of {vocab}")]
     UnknownToken {
@@ -50,5 +70,13 @@ pub enum LoadError {
         path: std::path::PathBuf,
         /// The tensor.
         name: String,
+    },
+    /// The system gave no memory.
+    #[error("cannot map {bytes} for the dense weights: {source}")]
+    Memory {
+        /// How much was asked for.
+        bytes: hotset_base::Bytes,
+        /// What the operating system said.
+        source: std::io::Error,
     },
 }

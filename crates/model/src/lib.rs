@@ -6,6 +6,7 @@
 
 mod attention;
 mod dense;
+mod embedding;
 mod error;
 mod experts;
 mod kv_cache;
@@ -15,7 +16,7 @@ mod rope;
 mod routing_stats;
 mod scratch;
 
-pub use dense::DenseWeights;
+pub use dense::{DenseWeights, EmbeddingPlace};
 pub use error::{ForwardError, LoadError};
 pub use kv_cache::{KvCache, KvType, KvTypes};
 pub use qwen3_moe::Qwen3Moe;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use hotset_base::LayerId;
 use hotset_format::{Checkpoint, ModelConfig};
-use hotset_kernels::{Pool, dequantize_row, matmul, rms_norm, rms_norm_in_place};
+use hotset_kernels::{Pool, matmul, rms_norm, rms_norm_in_place};
 use hotset_policy::route::Route;
 use hotset_residency::{Pager, PagerStats};
 
@@ -90,7 +90,7 @@ impl Qwen3Moe {
     /// the same bits whether it came alone or with others. On an error the cache is as before.
     pub fn forward(&mut self, cache: &mut KvCache, tokens: &[u32]) -> Result<(), ForwardError> {
         self.check(cache, tokens)?;
-        self.embed(tokens);
+        self.embed(tokens)?;
         self.find_angles(cache.len(), tokens.len());
         for layer in (0..self.config.layers as u16).map(LayerId) {
             self.attention(layer, cache, tokens.len());
@@ -147,11 +147,9 @@ impl Qwen3Moe {
         }
     }
 
-    fn embed(&mut self, tokens: &[u32]) {
-        let embedding = self.dense.embedding();
-        for (row, &id) in self.scratch.x.chunks_exact_mut(self.config.hidden).zip(tokens) {
-            dequantize_row(embedding.ty(), embedding.row_bytes(id as usize), row);
-        }
+    fn embed(&mut self, tokens: &[u32]) -> Result<(), ForwardError> {
+        let rows = self.scratch.x.chunks_exact_mut(self.config.hidden);
+        rows.zip(tokens).try_for_each(|(row, &id)| self.dense.embed(id, row))
     }
 
     fn find_angles(&mut self, first: usize, n: usize) {

@@ -4,6 +4,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
+use hotset_base::Bytes;
 use hotset_io::{ALIGN, BufferRange, ReadTarget};
 
 use crate::memory::Mapping;
@@ -51,6 +52,11 @@ impl Arena {
             }
         }
         Ok(Self { mapping: Arc::new(Mapping::new(at)?), places })
+    }
+
+    /// Takes all of the memory now; `progress` is told the bytes as they come.
+    pub(crate) fn populate(&self, progress: &mut dyn FnMut(Bytes)) -> io::Result<()> {
+        self.mapping.populate(progress)
     }
 
     /// The memory as stretches that no slot crosses, each short enough to be registered with the kernel.

@@ -4,11 +4,17 @@ use std::ffi::c_void;
 use std::io;
 use std::ops::{Deref, DerefMut};
 use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use hotset_base::Bytes;
+use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 
 /// A large page: mappings are multiples of it, so that the kernel can use such pages throughout.
 const LARGE_PAGE: usize = 2 << 20;
+
+/// What one thread populates at a time.
+const PIECE: usize = 32 << 20;
 
 /// An anonymous mapping, zero until written. Never part of the page cache.
 pub(crate) struct Mapping {
@@ -37,6 +43,45 @@ impl Mapping {
         }
         let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
         Ok(Self { start, bytes })
+    }
+
+    /// Takes all pages now, on all cores: what is planned is then really there, and no read or token pays
+    /// for it later. `progress` is told the bytes as they come.
+    pub fn populate(&self, progress: &mut dyn FnMut(Bytes)) -> io::Result<()> {
+        let next = AtomicUsize::new(0);
+        let take = || next.fetch_add(PIECE, Ordering::Relaxed);
+        let populate = |at: usize| {
+            let bytes = PIECE.min(self.bytes - at);
+            // SAFETY: the piece lies inside the mapping; the advice takes pages and changes no byte.
+            let done = unsafe { madvise(self.start().add(at).cast(), bytes, Advice::LinuxPopulateWrite) };
+            match done {
+                // Kernels before 5.14 do not know the advice: pages come one by one later.
+                Err(Errno::INVAL) => Ok(bytes),
+                done => done.map(|()| bytes).map_err(io::Error::from),
+            }
+        };
+        let help = || {
+            loop {
+                let at = take();
+                if at >= self.bytes || populate(at).is_err() {
+                    return;
+                }
+            }
+        };
+        let helpers = std::thread::available_parallelism().map_or(0, |cores| cores.get() - 1);
+        std::thread::scope(|scope| {
+            (0..helpers).for_each(|_| drop(scope.spawn(help)));
+            let mut seen = 0;
+            loop {
+                let at = take();
+                if at >= self.bytes {
+                    return Ok(());
+                }
+                populate(at)?;
+                progress(Bytes((at + PIECE).min(self.bytes).saturating_sub(seen) as u64));
+                seen = (at + PIECE).max(seen);
+            }
+        })
     }
 
     /// The first byte.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hotset_base::{ExpertId, ExpertKey, LayerId};
+use hotset_base::{Bytes, ExpertId, ExpertKey, LayerId};
 use hotset_format::Checkpoint;
 use hotset_io::{Completion, ReadFile, ReadOptions, ReadRequest, Reader, Urgency};
 use hotset_policy::evict::Evict;
@@ -33,11 +33,13 @@ pub struct PagerOptions {
     pub read: ReadOptions,
     /// Layers to look ahead; 0 reads nothing ahead.
     pub lookahead: usize,
+    /// Take the arena's memory when opening and register it with the kernel.
+    pub register: bool,
 }
 
 impl Default for PagerOptions {
     fn default() -> Self {
-        Self { read: ReadOptions::default(), lookahead: 1 }
+        Self { read: ReadOptions::default(), lookahead: 1, register: true }
     }
 }
 
@@ -93,12 +95,16 @@ pub struct Pager {
 
 impl Pager {
     /// Maps the arena and starts the read engine.
+    ///
+    /// An arena that cannot hold every expert will be full soon: its memory is taken at once and made
+    /// known to the kernel, and `progress` is told the bytes. One that can is filled as experts come.
     pub fn open(
         checkpoint: &Checkpoint,
         source: ExpertSource,
         plan: &ArenaPlan,
         evict: Box<dyn Evict>,
         options: &PagerOptions,
+        progress: &mut dyn FnMut(Bytes),
     ) -> io::Result<Self> {
         let open = |file| match options.read.direct {
             true => ReadFile::direct_if_possible(file),
@@ -109,8 +115,13 @@ impl Pager {
         let (layers, experts) = (source.layers(), source.experts_per_layer());
         // With every expert in memory there is nothing to look ahead for.
         let everything = plan.slots() >= layers * experts;
+        let mut buffers = Vec::new();
+        if !everything && options.register {
+            arena.populate(progress)?;
+            buffers = arena.buffers();
+        }
         Ok(Self {
-            reader: Reader::open(files, &arena.buffers(), &options.read)?,
+            reader: Reader::open(files, &buffers, &options.read)?,
             arena,
             slots: SlotTable::new(plan, layers, experts),
             evict,

@@ -1,34 +1,59 @@
-//! Least frequently used.
+//! Least frequently used, with ageing.
 
 use hotset_base::ExpertKey;
 
+use super::history::History;
 use super::{Evict, Retention};
 
-/// Keeps what was chosen most often since the engine opened; of equals, what was chosen last.
+/// Keeps what was chosen most often; a use counts half as much after every `half_life` visits to its
+/// layer (tokens, while decoding). Of equals, what was chosen last.
+///
+/// With `c` the faded count after the last use at visit `v`, the count at visit `t` is
+/// `c * 2^((v - t) / half_life)`. Experts are compared at one moment, so `log2(c) + v / half_life`
+/// orders them and need not be touched as time passes.
 #[derive(Debug)]
 pub struct Lfu {
+    history: History,
     experts: usize,
-    uses: Vec<Retention>,
+    /// Visits after which a use counts half; `None` never fades.
+    half_life: Option<f64>,
+    /// `log2(c) + v / half_life` of every expert; 0 before the first use, more than 0 after.
+    worth: Vec<f64>,
 }
 
 impl Lfu {
     /// For `layers` x `experts` experts.
-    pub fn new(layers: usize, experts: usize) -> Self {
-        Self { experts, uses: vec![Retention(0, 0); layers * experts] }
+    pub fn new(layers: usize, experts: usize, half_life: Option<u32>) -> Self {
+        let half_life = half_life.map(|visits| f64::from(visits.max(1)));
+        Self {
+            history: History::new(layers, experts),
+            experts,
+            half_life,
+            worth: vec![0.0; layers * experts],
+        }
     }
 }
 
 impl Evict for Lfu {
     fn name(&self) -> &'static str {
-        "lfu"
+        if self.half_life.is_some() { "lfu" } else { "lfu-all" }
     }
 
     fn used(&mut self, key: ExpertKey, now: u64) {
-        let entry = &mut self.uses[key.flat(self.experts)];
-        *entry = Retention(entry.0 + 1, now);
+        let (before, visit) = self.history.used(key, now);
+        let worth = &mut self.worth[key.flat(self.experts)];
+        *worth = match self.half_life {
+            None => (before.count + 1) as f64,
+            Some(half_life) => {
+                let at = visit as f64 / half_life;
+                let faded = if before.count == 0 { 0.0 } else { (*worth - at).exp2() };
+                (faded + 1.0).log2() + at
+            }
+        };
     }
 
     fn retention(&self, key: ExpertKey) -> Retention {
-        self.uses[key.flat(self.experts)]
+        // The bits of positive numbers are in their order.
+        Retention(self.worth[key.flat(self.experts)].to_bits(), self.history.of(key).last)
     }
 }

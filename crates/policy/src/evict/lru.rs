@@ -2,20 +2,18 @@
 
 use hotset_base::ExpertKey;
 
+use super::history::History;
 use super::{Evict, Retention};
 
 /// Keeps what was chosen last. Hits nothing at all when the arena is smaller than one token's cycle
 /// through the layers.
 #[derive(Debug)]
-pub struct Lru {
-    experts: usize,
-    last_use: Vec<u64>,
-}
+pub struct Lru(History);
 
 impl Lru {
     /// For `layers` x `experts` experts.
     pub fn new(layers: usize, experts: usize) -> Self {
-        Self { experts, last_use: vec![0; layers * experts] }
+        Self(History::new(layers, experts))
     }
 }
 
@@ -25,10 +23,10 @@ impl Evict for Lru {
     }
 
     fn used(&mut self, key: ExpertKey, now: u64) {
-        self.last_use[key.flat(self.experts)] = now;
+        self.0.used(key, now);
     }
 
     fn retention(&self, key: ExpertKey) -> Retention {
-        Retention(self.last_use[key.flat(self.experts)], 0)
+        Retention(self.0.of(key).last, 0)
     }
 }

@@ -1,10 +1,15 @@
 //! Eviction: which resident expert is worth least.
 
+mod history;
+mod least_stale;
+mod lfru;
 mod lfu;
 mod lru;
 
 use hotset_base::ExpertKey;
 
+pub use least_stale::LeastStale;
+pub use lfru::Lfru;
 pub use lfu::Lfu;
 pub use lru::Lru;
 
@@ -33,8 +38,15 @@ pub trait Evict: Send {
 pub enum EvictKind {
     /// Least recently used.
     Lru,
-    /// Least frequently used, ties to the least recently used.
-    Lfu,
+    /// Least frequently used, ties to the least recently used; uses fade.
+    Lfu {
+        /// Visits of its layer after which a use counts half; `None` never fades.
+        half_life: Option<u32>,
+    },
+    /// Uses over the time since the last one.
+    Lfru,
+    /// What its layer has not chosen longest, then what its layer needs last.
+    LeastStale,
 }
 
 impl EvictKind {
@@ -42,7 +54,9 @@ impl EvictKind {
     pub fn build(self, layers: usize, experts: usize) -> Box<dyn Evict> {
         match self {
             Self::Lru => Box::new(Lru::new(layers, experts)),
-            Self::Lfu => Box::new(Lfu::new(layers, experts)),
+            Self::Lfu { half_life } => Box::new(Lfu::new(layers, experts, half_life)),
+            Self::Lfru => Box::new(Lfru::new(layers, experts)),
+            Self::LeastStale => Box::new(LeastStale::new(layers, experts)),
         }
     }
 }
@@ -52,23 +66,52 @@ mod tests {
     use super::*;
     use hotset_base::{ExpertId, LayerId};
 
-    fn key(expert: u16) -> ExpertKey {
-        ExpertKey::new(LayerId(0), ExpertId(expert))
+    fn key(layer: u16, expert: u16) -> ExpertKey {
+        ExpertKey::new(LayerId(layer), ExpertId(expert))
     }
 
-    /// The expert each policy gives up after these uses, of experts 0 to 2.
+    const LFU: EvictKind = EvictKind::Lfu { half_life: None };
+
+    /// The expert each policy gives up after these uses, of experts 0 to 2 of one layer.
     fn victim(kind: EvictKind, uses: &[u16]) -> u16 {
         let mut policy = kind.build(1, 3);
         for (now, &expert) in uses.iter().enumerate() {
-            policy.used(key(expert), now as u64 + 1);
+            policy.used(key(0, expert), now as u64 + 1);
         }
-        (0..3).min_by_key(|&e| policy.retention(key(e))).unwrap()
+        (0..3).min_by_key(|&e| policy.retention(key(0, e))).unwrap()
     }
 
     #[test]
     fn recency_and_frequency_disagree_where_they_should() {
         assert_eq!(victim(EvictKind::Lru, &[0, 0, 0, 1, 2]), 0);
-        assert_eq!(victim(EvictKind::Lfu, &[0, 0, 0, 1, 2]), 1);
-        assert_eq!(victim(EvictKind::Lfu, &[2, 1, 0, 2, 1]), 0);
+        assert_eq!(victim(LFU, &[0, 0, 0, 1, 2]), 1);
+        assert_eq!(victim(LFU, &[2, 1, 0, 2, 1]), 0);
+        assert_eq!(victim(EvictKind::LeastStale, &[0, 0, 0, 1, 2]), 0);
+        // 0: 3 uses, idle for 2 visits; 1: 1 use, idle for 1; 2: 1 use just now.
+        assert_eq!(victim(EvictKind::Lfru, &[0, 0, 0, 1, 2]), 1);
+    }
+
+    #[test]
+    fn old_uses_fade_when_they_are_told_to() {
+        let mut uses = vec![0; 20];
+        uses.extend([1, 2, 1, 2, 1, 2, 1, 2]);
+        assert_eq!(victim(LFU, &uses), 1);
+        assert_eq!(victim(EvictKind::Lfu { half_life: Some(2) }, &uses), 0);
+        // Hundreds of half-lives later the arithmetic still orders them.
+        let mut long = vec![0; 5000];
+        long.extend([1, 2, 2]);
+        assert_eq!(victim(EvictKind::Lfu { half_life: Some(4) }, &long), 1);
+    }
+
+    #[test]
+    fn least_stale_gives_up_what_has_just_been_passed() {
+        let mut policy = EvictKind::LeastStale.build(4, 1);
+        (0..8).for_each(|now| policy.used(key(now as u16 % 4, 0), now + 1));
+        policy.used(key(0, 0), 9);
+        policy.used(key(1, 0), 10);
+        // Next come layers 2, 3, 0, 1: layer 1 is needed last, layer 2 first.
+        let mut order: Vec<u16> = (0..4).collect();
+        order.sort_by_key(|&layer| policy.retention(key(layer, 0)));
+        assert_eq!(order, [1, 0, 3, 2]);
     }
 }
