@@ -42,7 +42,7 @@ pub fn usage(error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
     let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("For more information"));
     let told: Vec<&str> = lines.filter(|line| !line.is_empty() && !line.starts_with("Usage:")).collect();
-    let _ = writeln!(io::stderr(), "{}; --help tells more", told.join(" "));
+    let _ = writeln!(io::stderr(), "{}; --help tells more", told.join(" ").replace(" tip:", "; tip:"));
     ExitCode::from(2)
 }
 
