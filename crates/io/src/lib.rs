@@ -4,6 +4,7 @@
 //! never decide what to read, know what an expert is, or hand out bytes that did not arrive.
 
 mod engine;
+mod owned;
 mod pread;
 mod target;
 
