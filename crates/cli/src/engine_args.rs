@@ -96,9 +96,7 @@ impl EngineArgs {
 
     /// Plans, prints the plan (unless quiet) and opens.
     pub fn open(&self, checkpoint: &Checkpoint, options: EngineOptions, quiet: bool) -> Result<Engine> {
-        let tokenizer = Tokenizer::new(&checkpoint.tokenizer)?;
-        let resident = resident_memory().unwrap_or_default();
-        let plan = Plan::new(checkpoint, &options, resident)?;
+        let (plan, tokenizer) = plan(checkpoint, &options)?;
         if !quiet {
             output::note(&plan);
         }
@@ -111,4 +109,11 @@ impl EngineArgs {
         bar.finish_and_clear();
         engine.map_err(|error| anyhow!(error))
     }
+}
+
+/// The plan with the vocabulary loaded: it is part of what the program takes.
+pub fn plan(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<(Plan, Tokenizer)> {
+    let tokenizer = Tokenizer::new(&checkpoint.tokenizer)?;
+    let resident = resident_memory().unwrap_or_default();
+    Ok((Plan::new(checkpoint, options, resident)?, tokenizer))
 }

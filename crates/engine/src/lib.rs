@@ -23,6 +23,7 @@ pub use error::EngineError;
 pub use figures::{Figures, PhaseFigures};
 pub use forecast::{Forecast, Locality, LocalityError, OVERLAP, Speeds};
 pub use generate::{Finish, Generation, Listener};
+pub use hotset_kernels::instruction_set as kernels_in_use;
 pub use machine::{
     ControlGroup, ControlGroupError, CpuTime, GIGA, MemoryBandwidth, available_memory, direct_reads,
     end_with_parent, huge_pages, instruction_sets, locked_memory_limit, peak_memory, processor_name,

@@ -26,7 +26,8 @@ impl Spread {
 /// The smallest value that `percent` per cent of the values do not exceed (nearest rank). `sorted`
 /// ascending; `None` if it is empty.
 pub fn percentile<T: Copy>(sorted: &[T], percent: f64) -> Option<T> {
-    let rank = (percent / 100.0 * sorted.len() as f64).ceil() as usize;
+    // Less a little: 99.9 % of 1000 must be rank 999 in binary fractions too.
+    let rank = (percent * sorted.len() as f64 / 100.0 - 1e-9).ceil() as usize;
     sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied()
 }
 

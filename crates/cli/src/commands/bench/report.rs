@@ -1,0 +1,305 @@
+//! What a benchmark found: the JSON object, from which table and CSV are made.
+
+use std::path::PathBuf;
+
+use hotset_base::Bytes;
+use hotset_engine::{
+    Bound, ComputeSpeed, ControlGroup, CpuTime, Floor, Forecast, GIGA, Locality, MemoryBandwidth, OVERLAP,
+    PhaseFigures, Plan, Repetition, Speeds, Spread, TokenBytes, Workload, percentile,
+};
+use hotset_format::Checkpoint;
+use serde::Serialize;
+
+/// What was run and what it did.
+pub struct Run {
+    pub path: PathBuf,
+    pub prompt_source: String,
+    pub workload: Workload,
+    pub read_engine: String,
+    pub plan: Plan,
+    pub peak: Option<Bytes>,
+    pub group: Option<GroupReport>,
+    pub repetitions: Vec<Repetition>,
+}
+
+/// What was measured of the machine.
+pub struct Machine {
+    pub memory: MemoryBandwidth,
+    pub compute: ComputeSpeed,
+    /// Before the first repetition and after each, bytes per second.
+    pub disk_rates: Vec<f64>,
+    pub disk_depth: usize,
+}
+
+/// The whole report. Spreads are over repetitions, times in milliseconds unless they say otherwise.
+#[derive(Serialize)]
+pub struct Report {
+    pub model: ModelReport,
+    pub settings: Settings,
+    pub prefill: Option<Phase>,
+    pub decode: Option<Phase>,
+    pub latency_ms: Option<Latency>,
+    pub memory: Memory,
+    pub machine: MachineReport,
+    pub floor: Option<FloorReport>,
+    pub forecast: Option<ForecastReport>,
+}
+
+#[derive(Serialize)]
+pub struct ModelReport {
+    pub name: String,
+    pub path: PathBuf,
+    pub file_bytes: Bytes,
+}
+
+#[derive(Serialize)]
+pub struct Settings {
+    pub prompt_tokens: usize,
+    pub prompt_source: String,
+    pub warmup_tokens: usize,
+    pub predicted_tokens: usize,
+    pub repetitions: usize,
+    pub threads: usize,
+    pub chunk: usize,
+    pub context: usize,
+    pub slots: usize,
+    pub experts: usize,
+    pub read_engine: String,
+}
+
+#[derive(Serialize)]
+pub struct Phase {
+    pub tokens_per_second: Spread,
+    pub hit_rate: Spread,
+    pub swap_ins_per_token: Spread,
+    pub read_mib_per_token: Spread,
+    pub stall_ms_per_token: Spread,
+    /// From the decision to read until ready, mean of a repetition's swap-ins.
+    pub time_to_expert_ms: Spread,
+    pub cpu_user_ms_per_token: Spread,
+    pub cpu_system_ms_per_token: Spread,
+}
+
+#[derive(Serialize)]
+pub struct Latency {
+    /// Tokens of all repetitions together.
+    pub tokens: usize,
+    pub p50: f64,
+    pub p95: f64,
+    pub p99: f64,
+    pub p999: f64,
+    pub max: f64,
+}
+
+#[derive(Serialize)]
+pub struct Memory {
+    pub planned_bytes: Bytes,
+    pub peak_bytes: Option<Bytes>,
+    pub control_group: Option<GroupReport>,
+}
+
+#[derive(Serialize)]
+pub struct GroupReport {
+    pub version: &'static str,
+    pub limit_bytes: Option<Bytes>,
+    pub peak_bytes: Option<Bytes>,
+    pub limit_hits: u64,
+}
+
+#[derive(Serialize)]
+pub struct MachineReport {
+    pub memory_gbps: f64,
+    pub memory_gbps_median: f64,
+    pub memory_buffer_bytes: Bytes,
+    pub disk_gbps: Vec<f64>,
+    pub disk_depth: usize,
+    pub compute_ms: f64,
+    pub compute_experts_ms: f64,
+}
+
+/// Of the median repetition's bytes; each repetition's share is of its own floor, with the disk as it was
+/// right before and after it.
+#[derive(Serialize)]
+pub struct FloorReport {
+    pub token_bytes: TokenBytes,
+    pub memory_ms: Spread,
+    pub disk_ms: Spread,
+    pub floor_ms: Spread,
+    pub measured_ms: Spread,
+    pub bound: Bound,
+    pub share: Spread,
+}
+
+#[derive(Serialize)]
+pub struct ForecastReport {
+    pub locality: String,
+    pub hit_rate: f64,
+    pub tokens_per_second: f64,
+    /// The same formula with the hit rate that was measured.
+    pub tokens_per_second_at_measured_hit_rate: f64,
+    pub overlap: f64,
+    /// Measured / forecast.
+    pub measured_ratio: f64,
+}
+
+impl Report {
+    pub fn new(checkpoint: &Checkpoint, run: Run, machine: Machine) -> Self {
+        let counts = |tokens: usize, phase| (tokens > 0).then_some(phase);
+        let prefill = Phase::of(&run.repetitions, |r| (&r.prefill, r.prefill_cpu));
+        let decode = Phase::of(&run.repetitions, |r| (&r.decode, r.decode_cpu));
+        let decodes = run.workload.predict > 0;
+        let token = TokenBytes::of(checkpoint);
+        Self {
+            model: ModelReport {
+                name: checkpoint.config.name.clone(),
+                path: run.path.clone(),
+                file_bytes: checkpoint.files.iter().map(|file| file.bytes).sum(),
+            },
+            settings: Settings::of(&run),
+            floor: decodes.then(|| FloorReport::new(token, &run.repetitions, &machine)),
+            forecast: decodes.then(|| ForecastReport::new(&token, &run, &decode, &machine)),
+            prefill: counts(run.workload.prompt, prefill),
+            decode: counts(run.workload.predict, decode),
+            latency_ms: Latency::of(&run.repetitions),
+            machine: MachineReport::of(&machine),
+            memory: Memory {
+                planned_bytes: run.plan.total(),
+                peak_bytes: run.peak,
+                control_group: run.group,
+            },
+        }
+    }
+}
+
+impl Settings {
+    fn of(run: &Run) -> Self {
+        Self {
+            prompt_tokens: run.workload.prompt,
+            prompt_source: run.prompt_source.clone(),
+            warmup_tokens: run.workload.warmup,
+            predicted_tokens: run.workload.predict,
+            repetitions: run.repetitions.len(),
+            threads: run.plan.threads,
+            chunk: run.plan.chunk,
+            context: run.plan.context,
+            slots: run.plan.arena.slots(),
+            experts: run.plan.experts,
+            read_engine: run.read_engine.clone(),
+        }
+    }
+}
+
+impl Phase {
+    fn of(repetitions: &[Repetition], phase: impl Fn(&Repetition) -> (&PhaseFigures, CpuTime)) -> Self {
+        let spread = |figure: &dyn Fn(&PhaseFigures, CpuTime) -> f64| {
+            Spread::of(repetitions.iter().map(|r| {
+                let (figures, cpu) = phase(r);
+                figure(figures, cpu)
+            }))
+        };
+        let per_token = |f: &PhaseFigures, ms: f64| ms / f.tokens.max(1) as f64;
+        Self {
+            tokens_per_second: spread(&|f, _| f.tokens_per_second()),
+            hit_rate: spread(&|f, _| f.routing.hit_rate()),
+            swap_ins_per_token: spread(&|f, _| f.swap_ins_per_token()),
+            read_mib_per_token: spread(&|f, _| f.read_mib_per_token()),
+            stall_ms_per_token: spread(&|f, _| f.stall_ms_per_token()),
+            // The place for percentiles and for counts of reads ahead, once the pager keeps them.
+            time_to_expert_ms: spread(&|f, _| {
+                f.pager.time_to_expert.as_secs_f64() * 1e3 / f.pager.swap_ins.max(1) as f64
+            }),
+            cpu_user_ms_per_token: spread(&|f, cpu| per_token(f, cpu.user.as_secs_f64() * 1e3)),
+            cpu_system_ms_per_token: spread(&|f, cpu| per_token(f, cpu.system.as_secs_f64() * 1e3)),
+        }
+    }
+}
+
+impl Latency {
+    fn of(repetitions: &[Repetition]) -> Option<Self> {
+        let mut ms: Vec<f64> =
+            repetitions.iter().flat_map(|r| &r.latencies).map(|time| time.as_secs_f64() * 1e3).collect();
+        ms.sort_by(f64::total_cmp);
+        let at = |percent| percentile(&ms, percent);
+        Some(Self {
+            tokens: ms.len(),
+            p50: at(50.0)?,
+            p95: at(95.0)?,
+            p99: at(99.0)?,
+            p999: at(99.9)?,
+            max: at(100.0)?,
+        })
+    }
+}
+
+impl GroupReport {
+    pub fn new(group: &ControlGroup, limit: Option<Bytes>) -> Self {
+        Self {
+            version: group.version(),
+            limit_bytes: limit,
+            peak_bytes: group.peak(),
+            limit_hits: group.limit_hits(),
+        }
+    }
+}
+
+impl MachineReport {
+    fn of(machine: &Machine) -> Self {
+        Self {
+            memory_gbps: machine.memory.best / GIGA,
+            memory_gbps_median: machine.memory.median / GIGA,
+            memory_buffer_bytes: machine.memory.buffer,
+            disk_gbps: machine.disk_rates.iter().map(|rate| rate / GIGA).collect(),
+            disk_depth: machine.disk_depth,
+            compute_ms: machine.compute.token().as_secs_f64() * 1e3,
+            compute_experts_ms: machine.compute.experts.as_secs_f64() * 1e3,
+        }
+    }
+}
+
+impl FloorReport {
+    fn new(token: TokenBytes, repetitions: &[Repetition], machine: &Machine) -> Self {
+        let floors: Vec<(Floor, f64)> = repetitions
+            .iter()
+            .zip(machine.disk_rates.windows(2))
+            .map(|(r, around)| {
+                let read = r.decode.pager.bytes_read.0 as f64 / r.decode.tokens.max(1) as f64;
+                let disk = (around[0] + around[1]) / 2.0;
+                let floor = Floor::new(token.total().0 as f64, machine.memory.best, read, disk);
+                (floor, r.decode.time.as_secs_f64() / r.decode.tokens.max(1) as f64)
+            })
+            .collect();
+        let spread = |f: &dyn Fn(&Floor, f64) -> f64| Spread::of(floors.iter().map(|(x, time)| f(x, *time)));
+        let (memory_ms, disk_ms) = (spread(&|f, _| f.memory * 1e3), spread(&|f, _| f.disk * 1e3));
+        Self {
+            token_bytes: token,
+            bound: Floor { memory: memory_ms.median, disk: disk_ms.median }.bound(),
+            memory_ms,
+            disk_ms,
+            floor_ms: spread(&|f, _| f.seconds() * 1e3),
+            measured_ms: spread(&|_, time| time * 1e3),
+            share: spread(&|f, time| if time > 0.0 { f.seconds() / time } else { 0.0 }),
+        }
+    }
+}
+
+impl ForecastReport {
+    fn new(token: &TokenBytes, run: &Run, decode: &Phase, machine: &Machine) -> Self {
+        let locality = Locality::builtin();
+        let hit_rate = locality.hit_rate(run.plan.arena.slots() as f64 / run.plan.experts as f64);
+        let speeds = Speeds {
+            memory: machine.memory.best,
+            disk: Spread::of(machine.disk_rates.iter().copied()).median,
+            compute: Some(machine.compute.token().as_secs_f64()),
+        };
+        let speed = |rate| Forecast::new(token, rate, speeds, OVERLAP).tokens_per_second();
+        let forecast = speed(hit_rate);
+        Self {
+            locality: locality.source().to_owned(),
+            hit_rate,
+            tokens_per_second: forecast,
+            tokens_per_second_at_measured_hit_rate: speed(decode.hit_rate.median),
+            overlap: OVERLAP,
+            measured_ratio: decode.tokens_per_second.median / forecast,
+        }
+    }
+}
