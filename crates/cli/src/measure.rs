@@ -1,13 +1,16 @@
 //! What `bench`, `plan` and `doctor` measure of the machine, and for how long.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
 use hotset_base::Bytes;
-use hotset_engine::{DiskProbe, MemoryBandwidth, available_memory};
+use hotset_engine::{DiskProbe, Locality, MemoryBandwidth, available_memory};
 use hotset_format::Checkpoint;
 use hotset_residency::PagerOptions;
+
+use crate::output::Usage;
 
 #[derive(Args, Clone)]
 pub struct MeasureArgs {
@@ -21,7 +24,7 @@ impl MeasureArgs {
         Duration::from_secs_f64(self.measure_seconds)
     }
 
-    /// Opens a probe on a model's files; the error names them.
+    /// Opens a probe on a model's files.
     pub fn open_disk(&self, checkpoint: &Checkpoint, options: PagerOptions) -> Result<DiskProbe> {
         DiskProbe::open(checkpoint, options).context("cannot start a read engine to measure the disk")
     }
@@ -36,6 +39,14 @@ impl MeasureArgs {
 pub fn memory(threads: usize, allowed: Option<Bytes>) -> MemoryBandwidth {
     let room = [available_memory(), allowed].into_iter().flatten().min();
     MemoryBandwidth::measure(threads, room)
+}
+
+/// The curve of a file, or the built-in one.
+pub fn locality(file: Option<&Path>) -> Result<Locality> {
+    let Some(path) = file else { return Ok(Locality::builtin()) };
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
+    Locality::parse(&text, &name).map_err(|error| Usage(format!("{name}: {error}")).into())
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

@@ -12,7 +12,6 @@ use serde::Serialize;
 
 use crate::engine_args::{self, EngineArgs};
 use crate::measure::{self, MeasureArgs};
-use crate::output::Usage;
 use crate::{model_args, output};
 
 /// Print what fits into a memory budget and forecast the speed of decoding
@@ -92,7 +91,7 @@ struct Report<'a> {
 }
 
 pub fn run(args: &PlanArgs) -> Result<()> {
-    let locality = args.locality()?;
+    let locality = measure::locality(args.locality.as_deref())?;
     let (_, checkpoint) = model_args::open(args.model.as_deref())?;
     let options = args.engine.options();
     let (plan, _) = engine_args::plan(&checkpoint, &options)?;
@@ -111,13 +110,6 @@ pub fn run(args: &PlanArgs) -> Result<()> {
 }
 
 impl PlanArgs {
-    fn locality(&self) -> Result<Locality> {
-        let Some(path) = &self.locality else { return Ok(Locality::builtin()) };
-        let name = path.display().to_string();
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
-        Locality::parse(&text, &name).map_err(|error| Usage(format!("{name}: {error}")).into())
-    }
-
     /// What was told, and for the rest what is measured.
     fn speeds(&self, checkpoint: &Checkpoint, plan: &Plan) -> Result<Speeds> {
         let disk = match self.disk_gbps {

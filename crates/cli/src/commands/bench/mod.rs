@@ -69,6 +69,10 @@ pub struct BenchArgs {
     #[arg(long, value_name = "SIZE")]
     limit: Option<Bytes>,
 
+    /// Curve of hit rates for the forecast, as for `hotset plan`
+    #[arg(long, value_name = "FILE")]
+    locality: Option<PathBuf>,
+
     /// How to print
     #[arg(short = 'o', long, value_enum, default_value_t = OutputFormat::Table)]
     output: OutputFormat,
@@ -100,11 +104,15 @@ enum OutputFormat {
 
 pub fn run(args: &BenchArgs) -> Result<()> {
     let workload = args.workload()?;
+    let locality = measure::locality(args.locality.as_deref())?;
     // Looked at before a group is made: a wrong name is not worth one.
     let (path, checkpoint) = model_args::open(args.model.as_deref().or(args.positional.as_deref()))?;
     match limit::enter(args.limit)? {
         Place::Done => Ok(()),
-        Place::Measure(group) => args.print(&args.measure(path, &checkpoint, workload, group.as_ref())?),
+        Place::Measure(group) => {
+            let (run, machine) = args.measure(path, &checkpoint, workload, group.as_ref())?;
+            args.print(&Report::new(&checkpoint, run, machine, &locality))
+        }
     }
 }
 
@@ -144,7 +152,7 @@ impl BenchArgs {
         checkpoint: &Checkpoint,
         workload: Workload,
         group: Option<&ControlGroup>,
-    ) -> Result<Report> {
+    ) -> Result<(Run, Machine)> {
         let mut options = self.engine.options();
         options.context = options.context.or(Some(workload.context()));
         // Before the plan, which then counts its buffers.
@@ -179,7 +187,7 @@ impl BenchArgs {
             disk_rates,
             disk_depth: disk.depth(),
         };
-        Ok(Report::new(checkpoint, run, machine))
+        Ok((run, machine))
     }
 
     fn repeat(

@@ -143,7 +143,7 @@ pub struct ForecastReport {
 }
 
 impl Report {
-    pub fn new(checkpoint: &Checkpoint, run: Run, machine: Machine) -> Self {
+    pub fn new(checkpoint: &Checkpoint, run: Run, machine: Machine, locality: &Locality) -> Self {
         let counts = |tokens: usize, phase| (tokens > 0).then_some(phase);
         let prefill = Phase::of(&run.repetitions, |r| (&r.prefill, r.prefill_cpu));
         let decode = Phase::of(&run.repetitions, |r| (&r.decode, r.decode_cpu));
@@ -157,7 +157,7 @@ impl Report {
             },
             settings: Settings::of(&run),
             floor: decodes.then(|| FloorReport::new(token, &run.repetitions, &machine)),
-            forecast: decodes.then(|| ForecastReport::new(&token, &run, &decode, &machine)),
+            forecast: decodes.then(|| ForecastReport::new(&token, &run, &decode, &machine, locality)),
             prefill: counts(run.workload.prompt, prefill),
             decode: counts(run.workload.predict, decode),
             latency_ms: Latency::of(&run.repetitions),
@@ -283,8 +283,7 @@ impl FloorReport {
 }
 
 impl ForecastReport {
-    fn new(token: &TokenBytes, run: &Run, decode: &Phase, machine: &Machine) -> Self {
-        let locality = Locality::builtin();
+    fn new(token: &TokenBytes, run: &Run, decode: &Phase, machine: &Machine, locality: &Locality) -> Self {
         let hit_rate = locality.hit_rate(run.plan.arena.slots() as f64 / run.plan.experts as f64);
         let speeds = Speeds {
             memory: machine.memory.best,
