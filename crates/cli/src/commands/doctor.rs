@@ -58,6 +58,8 @@ struct Group {
     version: &'static str,
     path: PathBuf,
     limit_bytes: Option<Bytes>,
+    /// Why `hotset bench --limit` is not possible; null where it is.
+    limit_refusal: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -103,6 +105,7 @@ impl Report {
         let group = ControlGroup::own().map(|group| Group {
             version: group.version(),
             limit_bytes: group.limit(),
+            limit_refusal: limit_refusal(&group),
             path: group.directory().to_owned(),
         });
         Self {
@@ -134,6 +137,10 @@ impl Report {
             ),
         )?;
         line("memory limit", self.group_line())?;
+        if let Some(group) = &self.control_group {
+            let refusal = group.limit_refusal.as_ref().map(|why| format!("not possible: {why}"));
+            line("bench --limit", refusal.unwrap_or_else(|| "possible".to_owned()))?;
+        }
         line("locked memory", self.locked_line())?;
         line("huge pages", self.huge_pages.clone().unwrap_or_else(|| "the system does not say".to_owned()))?;
         match &self.disk {
@@ -173,6 +180,17 @@ impl Disk {
         line("read-ahead", self.read_ahead_bytes.map_or("unknown".to_owned(), |b| b.to_string()))?;
         line("disk speed", format!("{:.2} GB/s, random experts, {} at a time", self.gbps, self.depth))
     }
+}
+
+/// Makes a group with a limit and removes it again.
+fn limit_refusal(own: &ControlGroup) -> Option<String> {
+    let name = format!("hotset-doctor-{}", std::process::id());
+    match own.create_child(&name, Bytes::mib(64)) {
+        // An empty group that stays behind would harm nobody.
+        Ok(group) => drop(group.remove()),
+        Err(error) => return Some(error.to_string()),
+    }
+    None
 }
 
 fn told(value: &Option<impl Display>) -> String {

@@ -6,10 +6,11 @@ pub use locality::{Locality, LocalityError};
 
 use crate::bench::{Floor, TokenBytes};
 
-/// How much of the shorter of computing and reading hides behind the longer. 1 would be a perfect
-/// overlap. Reads start when a layer's router has chosen, and only that layer's resident experts can be
-/// computed meanwhile; the value is what runs of Qwen3-30B-A3B's shapes showed (docs/performance.md).
-pub const OVERLAP: f64 = 0.35;
+/// How much of the shorter of computing and reading hides behind the longer; 1 would be a perfect
+/// overlap. It is little: reads start when a layer's router has chosen, and meanwhile only the resident
+/// ones among that layer's experts can be computed. `hotset bench` prints what a run reached; this value
+/// is from runs of Qwen3-30B-A3B's shapes (docs/performance.md).
+pub const OVERLAP: f64 = 0.2;
 
 /// What the machine gives, measured or told.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,6 +60,14 @@ impl Forecast {
         }
     }
 
+    /// The overlap with which the formula gives a measured time, seconds per token. `None` where nothing
+    /// is read or nothing computed: there is then nothing to hide.
+    pub fn overlap_reached(&self, measured_seconds: f64) -> Option<f64> {
+        let long = self.compute_seconds.max(self.disk_seconds);
+        let short = self.compute_seconds.min(self.disk_seconds);
+        (short > 0.0).then(|| 1.0 - (measured_seconds - long) / short)
+    }
+
     /// Tokens per second.
     pub fn tokens_per_second(&self) -> f64 {
         if self.token_seconds > 0.0 { 1.0 / self.token_seconds } else { 0.0 }
@@ -79,8 +88,10 @@ mod tests {
         let forecast = Forecast::new(&TOKEN, 0.5, speeds, 0.25);
         assert_eq!((forecast.read_bytes, forecast.disk_seconds, forecast.memory_seconds), (500.0, 5.0, 1.0));
         assert_eq!(forecast.token_seconds, 5.0 + 0.75 * 2.0);
+        assert_eq!(forecast.overlap_reached(forecast.token_seconds), Some(0.25));
         let resident = Forecast::new(&TOKEN, 1.0, speeds, 0.25);
         assert_eq!((resident.token_seconds, resident.tokens_per_second()), (2.0, 0.5));
+        assert_eq!(resident.overlap_reached(2.5), None);
     }
 
     #[test]

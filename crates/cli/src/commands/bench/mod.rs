@@ -1,5 +1,6 @@
 //! `hotset bench`: how fast, beside how fast it could be.
 
+mod expected;
 mod limit;
 mod prompt;
 mod report;

@@ -4,7 +4,8 @@ use std::fmt::{self, Write as _};
 
 use hotset_engine::{Bound, Forecast, Spread};
 
-use super::report::{FloorReport, ForecastReport, Latency, Memory, Phase, Report};
+use super::expected::{FloorReport, ForecastReport};
+use super::report::{Latency, MachineReport, Memory, Phase, Report};
 
 /// The whole table.
 pub fn table(report: &Report) -> String {
@@ -41,22 +42,12 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
         write_latency(out, latency)?;
     }
     write_memory(out, &report.memory)?;
-    let m = &report.machine;
-    let disk: Vec<String> = m.disk_gbps.iter().map(|rate| format!("{rate:.2}")).collect();
-    writeln!(
-        out,
-        "machine   memory {:.1} GB/s (best pass over {}; median {:.1}), disk {} GB/s (random experts, {} at a time; before, between and after the runs)",
-        m.memory_gbps,
-        m.memory_buffer_bytes,
-        m.memory_gbps_median,
-        disk.join(" "),
-        m.disk_depth
-    )?;
+    write_machine(out, &report.machine)?;
     if let Some(floor) = &report.floor {
         write_floor(out, floor)?;
     }
     if let Some(forecast) = &report.forecast {
-        write_forecast(out, forecast, report)?;
+        write_forecast(out, forecast)?;
     }
     Ok(())
 }
@@ -105,6 +96,21 @@ fn write_memory(out: &mut String, memory: &Memory) -> fmt::Result {
     writeln!(out)
 }
 
+fn write_machine(out: &mut String, m: &MachineReport) -> fmt::Result {
+    let disk: Vec<String> = m.disk_gbps.iter().map(|rate| format!("{rate:.2}")).collect();
+    writeln!(
+        out,
+        "machine   memory {:.1} GB/s (best pass over {}; median {:.1}), compute {:.1} ms per token if all experts were in memory",
+        m.memory_gbps, m.memory_buffer_bytes, m.memory_gbps_median, m.compute_ms
+    )?;
+    writeln!(
+        out,
+        "          disk {} GB/s (random experts, {} at a time; before, between and after the runs)",
+        disk.join(" "),
+        m.disk_depth
+    )
+}
+
 fn write_floor(out: &mut String, floor: &FloorReport) -> fmt::Result {
     let b = &floor.token_bytes;
     let bound = match floor.bound {
@@ -133,17 +139,22 @@ fn write_floor(out: &mut String, floor: &FloorReport) -> fmt::Result {
     )
 }
 
-fn write_forecast(out: &mut String, f: &ForecastReport, report: &Report) -> fmt::Result {
+fn write_forecast(out: &mut String, f: &ForecastReport) -> fmt::Result {
     writeln!(
         out,
-        "forecast  {:.2} tok/s (measured is {:.2} of it) at a hit rate of {:.1} % ({}); {:.2} tok/s at the measured hit rate; {} with overlap {}, compute {:.1} ms",
+        "forecast  {:.2} tok/s at a hit rate of {:.1} % ({}); measured is {:.2} of it",
         f.tokens_per_second,
-        f.measured_ratio,
         100.0 * f.hit_rate,
         f.locality,
+        f.measured_ratio
+    )?;
+    let reached =
+        f.overlap_reached.map_or(String::new(), |overlap| format!("; the run reached {overlap:.2}"));
+    writeln!(
+        out,
+        "          {:.2} tok/s at the measured hit rate; token = {}, overlap {}{reached}",
         f.tokens_per_second_at_measured_hit_rate,
         Forecast::FORMULA,
-        f.overlap,
-        report.machine.compute_ms
+        f.overlap
     )
 }
