@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Args;
 use hotset_base::Bytes;
-use hotset_engine::{DiskProbe, Locality, MemoryBandwidth, available_memory};
+use hotset_engine::{DiskProbe, DiskSpeed, Locality, MemoryBandwidth, available_memory};
 use hotset_format::Checkpoint;
 use hotset_residency::PagerOptions;
 
@@ -29,8 +29,7 @@ impl MeasureArgs {
         DiskProbe::open(checkpoint, options).context("cannot start a read engine to measure the disk")
     }
 
-    /// Bytes per second.
-    pub fn disk(&self, probe: &mut DiskProbe) -> Result<f64> {
+    pub fn disk(&self, probe: &mut DiskProbe) -> Result<DiskSpeed> {
         probe.measure(self.time()).context("cannot read the model to measure the disk")
     }
 }

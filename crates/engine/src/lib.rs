@@ -31,5 +31,5 @@ pub use machine::{
 };
 pub use perplexity::{Perplexity, Windowing, perplexity};
 pub use plan::{BudgetSource, EngineOptions, Plan, PlanError};
-pub use probe::{ComputeSpeed, DiskProbe, measure_compute};
+pub use probe::{ComputeSpeed, DiskProbe, DiskSpeed, measure_compute};
 pub use session::Session;

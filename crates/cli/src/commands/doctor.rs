@@ -91,7 +91,7 @@ impl DoctorArgs {
             direct_reads: direct.is_ok(),
             direct_refusal: direct.err().map(|error| error.to_string()),
             read_ahead_bytes: read_ahead(&file),
-            gbps: self.measure.disk(&mut probe)? / GIGA,
+            gbps: self.measure.disk(&mut probe)?.rate / GIGA,
             depth: probe.depth(),
             file,
         })

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Args;
 use hotset_base::Bytes;
-use hotset_engine::{Forecast, GIGA, Locality, OVERLAP, Plan, Speeds, TokenBytes, measure_compute};
+use hotset_engine::{
+    DiskSpeed, Forecast, GIGA, Locality, OVERLAP, Plan, Speeds, TokenBytes, measure_compute,
+};
 use hotset_format::Checkpoint;
 use serde::Serialize;
 
@@ -82,6 +84,7 @@ struct Report<'a> {
     disk_gbps: f64,
     memory_gbps: f64,
     compute_ms: Option<f64>,
+    read_cpu_ms_per_mib: f64,
     locality: &'a str,
     overlap: f64,
     formula: &'static str,
@@ -113,7 +116,7 @@ impl PlanArgs {
     /// What was told, and for the rest what is measured.
     fn speeds(&self, checkpoint: &Checkpoint, plan: &Plan) -> Result<Speeds> {
         let disk = match self.disk_gbps {
-            Some(told) => told * GIGA,
+            Some(told) => DiskSpeed { rate: told * GIGA, cpu: 0.0 },
             None => {
                 let mut probe = self.measure.open_disk(checkpoint, self.engine.options().pager)?;
                 self.measure.disk(&mut probe)?
@@ -131,7 +134,7 @@ impl PlanArgs {
                 Some(speed.context("cannot start threads to measure")?.token().as_secs_f64())
             }
         };
-        Ok(Speeds { memory, disk, compute })
+        Ok(Speeds { memory, disk: disk.rate, read_cpu: disk.cpu, compute, threads: plan.threads })
     }
 }
 
@@ -162,6 +165,7 @@ impl<'a> Report<'a> {
             disk_gbps: speeds.disk / GIGA,
             memory_gbps: speeds.memory / GIGA,
             compute_ms: speeds.compute.map(|seconds| seconds * 1e3),
+            read_cpu_ms_per_mib: speeds.read_cpu * 1e3 * f64::from(1 << 20),
             locality: locality.source(),
             overlap: OVERLAP,
             formula: Forecast::FORMULA,
@@ -195,7 +199,7 @@ fn describe(token: TokenBytes, speeds: Speeds, locality: &Locality, f: &Forecast
     );
     let _ = writeln!(
         out,
-        "  compute  {:>8.1} ms  of it {:.1} ms at least for reading {} from memory",
+        "  compute  {:>8.1} ms  with copying and checking what is read; {:.1} ms at least, for {} from memory",
         1e3 * f.compute_seconds,
         1e3 * f.memory_seconds,
         token.total()

@@ -10,7 +10,7 @@ use crate::bench::{Floor, TokenBytes};
 /// overlap. It is little: reads start when a layer's router has chosen, and meanwhile only the resident
 /// ones among that layer's experts can be computed. `hotset bench` prints what a run reached; this value
 /// is from runs of Qwen3-30B-A3B's shapes (docs/performance.md).
-pub const OVERLAP: f64 = 0.2;
+pub const OVERLAP: f64 = 0.1;
 
 /// What the machine gives, measured or told.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,8 +19,12 @@ pub struct Speeds {
     pub memory: f64,
     /// Bytes per second from disk, random experts.
     pub disk: f64,
+    /// Seconds of processor time per byte read, shared by the threads that compute; 0 if not measured.
+    pub read_cpu: f64,
     /// Seconds of one token's matrices with all experts in memory; `None` if not measured.
     pub compute: Option<f64>,
+    /// Threads that compute.
+    pub threads: usize,
 }
 
 /// A forecast for decoding, times in seconds per token.
@@ -34,7 +38,7 @@ pub struct Forecast {
     pub disk_seconds: f64,
     /// To read the weights a token touches from memory.
     pub memory_seconds: f64,
-    /// To compute: as measured, and not less than `memory_seconds`.
+    /// To compute, as measured and not less than `memory_seconds`, and to copy and check what is read.
     pub compute_seconds: f64,
     /// All together.
     pub token_seconds: f64,
@@ -48,7 +52,8 @@ impl Forecast {
     pub fn new(bytes: &TokenBytes, hit_rate: f64, speeds: Speeds, overlap: f64) -> Self {
         let read_bytes = (1.0 - hit_rate) * bytes.experts.0 as f64;
         let floor = Floor::new(bytes.total().0 as f64, speeds.memory, read_bytes, speeds.disk);
-        let compute = speeds.compute.unwrap_or(0.0).max(floor.memory);
+        let reading = read_bytes * speeds.read_cpu / speeds.threads.max(1) as f64;
+        let compute = speeds.compute.unwrap_or(0.0).max(floor.memory) + reading;
         let (long, short) = (compute.max(floor.disk), compute.min(floor.disk));
         Self {
             hit_rate,
@@ -84,7 +89,7 @@ mod tests {
 
     #[test]
     fn the_shorter_of_computing_and_reading_hides_in_part() {
-        let speeds = Speeds { memory: 2000.0, disk: 100.0, compute: Some(2.0) };
+        let speeds = Speeds { memory: 2000.0, disk: 100.0, read_cpu: 0.0, compute: Some(2.0), threads: 2 };
         let forecast = Forecast::new(&TOKEN, 0.5, speeds, 0.25);
         assert_eq!((forecast.read_bytes, forecast.disk_seconds, forecast.memory_seconds), (500.0, 5.0, 1.0));
         assert_eq!(forecast.token_seconds, 5.0 + 0.75 * 2.0);
@@ -95,8 +100,15 @@ mod tests {
     }
 
     #[test]
+    fn reading_takes_processor_time_from_computing() {
+        let speeds = Speeds { memory: 2000.0, disk: 100.0, read_cpu: 0.01, compute: Some(2.0), threads: 5 };
+        assert_eq!(Forecast::new(&TOKEN, 0.5, speeds, 0.0).compute_seconds, 3.0);
+        assert_eq!(Forecast::new(&TOKEN, 1.0, speeds, 0.0).compute_seconds, 2.0);
+    }
+
+    #[test]
     fn computing_is_not_faster_than_memory() {
-        let speeds = Speeds { memory: 1000.0, disk: 1e9, compute: None };
+        let speeds = Speeds { memory: 1000.0, disk: 1e9, read_cpu: 0.0, compute: None, threads: 1 };
         assert_eq!(Forecast::new(&TOKEN, 1.0, speeds, 0.0).compute_seconds, 2.0);
         let fast = Speeds { compute: Some(0.1), ..speeds };
         assert_eq!(Forecast::new(&TOKEN, 1.0, fast, 0.0).compute_seconds, 2.0);

@@ -9,7 +9,7 @@ use hotset_format::{Checkpoint, ExpertParts};
 use hotset_io::{MAX_PARTS, Part, PreadPool, ReadEngine, ReadRequest, ReadTarget, Run};
 use hotset_residency::PagerOptions;
 
-use crate::machine;
+use crate::machine::{self, CpuTime};
 
 /// Reads kept in flight: what a token of most models asks for at a time. Deeper queues only wait
 /// longer on the disks measured so far.
@@ -18,6 +18,15 @@ const DEPTH: usize = 8;
 const PAGE: u64 = 4096;
 /// Parts of an expert that lie this close are one read, as for the pager.
 const GAP: u64 = 64;
+
+/// What reading gives and what it takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct DiskSpeed {
+    /// Bytes per second.
+    pub rate: f64,
+    /// Seconds of processor time per byte, all threads together: copying and checking.
+    pub cpu: f64,
+}
 
 /// A read engine of its own on the model's files. Its memory is taken when it is opened, so that a
 /// plan made afterwards counts it.
@@ -61,16 +70,15 @@ impl DiskProbe {
         self.idle.len()
     }
 
-    /// Reads random experts for about `time`. Bytes per second; 0 if the model's experts are smaller
-    /// than a page.
+    /// Reads random experts for about `time`; zeros if the model's experts are smaller than a page.
     ///
     /// # Errors
     /// What the system said about the first read that failed.
-    pub fn measure(&mut self, time: Duration) -> io::Result<f64> {
+    pub fn measure(&mut self, time: Duration) -> io::Result<DiskSpeed> {
         if self.ranges.is_empty() {
-            return Ok(0.0);
+            return Ok(DiskSpeed::default());
         }
-        let (start, mut bytes, mut failure) = (Instant::now(), 0u64, None);
+        let (start, cpu, mut bytes, mut failure) = (Instant::now(), CpuTime::now(), 0u64, None);
         while start.elapsed() < time && failure.is_none() {
             while let Some(target) = self.idle.pop() {
                 bytes += self.submit(target);
@@ -82,7 +90,11 @@ impl DiskProbe {
         }
         match failure {
             Some(error) => Err(error),
-            None => Ok(bytes as f64 / start.elapsed().as_secs_f64()),
+            None => {
+                let cpu = CpuTime::now() - cpu;
+                let rate = bytes as f64 / start.elapsed().as_secs_f64();
+                Ok(DiskSpeed { rate, cpu: (cpu.user + cpu.system).as_secs_f64() / bytes.max(1) as f64 })
+            }
         }
     }
 

@@ -4,4 +4,4 @@ mod compute;
 mod disk;
 
 pub use compute::{ComputeSpeed, measure_compute};
-pub use disk::DiskProbe;
+pub use disk::{DiskProbe, DiskSpeed};

@@ -36,10 +36,10 @@ impl FloorReport {
     pub fn new(token: TokenBytes, repetitions: &[Repetition], machine: &Machine) -> Self {
         let floors: Vec<(Floor, f64)> = repetitions
             .iter()
-            .zip(machine.disk_rates.windows(2))
+            .zip(machine.disk.windows(2))
             .map(|(r, around)| {
                 let read = r.decode.pager.bytes_read.0 as f64 / r.decode.tokens.max(1) as f64;
-                let disk = (around[0] + around[1]) / 2.0;
+                let disk = (around[0].rate + around[1].rate) / 2.0;
                 let floor = Floor::new(token.total().0 as f64, machine.memory.best, read, disk);
                 (floor, r.decode.time.as_secs_f64() / r.decode.tokens.max(1) as f64)
             })
@@ -69,7 +69,9 @@ impl ForecastReport {
         let hit_rate = locality.hit_rate(run.plan.arena.slots() as f64 / run.plan.experts as f64);
         let speeds = Speeds {
             memory: machine.memory.best,
-            disk: Spread::of(machine.disk_rates.iter().copied()).median,
+            disk: machine.disk_rate(),
+            read_cpu: machine.read_cpu(),
+            threads: run.plan.threads,
             compute: Some(machine.compute.token().as_secs_f64()),
         };
         let forecast = Forecast::new(token, hit_rate, speeds, OVERLAP).tokens_per_second();

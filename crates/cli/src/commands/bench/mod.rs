@@ -161,13 +161,13 @@ impl BenchArgs {
         let table = self.format() == OutputFormat::Table;
         let mut engine = self.engine.open(checkpoint, options, !table)?;
         let prompts = Prompts::new(&engine, self.file.as_deref())?;
-        let mut disk_rates = vec![self.measure.disk(&mut disk)?];
+        let mut disk_speeds = vec![self.measure.disk(&mut disk)?];
         let mut repetitions = Vec::new();
         let mut session = engine.session();
         for i in 0..self.repetitions {
             let prompt = prompts.cut(workload.prompt, i, self.repetitions);
             repetitions.push(self.repeat(&mut engine, &mut session, &prompt, workload, i, table)?);
-            disk_rates.push(self.measure.disk(&mut disk)?);
+            disk_speeds.push(self.measure.disk(&mut disk)?);
         }
         let run = Run {
             path,
@@ -185,7 +185,7 @@ impl BenchArgs {
         let machine = Machine {
             memory: measure::memory(threads, self.limit.or(Some(run.plan.budget))),
             compute: measure_compute(checkpoint, threads).context("cannot start threads to measure")?,
-            disk_rates,
+            disk: disk_speeds,
             disk_depth: disk.depth(),
         };
         Ok((run, machine))

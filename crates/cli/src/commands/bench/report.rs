@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use hotset_base::Bytes;
 use hotset_engine::{
-    ComputeSpeed, ControlGroup, CpuTime, GIGA, Locality, MemoryBandwidth, PhaseFigures, Plan, Repetition,
-    Spread, TokenBytes, Workload, percentile,
+    ComputeSpeed, ControlGroup, CpuTime, DiskSpeed, GIGA, Locality, MemoryBandwidth, PhaseFigures, Plan,
+    Repetition, Spread, TokenBytes, Workload, percentile,
 };
 use hotset_format::Checkpoint;
 use serde::Serialize;
@@ -28,8 +28,8 @@ pub struct Run {
 pub struct Machine {
     pub memory: MemoryBandwidth,
     pub compute: ComputeSpeed,
-    /// Before the first repetition and after each, bytes per second.
-    pub disk_rates: Vec<f64>,
+    /// Before the first repetition and after each.
+    pub disk: Vec<DiskSpeed>,
     pub disk_depth: usize,
 }
 
@@ -115,6 +115,7 @@ pub struct MachineReport {
     pub memory_buffer_bytes: Bytes,
     pub disk_gbps: Vec<f64>,
     pub disk_depth: usize,
+    pub read_cpu_ms_per_mib: f64,
     pub compute_ms: f64,
     pub compute_experts_ms: f64,
 }
@@ -219,14 +220,27 @@ impl GroupReport {
     }
 }
 
+impl Machine {
+    /// Median of the disk's rates, bytes per second.
+    pub fn disk_rate(&self) -> f64 {
+        Spread::of(self.disk.iter().map(|disk| disk.rate)).median
+    }
+
+    /// Median processor time to read a byte, seconds.
+    pub fn read_cpu(&self) -> f64 {
+        Spread::of(self.disk.iter().map(|disk| disk.cpu)).median
+    }
+}
+
 impl MachineReport {
     fn of(machine: &Machine) -> Self {
         Self {
             memory_gbps: machine.memory.best / GIGA,
             memory_gbps_median: machine.memory.median / GIGA,
             memory_buffer_bytes: machine.memory.buffer,
-            disk_gbps: machine.disk_rates.iter().map(|rate| rate / GIGA).collect(),
+            disk_gbps: machine.disk.iter().map(|disk| disk.rate / GIGA).collect(),
             disk_depth: machine.disk_depth,
+            read_cpu_ms_per_mib: machine.read_cpu() * 1e3 * f64::from(1 << 20),
             compute_ms: machine.compute.token().as_secs_f64() * 1e3,
             compute_experts_ms: machine.compute.experts.as_secs_f64() * 1e3,
         }

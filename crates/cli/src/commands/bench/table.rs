@@ -105,9 +105,10 @@ fn write_machine(out: &mut String, m: &MachineReport) -> fmt::Result {
     )?;
     writeln!(
         out,
-        "          disk {} GB/s (random experts, {} at a time; before, between and after the runs)",
+        "          disk {} GB/s (random experts, {} at a time; before, between and after the runs), {:.2} ms of CPU per MiB",
         disk.join(" "),
-        m.disk_depth
+        m.disk_depth,
+        m.read_cpu_ms_per_mib
     )
 }
 
