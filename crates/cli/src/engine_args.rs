@@ -160,9 +160,7 @@ impl EngineArgs {
 
     /// Plans, prints the plan (unless quiet) and opens.
     pub fn open(&self, checkpoint: &Checkpoint, options: EngineOptions, quiet: bool) -> Result<Engine> {
-        let tokenizer = Tokenizer::new(&checkpoint.tokenizer)?;
-        let resident = resident_memory().unwrap_or_default();
-        let plan = Plan::new(checkpoint, &options, resident)?;
+        let (plan, tokenizer) = plan(checkpoint, &options)?;
         if !quiet {
             output::note(&plan);
         }
@@ -179,4 +177,11 @@ impl EngineArgs {
         }
         Ok(engine)
     }
+}
+
+/// The plan with the vocabulary loaded: it is part of what the program takes.
+pub fn plan(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<(Plan, Tokenizer)> {
+    let tokenizer = Tokenizer::new(&checkpoint.tokenizer)?;
+    let resident = resident_memory().unwrap_or_default();
+    Ok((Plan::new(checkpoint, options, resident)?, tokenizer))
 }

@@ -5,9 +5,11 @@
 #![forbid(unsafe_code)]
 
 mod commands;
+mod csv;
 mod engine_args;
 mod figures;
 mod locate;
+mod measure;
 mod model_args;
 mod output;
 mod sampling_args;
@@ -29,6 +31,8 @@ use clap::{Parser, Subcommand};
     hotset run Qwen3-30B-A3B-Q4_K_M.gguf --memory 8GiB
     hotset pack ./Qwen3-30B-A3B qwen3.hotset --quant q4_k_m
     hotset perplexity qwen3.hotset text.txt --memory 8GiB --json
+    hotset plan model.gguf --memory 8GiB           what fits, and how fast it will be
+    hotset bench model.gguf --memory 7GiB --limit 8GiB
 
 Figures and words are explained in ARCHITECTURE.md. Exit codes: 0 done, 1 failed, 2 wrong usage.")]
 struct Cli {
@@ -43,6 +47,9 @@ enum Command {
     Pack(commands::pack::PackArgs),
     Verify(commands::verify::VerifyArgs),
     Show(commands::show::ShowArgs),
+    Bench(commands::bench::BenchArgs),
+    Plan(commands::plan::PlanArgs),
+    Doctor(commands::doctor::DoctorArgs),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +63,9 @@ fn main() -> ExitCode {
         Command::Pack(args) => commands::pack::run(&args),
         Command::Verify(args) => commands::verify::run(&args),
         Command::Show(args) => commands::show::run(&args),
+        Command::Bench(args) => commands::bench::run(&args),
+        Command::Plan(args) => commands::plan::run(&args),
+        Command::Doctor(args) => commands::doctor::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

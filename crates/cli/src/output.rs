@@ -20,11 +20,26 @@ impl Display for Usage {
 
 impl std::error::Error for Usage {}
 
+/// What another process of ours has ended with; it has said why.
+#[derive(Debug)]
+pub struct Forwarded(pub u8);
+
+impl Display for Forwarded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ended with exit code {}", self.0)
+    }
+}
+
+impl std::error::Error for Forwarded {}
+
 /// Prints an error as one line and gives its exit code.
 pub fn fail(error: &anyhow::Error) -> ExitCode {
     if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe) {
         // The reader has seen enough (`hotset ... | head`).
         return ExitCode::SUCCESS;
+    }
+    if let Some(Forwarded(code)) = error.downcast_ref() {
+        return ExitCode::from(*code);
     }
     let line = format!("{error:#}").replace(['\n', '\r'], " ");
     // Nothing is left to be done if standard error is closed.

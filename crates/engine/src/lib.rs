@@ -1,24 +1,35 @@
 //! A model opened under a memory budget, and the conversations held with it.
 //!
 //! Owns the plan, the opening of everything in its order, the generation loop, scoring and the
-//! figures of a run. It must never print, parse arguments, or know an async runtime; the commands
+//! figures of a run, and what is measured of the machine. It must never print, parse arguments, or know an async runtime; the commands
 //! and the server see [`Engine`] and [`Session`], never tensors.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod engine;
 mod error;
 mod figures;
+mod forecast;
 mod generate;
 mod machine;
 mod perplexity;
 mod plan;
+mod probe;
 mod session;
 
+pub use bench::{Bound, Floor, Repetition, Spread, TokenBytes, Workload, percentile};
 pub use engine::Engine;
 pub use error::EngineError;
 pub use figures::{Figures, PhaseFigures};
+pub use forecast::{Forecast, Locality, LocalityError, OVERLAP, Speeds};
 pub use generate::{Finish, Generation, Listener};
-pub use machine::{available_memory, peak_memory, resident_memory};
+pub use hotset_kernels::instruction_set as kernels_in_use;
+pub use machine::{
+    ControlGroup, ControlGroupError, CpuTime, GIGA, MemoryBandwidth, available_memory, direct_reads,
+    end_with_parent, huge_pages, instruction_sets, locked_memory_limit, peak_memory, processor_name,
+    read_ahead, resident_memory, total_memory,
+};
 pub use perplexity::{Perplexity, Windowing, perplexity};
 pub use plan::{BudgetSource, DEFAULT_HALF_LIFE, EngineOptions, Plan, PlanError};
+pub use probe::{ComputeSpeed, DiskProbe, DiskSpeed, measure_compute};
 pub use session::Session;

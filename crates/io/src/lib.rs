@@ -5,6 +5,7 @@
 
 mod faults;
 mod files;
+mod owned;
 mod page_reader;
 mod pread;
 mod progress;
@@ -16,6 +17,7 @@ mod uring;
 
 pub use faults::FaultPlan;
 pub use files::{ALIGN, ReadFile};
+pub use owned::allocate_targets;
 pub use page_reader::PageReader;
 pub use reader::{EngineKind, ReadOptions, Reader};
 pub use request::{Check, Completion, MAX_CHECKS, MAX_RUNS, ReadError, ReadRequest, Run, Urgency};

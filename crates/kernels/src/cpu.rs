@@ -27,6 +27,15 @@ pub(crate) fn level() -> Level {
     Level::Baseline
 }
 
+/// Name of the instruction set the kernels use on this processor, for people.
+pub fn instruction_set() -> &'static str {
+    match level() {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => "avx2+fma+f16c",
+        Level::Baseline => "scalar",
+    }
+}
+
 /// Defines `fn name(args) -> ret` that runs `body` compiled for the best level. The body must be an
 /// `#[inline(always)]` function, so that it takes on the instruction set of its caller.
 macro_rules! multiversion {

@@ -19,6 +19,7 @@ mod pool;
 mod quantize;
 mod vector;
 
+pub use cpu::instruction_set;
 pub use dot::{dequantize_row, dot, dot_f16, dot_f32, scalar};
 pub use experts::{Down, GateUp, Pair, activate, project};
 pub use matmul::matmul;

@@ -22,6 +22,15 @@ pub struct PagerStats {
     pub ahead: AheadStats,
 }
 
+impl PagerStats {
+    /// Bytes read of experts that a token chose: those read ahead for nothing are left out, as far as they
+    /// have been evicted.
+    pub fn needed_bytes(&self) -> f64 {
+        let wasted = self.ahead.wasted.min(self.swap_ins) as f64 / self.swap_ins.max(1) as f64;
+        self.bytes_read.0 as f64 * (1.0 - wasted)
+    }
+}
+
 /// Reads ahead: experts read before a token chose them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AheadStats {

@@ -1,8 +1,11 @@
 //! One file per command.
 
+pub mod bench;
 pub mod chat;
+pub mod doctor;
 pub mod pack;
 pub mod perplexity;
+pub mod plan;
 pub mod run;
 pub mod show;
 pub mod verify;

@@ -1,0 +1,215 @@
+//! `bench`, `plan` and `doctor`: what they print, not how fast anything is.
+
+use std::fs;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// Short enough for a test, long enough to read something.
+const BRIEF: [&str; 2] = ["--measure-seconds", "0.05"];
+
+fn hotset(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hotset"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HOTSET_")) {
+        command.env_remove(name);
+    }
+    command.args(args).stdin(Stdio::null()).output().unwrap()
+}
+
+fn succeed(args: &[&str]) -> String {
+    let output = hotset(args);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn json(args: &[&str]) -> Value {
+    let out = succeed(args);
+    assert_eq!(out.lines().count(), 1, "{out}");
+    serde_json::from_str(&out).unwrap()
+}
+
+/// The last line on standard error of a run that must fail with this code.
+fn fail(code: i32, args: &[&str]) -> String {
+    let output = hotset(args);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {error}");
+    let line = error.lines().last().unwrap_or_default().to_owned();
+    assert!(line.starts_with("error: ") && output.stdout.is_empty(), "{args:?}: {error}");
+    line
+}
+
+/// The value at a path like `decode.hit_rate.median`.
+fn at<'a>(report: &'a Value, path: &str) -> &'a Value {
+    path.split('.').fold(report, |value, key| &value[key])
+}
+
+fn brief_bench(more: &[&str]) -> Vec<String> {
+    let base = ["bench", "-p", "24", "-n", "12", "--warmup", "3", "-r", "2", "--memory", "48MiB"];
+    [&base, &BRIEF[..], more].concat().into_iter().map(str::to_owned).collect()
+}
+
+fn refs(args: &[String]) -> Vec<&str> {
+    args.iter().map(String::as_str).collect()
+}
+
+#[test]
+fn bench_reports_every_figure() {
+    let report = json(&refs(&brief_bench(&["--json"])));
+    let numbers = [
+        "prefill.tokens_per_second.median",
+        "decode.tokens_per_second.median",
+        "decode.tokens_per_second.min",
+        "decode.hit_rate.median",
+        "decode.read_mib_per_token.median",
+        "decode.swap_ins_per_token.median",
+        "decode.stall_ms_per_token.median",
+        "decode.time_to_expert_p99_ms.median",
+        "decode.cpu_user_ms_per_token.median",
+        "decode.cpu_system_ms_per_token.median",
+        "latency_ms.p50",
+        "latency_ms.p999",
+        "memory.planned_bytes",
+        "machine.memory_gbps",
+        "machine.compute_ms",
+        "floor.floor_ms.median",
+        "floor.measured_ms.median",
+        "floor.share.median",
+        "floor.token_bytes.experts",
+        "forecast.tokens_per_second",
+        "forecast.tokens_per_second_at_measured_reads",
+    ];
+    for path in numbers {
+        assert!(at(&report, path).is_number(), "{path}: {report}");
+    }
+    assert_eq!(at(&report, "latency_ms.tokens"), 24, "tokens of both repetitions");
+    assert_eq!(at(&report, "settings.warmup_tokens"), 3);
+    assert_eq!(at(&report, "settings.context"), 24 + 3 + 12);
+    assert_eq!(at(&report, "machine.disk_gbps").as_array().unwrap().len(), 3, "before, between, after");
+    let decode = &report["decode"];
+    assert!(decode["tokens_per_second"]["min"].as_f64() <= decode["tokens_per_second"]["max"].as_f64());
+    assert!(at(&report, "decode.swap_ins_per_token.median").as_f64() > Some(0.0), "it pages");
+    assert!(at(&report, "memory.peak_bytes").as_u64() <= at(&report, "memory.planned_bytes").as_u64());
+}
+
+#[test]
+fn bench_as_csv_is_a_line_of_names_and_a_line_of_values() {
+    for flags in [&["--csv"][..], &["-o", "csv"]] {
+        let out = succeed(&refs(&brief_bench(flags)));
+        let lines: Vec<&str> = out.lines().collect();
+        let [names, values] = lines[..] else { panic!("{out}") };
+        let names: Vec<&str> = names.split(',').collect();
+        assert!(names.contains(&"decode.tokens_per_second.median") && names.contains(&"floor.share.median"));
+        // One value, where the hit rates come from, has commas and is quoted.
+        let quoted = values.split('"').step_by(2).collect::<String>();
+        assert_eq!(quoted.split(',').count(), names.len(), "{values}");
+    }
+}
+
+#[test]
+fn bench_can_leave_out_either_half() {
+    let prompt = json(&[&["bench", "-p", "8", "-n", "0", "-r", "1", "--json"], &BRIEF[..]].concat());
+    assert!(prompt["decode"].is_null() && prompt["floor"].is_null() && prompt["prefill"].is_object());
+    let decode = json(&[&["bench", "-p", "0", "-n", "4", "-r", "1", "-o", "json"], &BRIEF[..]].concat());
+    assert!(decode["prefill"].is_null() && decode["decode"].is_object());
+    let table = succeed(&[&["bench", "-p", "8", "-n", "4", "-r", "1"], &BRIEF[..]].concat());
+    for word in ["prompt tok/s", "decode tok/s", "p99.9", "floor", "measured", "forecast", "warm up"] {
+        assert!(table.contains(word), "{word}: {table}");
+    }
+}
+
+#[test]
+fn bench_refuses_what_it_cannot_do() {
+    assert!(fail(2, &["bench", "-p", "0", "-n", "0"]).contains("nothing to measure"));
+    assert!(fail(2, &["bench", "-r", "0"]).contains("nothing to measure"));
+    assert!(fail(2, &["bench", "-c", "100"]).contains("need a context of 672"));
+    assert!(fail(2, &["bench", "-r", "1", "--file", "/dev/null"]).contains("no tokens"));
+    fail(2, &["bench", "--measure-seconds", "0"]);
+    fail(2, &["bench", "--json", "--csv"]);
+}
+
+#[test]
+fn a_limited_bench_runs_in_a_group_or_says_why_not() {
+    let args = brief_bench(&["--json", "--limit", "1GiB"]);
+    let output = hotset(&refs(&args));
+    let error = String::from_utf8(output.stderr).unwrap();
+    if output.status.success() {
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(at(&report, "memory.control_group.limit_bytes"), 1 << 30);
+    } else {
+        // Where tests run without the right to make groups.
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.contains("--limit 1.00 GiB is not possible here"), "{error}");
+        return;
+    }
+    // Far too little: the run is ended and one line says so.
+    let args = brief_bench(&["--limit", "12MiB"]);
+    let line = fail(1, &refs(&args));
+    assert!(line.contains("needed more than the 12.00 MiB of --limit"), "{line}");
+}
+
+#[test]
+fn plan_forecasts_with_reasons() {
+    let report = json(&[&["plan", "--memory", "48MiB", "-c", "512", "--json"], &BRIEF[..]].concat());
+    let numbers = [
+        "budget_bytes",
+        "dense_bytes",
+        "kv_bytes",
+        "scratch_bytes",
+        "arena_bytes",
+        "slots",
+        "experts_per_layer",
+        "disk_gbps",
+        "memory_gbps",
+        "compute_ms",
+        "hit_rate",
+        "disk_seconds",
+        "compute_seconds",
+        "token_seconds",
+        "tokens_per_second",
+    ];
+    for key in numbers {
+        assert!(report[key].is_number(), "{key}: {report}");
+    }
+    assert!(report["locality"].as_str().unwrap().contains("built in"));
+    assert!(report["arena_bytes"].as_u64() < report["budget_bytes"].as_u64());
+}
+
+#[test]
+fn plan_without_measuring_is_arithmetic() {
+    let dir = tempfile::tempdir().unwrap();
+    let curve = dir.path().join("curve.csv");
+    fs::write(&curve, "fraction,hit_rate\n0,0.5\n1,0.5\n").unwrap();
+    let curve = curve.to_str().unwrap();
+    let told = ["--no-measure", "--disk-gbps", "0.001", "--memory-gbps", "20", "--locality", curve];
+    let report = json(&[&["plan", "--json"], &told[..]].concat());
+    assert_eq!((report["hit_rate"].as_f64(), report["disk_gbps"].as_f64()), (Some(0.5), Some(0.001)));
+    let half_of_the_experts = at(&report, "token_bytes.experts").as_f64().unwrap() / 2.0;
+    let disk_seconds = report["disk_seconds"].as_f64().unwrap();
+    assert!((disk_seconds - half_of_the_experts / 1e6).abs() < 1e-9, "{report}");
+    let text = succeed(&[&["plan"], &told[..]].concat());
+    for word in ["arena", "experts per token", "tokens per second", "overlap", "not measured"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    fail(2, &["plan", "--no-measure"]);
+    fs::write(dir.path().join("bad.csv"), "0.5,2\n").unwrap();
+    assert!(
+        fail(2, &["plan", "--locality", dir.path().join("bad.csv").to_str().unwrap()]).contains("line 1")
+    );
+    assert!(fail(1, &["plan", "--memory", "20MiB"]).contains("too little"));
+}
+
+#[test]
+fn doctor_has_a_line_for_everything() {
+    let report = json(&[&["doctor", "--json"], &BRIEF[..]].concat());
+    for key in ["cores", "memory_bytes", "available_bytes", "memory_gbps"] {
+        assert!(report[key].is_number(), "{key}: {report}");
+    }
+    for key in ["read_engine", "direct_reads", "gbps"] {
+        assert!(!report["disk"][key].is_null(), "{key}: {report}");
+    }
+    let text = succeed(&[&["doctor"], &BRIEF[..]].concat());
+    for word in ["processor", "kernels use", "memory limit", "locked memory", "huge pages", "disk speed"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    fail(2, &["doctor", "/nowhere.gguf"]);
+}

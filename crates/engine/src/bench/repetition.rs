@@ -1,0 +1,100 @@
+//! One repetition: a prompt, some tokens to warm up, the tokens that count.
+
+use std::time::{Duration, Instant};
+
+use hotset_model::Qwen3Moe;
+
+use crate::figures::Snapshot;
+use crate::machine::CpuTime;
+use crate::{Engine, EngineError, PhaseFigures, Session};
+
+/// What one repetition does. Decoding is greedy and does not stop at stop tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Workload {
+    /// Prompt tokens; at least one is computed, to have something to decode from.
+    pub prompt: usize,
+    /// Tokens decoded before counting starts.
+    pub warmup: usize,
+    /// Tokens that count.
+    pub predict: usize,
+}
+
+impl Workload {
+    /// Positions it takes.
+    pub fn context(&self) -> usize {
+        self.prompt.max(1) + self.warmup + self.predict
+    }
+}
+
+/// What one repetition did.
+#[derive(Clone, Debug, Default)]
+pub struct Repetition {
+    /// The prompt, all its tokens.
+    pub prefill: PhaseFigures,
+    /// The tokens that count.
+    pub decode: PhaseFigures,
+    /// Processor time of the prompt.
+    pub prefill_cpu: CpuTime,
+    /// Processor time of the tokens that count.
+    pub decode_cpu: CpuTime,
+    /// Wall time of each token that counts: computing it, scoring the vocabulary and choosing the next.
+    pub latencies: Vec<Duration>,
+}
+
+impl Engine {
+    /// Runs a workload in an emptied session. What is in the arena stays there from one repetition to the
+    /// next, as it would between two answers. `prompt` has as many tokens as the workload says.
+    ///
+    /// # Errors
+    /// As [`Engine::generate`].
+    pub fn repeat(
+        &mut self,
+        session: &mut Session,
+        prompt: &[u32],
+        workload: Workload,
+    ) -> Result<Repetition, EngineError> {
+        if prompt.is_empty() {
+            return Err(EngineError::EmptyPrompt);
+        }
+        if workload.context() > session.context() {
+            return Err(EngineError::PromptTooLong {
+                tokens: workload.context(),
+                context: session.context(),
+            });
+        }
+        session.clear();
+        let model = self.model();
+        let mut out = Repetition { latencies: Vec::with_capacity(workload.predict), ..Repetition::default() };
+        let (start, cpu) = (Snapshot::take(model), CpuTime::now());
+        let mut row = 0;
+        for chunk in prompt.chunks(model.chunk()) {
+            session.append(model, chunk)?;
+            row = chunk.len() - 1;
+        }
+        let mut token = likeliest(model, row);
+        (out.prefill, out.prefill_cpu) = (start.phase(model, prompt.len()), CpuTime::now() - cpu);
+        for _ in 0..workload.warmup {
+            token = decode(model, session, token)?;
+        }
+        let (start, cpu) = (Snapshot::take(model), CpuTime::now());
+        for _ in 0..workload.predict {
+            let began = Instant::now();
+            token = decode(model, session, token)?;
+            out.latencies.push(began.elapsed());
+        }
+        (out.decode, out.decode_cpu) = (start.phase(model, workload.predict), CpuTime::now() - cpu);
+        Ok(out)
+    }
+}
+
+fn decode(model: &mut Qwen3Moe, session: &mut Session, token: u32) -> Result<u32, EngineError> {
+    session.append(model, &[token])?;
+    Ok(likeliest(model, 0))
+}
+
+/// The likeliest token after a row of the last pass; of equals, the first.
+fn likeliest(model: &mut Qwen3Moe, row: usize) -> u32 {
+    let logits = model.logits(row..row + 1);
+    let best = logits.iter().enumerate().fold(0, |best, (i, x)| if *x > logits[best] { i } else { best });
+    best as u32
+}

@@ -1,0 +1,148 @@
+//! How long a token's arithmetic takes: the kernels of every matrix it meets, timed on random weights.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::{Duration, Instant};
+
+use hotset_base::{Bytes, WeightType};
+use hotset_format::{Checkpoint, TensorSlice};
+use hotset_kernels::{Down, GateUp, Matrix, Pair, Pool, activate, matmul, project, quantize_row};
+
+/// Weights of one kind that are cycled through: beyond the caches, like a model's.
+const WORKING_SET: Bytes = Bytes::mib(96);
+/// Time spent on one kind at least, and how often it is repeated.
+const TIME: Duration = Duration::from_millis(60);
+const ROUNDS: usize = 3;
+
+/// Time of one decoded token's matrices, with every expert in memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ComputeSpeed {
+    /// The experts it uses.
+    pub experts: Duration,
+    /// Attention's projections, routers and the head.
+    pub dense: Duration,
+    /// Threads that computed.
+    pub threads: usize,
+}
+
+impl ComputeSpeed {
+    /// Both.
+    pub fn token(&self) -> Duration {
+        self.experts + self.dense
+    }
+}
+
+/// A matrix, apart from its weights.
+type Kind = (WeightType, usize, usize);
+
+/// Times the kernels for a model's shapes and types. Reads no weight; takes about half a second and
+/// some 100 MiB.
+///
+/// # Errors
+/// What the system says when threads cannot be started.
+pub fn measure_compute(checkpoint: &Checkpoint, threads: usize) -> io::Result<ComputeSpeed> {
+    let config = &checkpoint.config;
+    let widest = config.hidden.max(config.expert_width).max(config.heads * config.head_dim);
+    let pool = Pool::new(threads, widest)?;
+    let dense = dense_kinds(checkpoint).into_iter().map(|(kind, count)| {
+        let all = bytes(kind) * count;
+        time_matmul(&pool, kind, all) * count as u32
+    });
+    let experts = expert_kinds(checkpoint).into_iter().map(|(kinds, layers)| {
+        let all = kinds.map(bytes).iter().sum::<usize>() * layers * config.experts;
+        time_experts(&pool, kinds, config.top_k, all) * layers as u32
+    });
+    Ok(ComputeSpeed { dense: dense.sum(), experts: experts.sum(), threads })
+}
+
+fn kind(tensor: &TensorSlice) -> Kind {
+    (tensor.ty, tensor.rows, tensor.cols)
+}
+
+fn bytes((ty, rows, cols): Kind) -> usize {
+    ty.row_bytes(cols).map_or(0, |row| row.index() * rows)
+}
+
+/// The dense matrices a token is multiplied with, and how many there are of each kind.
+fn dense_kinds(checkpoint: &Checkpoint) -> BTreeMap<Kind, usize> {
+    let dense = &checkpoint.dense;
+    let layers = dense.layers.iter().flat_map(|l| [l.q, l.k, l.v, l.o, l.router]);
+    let head = dense.head.unwrap_or(dense.embedding);
+    let mut kinds = BTreeMap::new();
+    layers.chain([head]).for_each(|tensor| *kinds.entry(kind(&tensor)).or_insert(0) += 1);
+    kinds
+}
+
+/// The kinds of experts, and how many layers have each.
+fn expert_kinds(checkpoint: &Checkpoint) -> BTreeMap<[Kind; 3], usize> {
+    let mut kinds = BTreeMap::new();
+    for layer in checkpoint.experts.chunks(checkpoint.config.experts) {
+        *kinds.entry(layer[0].in_order().map(|part| kind(&part))).or_insert(0) += 1;
+    }
+    kinds
+}
+
+/// Median time of one matrix times one vector, weights from memory.
+fn time_matmul(pool: &Pool, kind: Kind, all: usize) -> Duration {
+    let copies = copies(bytes(kind), all);
+    let weights = weights(kind, copies);
+    let (x, mut y) = (vec![0.5f32; kind.2], vec![0.0f32; kind.1]);
+    median_time(|i| matmul(pool, matrix(kind, &weights, i % copies), &x, &mut y))
+}
+
+/// Median time of the `top_k` experts of one layer, weights from memory.
+fn time_experts(pool: &Pool, kinds: [Kind; 3], top_k: usize, all: usize) -> Duration {
+    let one = kinds.map(bytes).iter().sum();
+    let copies = copies(one, all).max(top_k);
+    let weights = kinds.map(|kind| weights(kind, copies));
+    let ((_, width, hidden), x) = (kinds[0], vec![0.5f32; kinds[0].2]);
+    let (mut h, mut y) = (vec![0.0f32; top_k * width], vec![0.0f32; top_k * hidden]);
+    let pairs: Vec<[Pair; 1]> = (0..top_k).map(|slot| [Pair { token: 0, slot: slot as u32 }]).collect();
+    median_time(|i| {
+        let part = |k: usize, p: usize| matrix(kinds[p], &weights[p], (i * top_k + k) % copies);
+        let gate_up = |k: usize| GateUp { gate: part(k, 0), up: part(k, 1), pairs: &pairs[k] };
+        let down = |k: usize| Down { down: part(k, 2), pairs: &pairs[k] };
+        activate(pool, &(0..top_k).map(gate_up).collect::<Vec<_>>(), &x, &mut h);
+        project(pool, &(0..top_k).map(down).collect::<Vec<_>>(), &h, &mut y);
+    })
+}
+
+/// How many matrices of `one` bytes to cycle through, if the model has `all` bytes of them.
+fn copies(one: usize, all: usize) -> usize {
+    (WORKING_SET.index().min(all) / one.max(1)).max(1)
+}
+
+fn matrix(kind: Kind, weights: &[u8], copy: usize) -> Matrix<'_> {
+    let (each, (ty, rows, cols)) = (bytes(kind), kind);
+    Matrix::new(ty, rows, cols, &weights[copy * each..(copy + 1) * each])
+        .expect("the buffer is made of whole matrices")
+}
+
+/// `copies` matrices with the same random row throughout: speed does not depend on the values, as
+/// long as they are ordinary numbers.
+fn weights(kind: Kind, copies: usize) -> Vec<u8> {
+    let (ty, _, cols) = kind;
+    let mut row = vec![0u8; ty.row_bytes(cols).map_or(0, Bytes::index)];
+    let values: Vec<f32> = (0..cols).map(|i| (i * 7919 % 1999) as f32 / 1e3 - 1.0).collect();
+    if quantize_row(ty, &values, &mut row).is_err() {
+        // A type that is read and not written. As an f16, 0x2d2d is 0.08: scales are ordinary numbers.
+        row.fill(0x2d);
+    }
+    row.repeat(bytes(kind) / row.len().max(1) * copies)
+}
+
+/// Median over rounds of the mean time of a call.
+fn median_time(mut call: impl FnMut(usize)) -> Duration {
+    let mut i = 0;
+    let mut round = || {
+        let (start, first) = (Instant::now(), i);
+        while start.elapsed() < TIME / ROUNDS as u32 || i == first {
+            call(i);
+            i += 1;
+        }
+        start.elapsed() / (i - first) as u32
+    };
+    let mut times: Vec<Duration> = (0..ROUNDS).map(|_| round()).collect();
+    times.sort();
+    times[ROUNDS / 2]
+}
