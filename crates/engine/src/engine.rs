@@ -55,6 +55,8 @@ impl Engine {
         let source = ExpertSource::new(checkpoint);
         let pager = Pager::open(checkpoint, source, &plan.arena, evict, &options.pager, progress)
             .map_err(system("map the arena and start the read engine"))?;
+        // What reading headers has left there would count against the promise.
+        checkpoint.files.iter().for_each(|file| machine::drop_page_cache(&file.file));
         let model = Qwen3Moe::new(checkpoint, dense, pool, pager, router, plan.chunk);
         Ok(Self { model, tokenizer, plan, options })
     }

@@ -43,7 +43,7 @@ pub fn read_extent(files: &[ModelFile], extent: &Extent, buf: &mut [u8]) -> Resu
     let file = &files[extent.file.index()];
     let mut offset = extent.offset;
     for piece in buf.chunks_mut(PIECE) {
-        file.file.read_exact_at(piece, offset).map_err(|source| read_error(file, extent, source))?;
+        file.file.read_exact_at(piece, offset).map_err(|source| file.read_error(extent, source))?;
         // Advice: a file system that does not know it costs memory, not correctness.
         let _ = fadvise(&*file.file, offset, NonZeroU64::new(piece.len() as u64), Advice::DontNeed);
         offset += piece.len() as u64;
@@ -51,18 +51,21 @@ pub fn read_extent(files: &[ModelFile], extent: &Extent, buf: &mut [u8]) -> Resu
     Ok(())
 }
 
-fn read_error(file: &ModelFile, extent: &Extent, source: io::Error) -> FormatError {
-    match source.kind() {
-        io::ErrorKind::UnexpectedEof => FormatError::malformed(
-            &file.path,
-            format!(
-                "bytes {} to {} are not there any more: the file shrank from {} bytes while in use",
-                extent.offset,
-                extent.end(),
-                file.bytes.0
+impl ModelFile {
+    /// What to tell the user when an extent could not be read.
+    pub fn read_error(&self, extent: &Extent, source: io::Error) -> FormatError {
+        match source.kind() {
+            io::ErrorKind::UnexpectedEof => FormatError::malformed(
+                &self.path,
+                format!(
+                    "bytes {} to {} are not there any more: the file shrank from {} bytes while in use",
+                    extent.offset,
+                    extent.end(),
+                    self.bytes.0
+                ),
             ),
-        ),
-        _ => FormatError::Io { path: file.path.clone(), action: "read", source },
+            _ => FormatError::Io { path: self.path.clone(), action: "read", source },
+        }
     }
 }
 

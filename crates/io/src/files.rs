@@ -10,8 +10,6 @@ use std::sync::Arc;
 
 use rustix::fs::{Advice, Mode, OFlags, fadvise};
 
-use crate::Run;
-
 /// Alignment of direct reads, in the file and in memory: what every block device of today accepts.
 pub const ALIGN: usize = 4096;
 
@@ -45,9 +43,9 @@ impl ReadFile {
 
     /// Asks the kernel to forget what a buffered read left behind: an expert lives in the arena or on
     /// disk, and the page cache it causes counts against the memory promise.
-    pub(crate) fn forget(&self, run: &Run) {
+    pub(crate) fn forget(&self, offset: u64, bytes: usize) {
         // Advice: a file system that does not know it costs memory, not correctness.
-        let _ = fadvise(&*self.buffered, run.offset, NonZeroU64::new(run.bytes as u64), Advice::DontNeed);
+        let _ = fadvise(&*self.buffered, offset, NonZeroU64::new(bytes as u64), Advice::DontNeed);
     }
 }
 

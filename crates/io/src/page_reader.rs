@@ -1,4 +1,5 @@
-//! Small reads past the page cache, one at a time: rows of a table that stays on disk.
+//! Reads past the page cache, one at a time: what is loaded on opening, and rows of a table that stays on
+//! disk.
 
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -11,15 +12,16 @@ pub struct PageReader {
     /// Aligned memory starts at `start`.
     memory: Vec<u8>,
     start: usize,
+    longest: usize,
 }
 
 impl PageReader {
     /// For reads of up to `longest` bytes.
     pub fn new(file: ReadFile, longest: usize) -> Self {
         // A run of bytes touches at most its own length and a page at either end.
-        let memory = vec![0; (longest + 2 * ALIGN).next_multiple_of(ALIGN) + ALIGN];
+        let memory = vec![0; Self::planned_bytes(longest)];
         let start = memory.as_ptr().align_offset(ALIGN);
-        Self { file, memory, start }
+        Self { file, memory, start, longest: longest.max(1) }
     }
 
     /// Memory that a reader takes.
@@ -43,8 +45,22 @@ impl PageReader {
         {
             return Ok(&memory[skew..wanted]);
         }
-        // Refused, or short: the page cache serves, whatever it costs.
+        // Refused, or short: the page cache serves.
         self.file.buffered.read_exact_at(&mut memory[skew..wanted], offset)?;
+        self.file.forget(first, wanted);
         Ok(&memory[skew..wanted])
+    }
+
+    /// Fills `out` from `offset` on, as much at a time as the reader was made for.
+    ///
+    /// # Errors
+    /// As [`PageReader::read`].
+    pub fn read_into(&mut self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let mut at = offset;
+        for piece in out.chunks_mut(self.longest) {
+            piece.copy_from_slice(self.read(at, piece.len())?);
+            at += piece.len() as u64;
+        }
+        Ok(())
     }
 }

@@ -74,7 +74,8 @@ impl Shared {
     /// Leaves no trace in the page cache.
     pub(crate) fn after_run(&self, progress: &Progress) {
         if !progress.direct && !self.keep_page_cache {
-            self.files[progress.run.file.index()].forget(&progress.run);
+            let run = progress.run;
+            self.files[run.file.index()].forget(run.offset, run.bytes);
         }
     }
 }

@@ -3,11 +3,12 @@
 use std::ops::Range;
 
 use hotset_base::{Bytes, LayerId, WeightType};
-use hotset_format::{Checkpoint, TensorSlice, read_extent, store::tensor_seed};
+use hotset_format::{Checkpoint, TensorSlice, store::tensor_seed};
 use hotset_kernels::{Matrix, dequantize_row};
 use hotset_residency::Block;
 
 use crate::embedding::RowsOnDisk;
+use crate::loader::Loader;
 use crate::{ForwardError, LoadError};
 
 /// Alignment of tensors in memory.
@@ -59,8 +60,8 @@ pub struct DenseWeights {
 }
 
 /// Reads tensors one after the other into the memory.
-struct Loader<'a> {
-    checkpoint: &'a Checkpoint,
+struct Filler<'a> {
+    loader: Loader<'a>,
     memory: Block,
     at: usize,
 }
@@ -81,22 +82,23 @@ impl DenseWeights {
         embedding: EmbeddingPlace,
         progress: &mut dyn FnMut(Bytes),
     ) -> Result<Self, LoadError> {
+        let mut loader = Loader::new(checkpoint);
         let rows = match rows_on_disk(checkpoint, embedding) {
             true => {
                 let (name, table) = checkpoint.dense.named().swap_remove(0);
-                Some(RowsOnDisk::open(checkpoint, &name, &table, progress)?)
+                Some(RowsOnDisk::open(&mut loader, &name, &table, progress)?)
             }
             false => None,
         };
         let bytes = Bytes(in_memory(checkpoint, embedding).map(|(_, t)| padded(&t)).sum());
         let memory = Block::new(bytes.index()).map_err(|source| LoadError::Memory { bytes, source })?;
-        let mut loader = Loader { checkpoint, memory, at: 0 };
+        let mut filler = Filler { loader, memory, at: 0 };
         let mut tensors = Vec::new();
         for (name, slice) in in_memory(checkpoint, embedding) {
-            tensors.push(loader.read(&name, &slice)?);
+            tensors.push(filler.read(&name, &slice)?);
             progress(slice.extent.bytes);
         }
-        let memory = loader.memory;
+        let memory = filler.memory;
         let mut next = tensors.into_iter();
         let mut take = || next.next().expect("`named` lists every tensor once, in this order");
         let embedding = match rows {
@@ -185,14 +187,14 @@ fn padded(tensor: &TensorSlice) -> u64 {
     tensor.extent.bytes.0.next_multiple_of(LINE as u64)
 }
 
-impl Loader<'_> {
+impl Filler<'_> {
     fn read(&mut self, name: &str, slice: &TensorSlice) -> Result<Stored, LoadError> {
         let range = self.at..self.at + slice.extent.bytes.index();
         let bytes = &mut self.memory[range.clone()];
-        read_extent(&self.checkpoint.files, &slice.extent, bytes)?;
+        self.loader.read(&slice.extent, bytes)?;
         let found = crc32c::crc32c_append(tensor_seed(name), bytes);
         if slice.crc.is_some_and(|expected| expected != found) {
-            let path = self.checkpoint.file(slice.extent.file).path.clone();
+            let path = self.loader.checkpoint.file(slice.extent.file).path.clone();
             return Err(LoadError::Checksum { path, name: name.to_owned() });
         }
         self.at = range.end.next_multiple_of(LINE);

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use hotset_base::{Bytes, WeightType};
-use hotset_format::{Checkpoint, TensorSlice, read_extent, store::tensor_seed};
+use hotset_format::{TensorSlice, store::tensor_seed};
 use hotset_io::{PageReader, ReadFile};
 use hotset_kernels::dequantize_row;
 
+use crate::loader::Loader;
 use crate::{ForwardError, LoadError};
 
 /// Rows read and checked together while opening.
@@ -35,7 +36,7 @@ impl RowsOnDisk {
 
     /// Reads the table once; `progress` is told the bytes.
     pub fn open(
-        checkpoint: &Checkpoint,
+        loader: &mut Loader<'_>,
         name: &str,
         table: &TensorSlice,
         progress: &mut dyn FnMut(Bytes),
@@ -49,12 +50,12 @@ impl RowsOnDisk {
             let mut extent = table.extent;
             extent.offset += (first * row_bytes) as u64;
             extent.bytes = Bytes(band.len() as u64);
-            read_extent(&checkpoint.files, &extent, band)?;
+            loader.read(&extent, band)?;
             whole = crc32c::crc32c_append(whole, band);
             checksums.extend(band.chunks_exact(row_bytes).map(crc32c::crc32c));
             progress(extent.bytes);
         }
-        let file = checkpoint.file(table.extent.file);
+        let file = loader.checkpoint.file(table.extent.file);
         if table.crc.is_some_and(|expected| expected != whole) {
             return Err(LoadError::Checksum { path: file.path.clone(), name: name.to_owned() });
         }

@@ -10,6 +10,7 @@ mod embedding;
 mod error;
 mod experts;
 mod kv_cache;
+mod loader;
 mod predict;
 mod qwen3_moe;
 mod rope;
