@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn parts_and_checksums_come_out_whatever_the_places() {
-        let file: Vec<u8> = (0..100_000u32).map(|i| (i * i % 253) as u8).collect();
+        let file: Vec<u8> = (0..100_000u64).map(|i| (i * i % 253) as u8).collect();
         let cases = [
             [extent(0, 5000), extent(5056, 5000), extent(10_112, 9000)],
             [extent(4096, 100), extent(4224, 100), extent(4352, 50)],
