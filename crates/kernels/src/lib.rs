@@ -13,6 +13,7 @@ pub mod dot;
 mod experts;
 mod format;
 mod half_float;
+pub mod int8;
 mod matmul;
 mod matrix;
 mod pool;
@@ -21,6 +22,7 @@ mod vector;
 
 pub use dot::{dequantize_row, dot, dot_f16, dot_f32, scalar};
 pub use experts::{Down, GateUp, Pair, activate, project};
+pub use int8::{Int8Block, dot_int8, has_int8, int8_scalar, quantize_vector};
 pub use matmul::matmul;
 pub use matrix::Matrix;
 pub use pool::Pool;
