@@ -49,7 +49,7 @@ impl Engine {
         let source = ExpertSource::new(checkpoint);
         let pager = Pager::open(checkpoint, source, &plan.arena, evict, &options.pager)
             .map_err(system("map the arena and start the read engine"))?;
-        let model = Qwen3Moe::new(checkpoint, dense, pool, pager, router, plan.chunk);
+        let model = Qwen3Moe::new(checkpoint, dense, pool, pager, router, plan.chunk, options.activations);
         Ok(Self { model, tokenizer, plan, options })
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use hotset_base::{Bytes, limits};
 use hotset_format::Checkpoint;
-use hotset_model::{DenseWeights, KvCache, KvTypes, Scratch};
+use hotset_model::{Activations, DenseWeights, KvCache, KvTypes, Scratch};
 use hotset_policy::evict::EvictKind;
 use hotset_residency::{ArenaPlan, ExpertSource, PagerOptions};
 
@@ -32,6 +32,8 @@ pub struct EngineOptions {
     pub chunk: usize,
     /// Precision of the KV cache.
     pub kv_types: KvTypes,
+    /// What quantised weights are multiplied with.
+    pub activations: Activations,
     /// Eviction policy.
     pub evict: EvictKind,
     /// Reading.
@@ -47,6 +49,7 @@ impl Default for EngineOptions {
             threads: None,
             chunk: 128,
             kv_types: KvTypes::default(),
+            activations: Activations::default(),
             evict: EvictKind::Lfu,
             pager: PagerOptions::default(),
         }
@@ -160,7 +163,7 @@ impl Plan {
             process: resident + RUNTIME_RESERVE,
             dense: DenseWeights::planned_bytes(checkpoint),
             kv: KvCache::planned_bytes(config, context, options.kv_types),
-            scratch: Scratch::planned_bytes(config, chunk),
+            scratch: Scratch::planned_bytes(config, chunk, options.activations),
             arena: ArenaPlan::per_layer(&source, options.experts_per_layer.unwrap_or(1)),
             experts: checkpoint.experts.len(),
             context,

@@ -19,6 +19,7 @@ mod matrix;
 mod pool;
 mod quantize;
 mod vector;
+mod vectors;
 
 pub use dot::{dequantize_row, dot, dot_f16, dot_f32, scalar};
 pub use experts::{Down, GateUp, Pair, activate, project};
@@ -28,3 +29,4 @@ pub use matrix::Matrix;
 pub use pool::Pool;
 pub use quantize::{QuantizeError, quantize_row};
 pub use vector::{axpy, axpy_f16, f32_to_f16_row, rms_norm, rms_norm_in_place, silu};
+pub use vectors::{Int8Buffer, Vectors};
