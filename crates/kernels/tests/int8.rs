@@ -64,11 +64,11 @@ proptest! {
         dequantize_row(ty, &row, &mut wide);
         prop_assume!(wide.iter().all(|w| w.abs() < 1e6));
         let exact: f64 = wide.iter().zip(&x).map(|(w, x)| f64::from(*w) * f64::from(*x)).sum();
-        // Half a step for every number: of its group's largest, or of the finest the block's scale has.
+        // Half a step for every number: of its 16's largest, or of the finest the block's scale has.
         let steps = x.chunks(256).zip(wide.chunks(256)).map(|(x, w)| {
             let largest = |x: &[f32]| x.iter().fold(0f32, |max, x| max.max(x.abs()));
             let finest = largest(x) / (127.0 * 31.0);
-            let groups = x.chunks(32).zip(w.chunks(32));
+            let groups = x.chunks(16).zip(w.chunks(16));
             let of_group = |x: &[f32], w: &[f32]| {
                 let step = largest(x) / 127.0 + finest;
                 f64::from(step * 0.51 * w.iter().map(|w| w.abs()).sum::<f32>())

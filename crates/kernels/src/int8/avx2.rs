@@ -104,8 +104,8 @@ unsafe fn small_blocks<Q: Int8Format, const N: usize>(
             let d = scale_at(block, Q::D);
             for n in 0..N {
                 let pairs = signed_pairs(weights, codes(xs[n], g));
-                let quads = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
-                let scale = _mm256_mul_ps(d, _mm256_set1_ps(xs[n].scales[g]));
+                let quads = _mm256_madd_epi16(pairs, spread(load_i16(&xs[n].multipliers), g));
+                let scale = _mm256_mul_ps(d, _mm256_set1_ps(xs[n].scale));
                 let sum = &mut sums[n][g % 2];
                 *sum = _mm256_fmadd_ps(scale, _mm256_cvtepi32_ps(quads), *sum);
             }

@@ -1,11 +1,11 @@
 //! Rows of quantised weights times vectors in int8.
 //!
-//! **The definition.** A vector is cut into [`Int8Block`]s of 256 numbers `s * m[g] * q[i]`: a scale `s` of the
-//! block, an integer `m` of each group of 32, an integer code `q` of each number. A row's result is made of 16
-//! running sums, from 16 zeros, block after block:
+//! **The definition.** A vector is cut into [`Int8Block`]s of 256 numbers `s * m * q`: a scale `s` of the block,
+//! an integer `m` of each half group (16 numbers), an integer code `q` of each number. A row's result is made of
+//! 16 running sums, from 16 zeros, block after block:
 //!
 //! For types with blocks of 256 weights `d * c * (k - bias) - dmin * n` (integers `c` and `n` of a group or of
-//! half a group, codes `k` as stored), with everything inside the brackets an exact i32:
+//! half a group, codes `k` as stored):
 //!
 //! ```text
 //! sum[l]     = fma(d * s,     f32(I[l]), sum[l])       l = 0 to 7
@@ -18,10 +18,11 @@
 //! For types with blocks of 32 weights `d * k`, where such a block meets group `g` of a vector's block:
 //!
 //! ```text
-//! sum[8 * (g % 2) + l] = fma(d * (s * m), f32(I[l]), sum[8 * (g % 2) + l])
-//! I[l] = k * q summed over the weights i with i / 4 == l
+//! sum[8 * (g % 2) + l] = fma(d * s, f32(I[l]), sum[8 * (g % 2) + l])
+//! I[l] = m * k * q summed over the weights i with i / 4 == l
 //! ```
 //!
+//! `I`, `B` and `J` are exact in i32; `f32` rounds to the nearest.
 //! At the end sum `l` takes sum `l + 8`, then `l + 4`, `l + 2`, `l + 1`. Integers may be added in any order, so
 //! every instruction set gives the same bits, and a row gives the same bits for one vector or many.
 //!

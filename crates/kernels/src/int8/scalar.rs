@@ -53,9 +53,10 @@ fn small_blocks<Q: Int8Format>(blocks: &[u8], x: &Int8Block, sums: &mut [f32; SU
         let (weights, codes) = (Q::codes(block, 0), &x.codes.as_chunks::<GROUP>().0[g]);
         let mut products = [0i32; 8];
         for i in 0..GROUP {
-            products[i / 4] += i32::from(weights[i]) * i32::from(codes[i]);
+            let multiplier = i32::from(x.multipliers[i / 16 * GROUPS + g]);
+            products[i / 4] += multiplier * i32::from(weights[i]) * i32::from(codes[i]);
         }
-        let scale = scale_at(block, Q::D) * x.scales[g];
+        let scale = scale_at(block, Q::D) * x.scale;
         for l in 0..8 {
             let sum = &mut sums[8 * (g % 2) + l];
             *sum = scale.mul_add(products[l] as f32, *sum);
