@@ -18,6 +18,11 @@ fn quantised(x: &[f32]) -> Vec<Int8Block> {
     blocks
 }
 
+/// Equal, counting a NaN as equal to itself.
+fn same_blocks(a: &[Int8Block], b: &[Int8Block]) -> bool {
+    format!("{a:?}") == format!("{b:?}")
+}
+
 /// Numbers of very different sizes: every group of 32 in a unit of its own, some groups zero, some numbers
 /// far larger than their neighbours.
 fn uneven(len: usize, random: &mut Random) -> Vec<f32> {
@@ -56,6 +61,21 @@ proptest! {
         let x = quantised(&x);
         let (fast, slow) = (dot_int8(ty, &row, &x), int8_scalar::dot_int8(ty, &row, &x));
         prop_assert!(same(fast, slow), "{ty}: {fast} is not {slow}");
+    }
+
+    #[test]
+    fn vectors_become_the_same_blocks_fast_and_slow(seed in any::<u64>(), len in 0usize..900, wild in 0u8..6) {
+        let mut random = Random(seed);
+        let x = match wild {
+            // Any bits: NaN, infinite, subnormal; or all of one magnitude, which puts ties everywhere.
+            0 => (0..len).map(|_| f32::from_bits(random.bits() as u32)).collect(),
+            1 => (0..len).map(|_| f32::from_bits(random.bits() as u32 & 0xbfff_ffff)).collect(),
+            2 => (0..len).map(|_| (random.bits() % 255) as f32 / 2.0 - 63.5).collect(),
+            _ => uneven(len, &mut random),
+        };
+        let mut slow = vec![Int8Block::ZERO; len.div_ceil(256)];
+        int8_scalar::quantize_vector(&x, &mut slow);
+        prop_assert!(same_blocks(&quantised(&x), &slow), "{len} numbers");
     }
 
     #[test]

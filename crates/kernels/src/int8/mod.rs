@@ -37,6 +37,8 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod block;
+#[cfg(target_arch = "x86_64")]
+mod block_avx2;
 mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod scales;
@@ -79,6 +81,11 @@ pub fn has_int8(ty: WeightType) -> bool {
 /// The slow twin.
 pub mod int8_scalar {
     use super::*;
+
+    /// See [`super::quantize_vector`].
+    pub fn quantize_vector(x: &[f32], blocks: &mut [Int8Block]) {
+        block::quantize_vector_scalar(x, blocks);
+    }
 
     /// See [`super::dot_int8`].
     pub fn dot_int8(ty: WeightType, row: &[u8], x: &[Int8Block]) -> f32 {
