@@ -99,7 +99,12 @@ pub fn project(pool: &Pool, jobs: &[Down<'_>], h: &[f32], int8: &mut Int8Buffer,
     let nth = |n: usize| {
         let mut n = n;
         let mut of = jobs.iter().map(|job| job.pairs);
-        let pairs = of.find(|pairs| n < pairs.len() || { n -= pairs.len(); false });
+        let pairs = of.find(|pairs| {
+            n < pairs.len() || {
+                n -= pairs.len();
+                false
+            }
+        });
         input(pairs.expect("as many as all jobs have")[n])
     };
     let int8 = int8.fill(pool, width, pairs_before(jobs.len()), &[first.down.ty()], &nth);

@@ -109,7 +109,9 @@ fn the_largest_integers_do_not_overflow() {
         for byte in 0..=255u8 {
             let mut row = vec![byte; ty.row_bytes(256).unwrap().index()];
             common::set_scales(ty, &mut row, 1.0);
-            for signs in [|_| 1.0, |_| -1.0, |i| if i % 32 < 16 { 1.0 } else { -1.0 }] as [fn(usize) -> f32; 3] {
+            for signs in
+                [|_| 1.0, |_| -1.0, |i| if i % 32 < 16 { 1.0 } else { -1.0 }] as [fn(usize) -> f32; 3]
+            {
                 let x: Vec<f32> = (0..256).map(|i| signs(i) * 127.0 * 31.0).collect();
                 let mut wide = vec![0.0; 256];
                 dequantize_row(ty, &row, &mut wide);
@@ -165,7 +167,9 @@ fn any_unit_gives_the_same_codes() {
 fn rows_of_the_wrong_length_are_refused() {
     for ty in types() {
         let x = [Int8Block::ZERO; 1];
-        for row in [vec![0; ty.row_bytes(256).unwrap().index() - 1], vec![0; ty.row_bytes(512).unwrap().index()]] {
+        for row in
+            [vec![0; ty.row_bytes(256).unwrap().index() - 1], vec![0; ty.row_bytes(512).unwrap().index()]]
+        {
             assert!(std::panic::catch_unwind(|| dot_int8(ty, &row, &x)).is_err(), "{ty}");
         }
     }
