@@ -1,39 +1,80 @@
-use hotset_base::WeightType;
-use hotset_kernels::*;
+//! GB/s of weights in products with one vector, f32 activations against int8 ones:
+//! `cargo bench -p hotset-kernels --bench gemv [-- TYPE ...]`.
+//!
+//! The weights, 192 MiB of each type, are more than the caches hold. They are taken in pieces of some 2 MiB, one
+//! with the one kernel, the next with the other, so that both meet the same disturbances. Columns: one thread over
+//! a piece that stays in the second-level cache, and one and two threads from memory. One thread is measured
+//! in its own processor time, two on the wall; every figure is the 95th percentile of its pieces: what others
+//! do on the machine only takes away.
+
 use std::hint::black_box;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use hotset_base::WeightType;
+use hotset_kernels::{Int8Buffer, Matrix, Pool, Vectors, has_int8, matmul};
+use rustix::time::{ClockId, clock_gettime};
+
 const COLS: usize = 2048;
+const MEMORY: usize = 192 << 20;
+const PIECE: usize = 2 << 20;
+/// Half of a second-level cache of 1 MiB.
+const CACHED: usize = 512 << 10;
+
+/// Processor time of this thread.
+fn thread_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// GB/s of f32 and int8 activations over pieces of `bytes` that `piece(i)` gives.
+fn rates<'a>(
+    pool: &Pool,
+    x: [Vectors<'_>; 2],
+    pieces: usize,
+    piece: impl Fn(usize) -> Matrix<'a>,
+) -> [f64; 2] {
+    let origin = Instant::now();
+    let now = || if pool.threads() == 1 { thread_time() } else { origin.elapsed() };
+    let (mut found, mut y) = ([Vec::new(), Vec::new()], Vec::new());
+    for i in 0..pieces {
+        let w = piece(i);
+        y.resize(w.rows(), 0.0);
+        let start = now();
+        matmul(pool, w, x[i % 2], black_box(&mut y));
+        let bytes = w.rows() * w.ty().row_bytes(COLS).expect("whole blocks").index();
+        found[i % 2].push(bytes as f64 / (now() - start).as_secs_f64() / 1e9);
+    }
+    found.map(|mut found| {
+        found.sort_by(f64::total_cmp);
+        found[found.len() * 19 / 20]
+    })
+}
+
 fn main() {
-    let x: Vec<f32> = (0..COLS).map(|i| (i as f32 * 0.37).sin()).collect();
-    let mut q = vec![Int8Block::ZERO; COLS / 256];
-    quantize_vector(&x, &mut q);
-    let t = Instant::now();
-    for _ in 0..200000 {
-        quantize_vector(black_box(&x), black_box(&mut q));
-    }
-    println!("quantise 2048: {:.0} ns", t.elapsed().as_secs_f64() * 5e3);
-    if std::env::var_os("QUANT").is_some() {
-        return;
-    }
-    for ty in WeightType::all().filter(|t| has_int8(*t)) {
-        let bytes = ty.row_bytes(COLS).unwrap().index();
-        for rows in [256, (192 << 20) / bytes] {
-            let weights: Vec<u8> = (0..bytes * rows).map(|i| (i * 31 % 64) as u8).collect();
-            let mut best = [f64::INFINITY; 2];
-            for _ in 0..(8 + 20000 / rows) {
-                let t = Instant::now();
-                for r in 0..rows.min(4096) {
-                    black_box(dot(ty, &weights[r * bytes..(r + 1) * bytes], &x));
-                }
-                best[0] = best[0].min(t.elapsed().as_secs_f64() * rows as f64 / rows.min(4096) as f64);
-                let t = Instant::now();
-                for r in 0..rows {
-                    black_box(dot_int8(ty, &weights[r * bytes..(r + 1) * bytes], &q));
-                }
-                best[1] = best[1].min(t.elapsed().as_secs_f64());
-            }
-            let gb = (bytes * rows) as f64 / 1e9;
-            println!("{ty:7} {rows:7} rows  f32 {:6.2}  int8 {:6.2} GB/s", gb / best[0], gb / best[1]);
-        }
+    let asked: Vec<WeightType> = std::env::args().filter_map(|arg| arg.parse().ok()).collect();
+    let pools = [1, 2].map(|threads| Pool::new(threads, COLS).expect("a thread"));
+    let numbers: Vec<f32> = (0..COLS).map(|i| (i as f32 * 0.37).sin()).collect();
+    let mut buffer = Int8Buffer::new(1, COLS);
+    let start = thread_time();
+    (0..1000).for_each(|_| _ = black_box(buffer.vectors(&pools[0], &numbers, COLS, &[WeightType::Q8_0])));
+    println!("{COLS} numbers to int8: {} ns", (thread_time() - start).as_nanos() / 1000);
+    println!("{:8} {:>17} {:>17} {:>17}", "GB/s", "cache, 1 thread", "memory, 1", "memory, 2");
+    println!("{:8} {:>17} {:>17} {:>17}", "type", "f32   int8", "f32   int8", "f32   int8");
+    for ty in WeightType::all().filter(|ty| asked.is_empty() && has_int8(*ty) || asked.contains(ty)) {
+        let row_bytes = ty.row_bytes(COLS).expect("2048 is a multiple of every block").index();
+        let weights: Vec<u8> = (0..MEMORY).map(|i| (i * 31 % 64) as u8).collect();
+        let matrix = |bytes: usize, i: usize| {
+            let rows = bytes / row_bytes;
+            let at = i % (MEMORY / bytes) * bytes;
+            Matrix::new(ty, rows, COLS, &weights[at..at + rows * row_bytes]).expect("sized for it")
+        };
+        let x = [Vectors::exact(&numbers, COLS), buffer.vectors(&pools[0], &numbers, COLS, &[ty])];
+        let columns = [
+            rates(&pools[0], x, 400, |_| matrix(CACHED, 0)),
+            rates(&pools[0], x, MEMORY / PIECE * 3, |i| matrix(PIECE, i)),
+            rates(&pools[1], x, MEMORY / PIECE * 5, |i| matrix(PIECE, i)),
+        ];
+        let columns = columns.map(|[f32, int8]| format!("{f32:9.2} {int8:6.2} "));
+        println!("{:8} {}", ty.name(), columns.join(" "));
     }
 }

@@ -1,6 +1,7 @@
 //! The definition in AVX2.
 
 use std::arch::x86_64::*;
+use std::hint::black_box;
 
 use super::block::GROUPS;
 use super::{Int8Block, Int8Format};
@@ -24,21 +25,21 @@ macro_rules! for_each_group {
 pub(super) unsafe fn dots<Q: Int8Format, const N: usize>(row: &[u8], xs: [&[Int8Block]; N]) -> [f32; N] {
     let steps = row.chunks_exact(Q::STEP);
     let (tail, whole) = (steps.remainder(), steps.len());
-    let mut sums: Sums<N> = [[_mm256_setzero_ps(); 2]; N];
+    let (mut sums, spreads): (Sums<N>, _) = ([[_mm256_setzero_ps(); 2]; N], spreads());
     for (at, step) in steps.enumerate() {
         let x = xs.map(|x| &x[at]);
         // SAFETY: the same promise.
         unsafe {
             if Q::WEIGHTS == GROUP {
-                small_blocks::<Q, N>(step, x, &mut sums);
+                small_blocks::<Q, N>(step, x, spreads, &mut sums);
             } else {
-                large_block::<Q, N>(step, x, &mut sums);
+                large_block::<Q, N>(step, x, spreads, &mut sums);
             }
         }
     }
     if !tail.is_empty() {
         // SAFETY: the same promise. Only rows of small blocks have a tail.
-        unsafe { small_blocks::<Q, N>(tail, xs.map(|x| &x[whole]), &mut sums) };
+        unsafe { small_blocks::<Q, N>(tail, xs.map(|x| &x[whole]), spreads, &mut sums) };
     }
     let mut out = [0.0; N];
     for n in 0..N {
@@ -49,7 +50,12 @@ pub(super) unsafe fn dots<Q: Int8Format, const N: usize>(row: &[u8], xs: [&[Int8
 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn large_block<Q: Int8Format, const N: usize>(block: &[u8], xs: [&Int8Block; N], sums: &mut Sums<N>) {
+unsafe fn large_block<Q: Int8Format, const N: usize>(
+    block: &[u8],
+    xs: [&Int8Block; N],
+    spreads: &Spreads,
+    sums: &mut Sums<N>,
+) {
     let block = &block[..Q::BYTES];
     // SAFETY: the caller has promised the instructions.
     let factors = unsafe { Q::scales_avx2(block) };
@@ -61,7 +67,7 @@ unsafe fn large_block<Q: Int8Format, const N: usize>(block: &[u8], xs: [&Int8Blo
         let stored = unsafe { Q::stored_avx2(block, g) };
         for n in 0..N {
             let pairs = pairs::<Q>(stored, codes(xs[n], g));
-            let quads = _mm256_madd_epi16(pairs, spread(factors[n], g));
+            let quads = _mm256_madd_epi16(pairs, spread(factors[n], g, spreads));
             products[n] = _mm256_add_epi32(products[n], quads);
         }
     });
@@ -93,45 +99,92 @@ unsafe fn large_block<Q: Int8Format, const N: usize>(block: &[u8], xs: [&Int8Blo
 unsafe fn small_blocks<Q: Int8Format, const N: usize>(
     blocks: &[u8],
     xs: [&Int8Block; N],
+    spreads: &Spreads,
     sums: &mut Sums<N>,
 ) {
     let count = blocks.len() / Q::BYTES;
+    let mut d = [0; GROUPS];
+    for g in 0..GROUPS {
+        d[g] = if g < count { u16_at(&blocks[g * Q::BYTES + Q::D..][..2], 0) } else { 0 };
+    }
+    let d = widened(d);
+    // Through memory: from there a number goes to all lanes for nothing, from a register it takes a shuffle.
+    let mut scales = [[0.0; GROUPS]; N];
+    for n in 0..N {
+        store(_mm256_mul_ps(d, _mm256_set1_ps(xs[n].scale)), &mut scales[n]);
+    }
+    let scales = black_box(&scales);
     for_each_group!(g, {
         if g < count {
-            let block = &blocks[g * Q::BYTES..][..Q::BYTES];
             // SAFETY: the caller has promised the instructions.
-            let weights = unsafe { Q::codes_avx2(block, 0) };
-            let d = scale_at(block, Q::D);
+            let stored = unsafe { Q::stored_avx2(&blocks[g * Q::BYTES..][..Q::BYTES], 0) };
             for n in 0..N {
-                let pairs = signed_pairs(weights, codes(xs[n], g));
-                let quads = _mm256_madd_epi16(pairs, spread(load_i16(&xs[n].multipliers), g));
-                let scale = _mm256_mul_ps(d, _mm256_set1_ps(xs[n].scale));
+                let pairs = unbiased_pairs::<Q>(stored, codes(xs[n], g));
+                let quads = _mm256_madd_epi16(pairs, spread(load_i16(&xs[n].multipliers), g, spreads));
                 let sum = &mut sums[n][g % 2];
-                *sum = _mm256_fmadd_ps(scale, _mm256_cvtepi32_ps(quads), *sum);
+                *sum = _mm256_fmadd_ps(_mm256_set1_ps(scales[n][g]), _mm256_cvtepi32_ps(quads), *sum);
             }
         }
     });
+}
+
+/// Sums of two products of a stored code, less its bias, and a code, in i16.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn unbiased_pairs<Q: Int8Format>(stored: __m256i, codes: __m256i) -> __m256i {
+    let pairs = pairs::<Q>(stored, codes);
+    if Q::BIAS == 0 {
+        return pairs;
+    }
+    _mm256_sub_epi16(pairs, _mm256_maddubs_epi16(_mm256_set1_epi8(Q::BIAS), codes))
+}
+
+/// Eight f16 numbers.
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+fn widened(halves: [u16; GROUPS]) -> __m256 {
+    let [a, b, c, d, e, f, g, h] = halves.map(|half| half as i16);
+    _mm256_cvtph_ps(_mm_setr_epi16(a, b, c, d, e, f, g, h))
 }
 
 /// Sums of two products of a stored code and a code, in i16.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn pairs<Q: Int8Format>(stored: __m256i, codes: __m256i) -> __m256i {
-    if Q::SIGNED { signed_pairs(stored, codes) } else { _mm256_maddubs_epi16(stored, codes) }
+    if Q::SIGNED {
+        // w * q = |w| * (q with the sign of w); -128 becomes 128 without a sign.
+        _mm256_maddubs_epi16(_mm256_abs_epi8(stored), _mm256_sign_epi8(codes, stored))
+    } else {
+        _mm256_maddubs_epi16(stored, codes)
+    }
 }
 
-/// The same for weights with a sign: `w * q = |w| * (q with the sign of w)`. -128 becomes 128 without a sign.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn signed_pairs(weights: __m256i, codes: __m256i) -> __m256i {
-    _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(codes, weights))
+/// The shuffles of [`spread`].
+#[repr(align(32))]
+struct Spreads([[i16; 16]; GROUPS]);
+
+static SPREADS: Spreads = {
+    let mut spreads = [[0; 16]; GROUPS];
+    let mut g = 0;
+    while g < GROUPS {
+        // Bytes 2 g and 2 g + 1, everywhere.
+        spreads[g] = [(0x0100 + 0x0202 * g) as i16; 16];
+        g += 1;
+    }
+    Spreads(spreads)
+};
+
+/// The shuffles, hidden from the compiler: it takes apart those that it knows, into two instructions each.
+#[inline(always)]
+fn spreads() -> &'static Spreads {
+    black_box(&SPREADS)
 }
 
 /// Number `g` of each half of a vector of i16, in all places of that half.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn spread(values: __m256i, g: usize) -> __m256i {
-    _mm256_shuffle_epi8(values, _mm256_set1_epi16((0x0100 + 0x0202 * g) as i16))
+fn spread(values: __m256i, g: usize, spreads: &Spreads) -> __m256i {
+    _mm256_shuffle_epi8(values, load_i16(&spreads.0[g]))
 }
 
 #[inline]
@@ -147,6 +200,13 @@ fn codes(x: &Int8Block, g: usize) -> __m256i {
 fn load_i16(values: &[i16; 2 * GROUPS]) -> __m256i {
     // SAFETY: an unaligned load of exactly the 32 bytes of the array.
     unsafe { _mm256_loadu_si256(values.as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn store(values: __m256, out: &mut [f32; GROUPS]) {
+    // SAFETY: an unaligned store of eight numbers to an array of eight.
+    unsafe { _mm256_storeu_ps(out.as_mut_ptr(), values) };
 }
 
 /// The f16 scale at byte `at` of a block, in every lane.

@@ -35,13 +35,17 @@ impl Int8Format for Q2K {
 impl Int8Format for Q3K {
     #[inline(always)]
     unsafe fn scales_avx2(block: &[u8]) -> __m256i {
+        // Low nibbles of scales 0 to 7 and of 8 to 15; the top pairs of scales i, i + 4, i + 8 and i + 12 share
+        // byte i of the last four.
+        let nibbles = u64::from_le_bytes(block[96..104].try_into().expect("8 bytes"));
+        let pairs = u64::from(u32::from_le_bytes(block[104..108].try_into().expect("4 bytes")));
+        let pairs = |shift: u32| (pairs >> shift & 0x0303_0303) << 4;
+        let first = nibbles & 0x0f0f_0f0f_0f0f_0f0f | pairs(0) | pairs(2) << 32;
+        let second = nibbles >> 4 & 0x0f0f_0f0f_0f0f_0f0f | pairs(4) | pairs(6) << 32;
         // SAFETY: the caller has promised the instructions.
         unsafe {
-            let mut scales = [0i8; 16];
-            for i in 0..16 {
-                scales[i] = Self::sub_scale(block, i / 2, i % 2) as i8;
-            }
-            halves_apart(load_16(bytemuck::cast_slice(&scales)))
+            let scales = _mm_set_epi64x(second as i64, first as i64);
+            halves_apart(_mm_sub_epi8(scales, _mm_set1_epi8(32)))
         }
     }
 }
