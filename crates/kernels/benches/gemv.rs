@@ -50,8 +50,27 @@ fn rates<'a>(
     })
 }
 
+/// GFLOP/s of one thread with `count` vectors, f32 and int8 activations, weights in the cache.
+fn many(pool: &Pool, ty: WeightType, weights: &[u8], count: usize) -> [f64; 2] {
+    const ROWS: usize = 256;
+    let w = Matrix::new(ty, ROWS, COLS, &weights[..ROWS * ty.row_bytes(COLS).expect("whole blocks").index()]);
+    let w = w.expect("sized for it");
+    let numbers: Vec<f32> = (0..count * COLS).map(|i| (i as f32 * 0.37).sin()).collect();
+    let (mut y, mut best) = (vec![0.0; count * ROWS], [f64::INFINITY; 2]);
+    for (round, mut buffer) in
+        [Int8Buffer::none(), Int8Buffer::new(count, COLS)].iter().cycle().cloned().take(40).enumerate()
+    {
+        let start = thread_time();
+        let x = buffer.vectors(pool, &numbers, COLS, &[ty]);
+        matmul(pool, w, x, black_box(&mut y));
+        best[round % 2] = (thread_time() - start).as_secs_f64().min(best[round % 2]);
+    }
+    best.map(|seconds| (2 * count * COLS * ROWS) as f64 / seconds / 1e9)
+}
+
 fn main() {
     let asked: Vec<WeightType> = std::env::args().filter_map(|arg| arg.parse().ok()).collect();
+    let wanted = |ty: &WeightType| if asked.is_empty() { has_int8(*ty) } else { asked.contains(ty) };
     let pools = [1, 2].map(|threads| Pool::new(threads, COLS).expect("a thread"));
     let numbers: Vec<f32> = (0..COLS).map(|i| (i as f32 * 0.37).sin()).collect();
     let mut buffer = Int8Buffer::new(1, COLS);
@@ -60,7 +79,7 @@ fn main() {
     println!("{COLS} numbers to int8: {} ns", (thread_time() - start).as_nanos() / 1000);
     println!("{:8} {:>17} {:>17} {:>17}", "GB/s", "cache, 1 thread", "memory, 1", "memory, 2");
     println!("{:8} {:>17} {:>17} {:>17}", "type", "f32   int8", "f32   int8", "f32   int8");
-    for ty in WeightType::all().filter(|ty| asked.is_empty() && has_int8(*ty) || asked.contains(ty)) {
+    for ty in WeightType::all().filter(wanted) {
         let row_bytes = ty.row_bytes(COLS).expect("2048 is a multiple of every block").index();
         let weights: Vec<u8> = (0..MEMORY).map(|i| (i * 31 % 64) as u8).collect();
         let matrix = |bytes: usize, i: usize| {
@@ -76,5 +95,15 @@ fn main() {
         ];
         let columns = columns.map(|[f32, int8]| format!("{f32:9.2} {int8:6.2} "));
         println!("{:8} {}", ty.name(), columns.join(" "));
+    }
+    const COUNTS: [usize; 6] = [1, 2, 4, 8, 32, 128];
+    println!(
+        "\nGFLOP/s of one thread, f32 / int8 activations (put into int8 included), for {COUNTS:?} vectors"
+    );
+    for ty in WeightType::all().filter(wanted) {
+        let weights: Vec<u8> = (0..4 << 20).map(|i| (i * 31 % 64) as u8).collect();
+        let rates = COUNTS.map(|count| many(&pools[0], ty, &weights, count));
+        let rates = rates.map(|[f32, int8]| format!("{f32:5.0} /{int8:4.0}"));
+        println!("{:8} {}", ty.name(), rates.join(" "));
     }
 }

@@ -4,8 +4,7 @@ use std::ops::Range;
 
 use crate::cells::cells;
 use crate::matmul::{times_exact, times_int8};
-use crate::pool::{Pool, TASKS_PER_THREAD};
-use crate::{Int8Buffer, Matrix, Vectors, silu};
+use crate::{Int8Buffer, Matrix, Pool, Vectors, silu};
 
 /// A token that uses an expert, and the slot its result goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,14 +35,6 @@ pub struct Down<'a> {
     pub pairs: &'a [Pair],
 }
 
-/// How a phase is cut: `(job, band of rows)` tasks, enough of them to keep every thread busy.
-fn bands(pool: &Pool, jobs: usize, rows: usize) -> (usize, usize) {
-    let per_job = (pool.threads() * TASKS_PER_THREAD).div_ceil(jobs);
-    // A matrix without rows is cut into no tasks.
-    let band = rows.div_ceil(per_job).max(1);
-    (band, rows.div_ceil(band))
-}
-
 /// `h[slot] = silu(gate x) * (up x)` for every pair of every job.
 ///
 /// `x`: `[tokens, hidden]`; `h`: `[slots, width]`, only the slots of the pairs are written. The bits do not
@@ -57,7 +48,9 @@ pub fn activate(pool: &Pool, jobs: &[GateUp<'_>], x: Vectors<'_>, h: &mut [f32])
     let same = |m: Matrix<'_>| (m.rows(), m.cols()) == (width, hidden);
     assert!(jobs.iter().all(|job| same(job.gate) && same(job.up)), "the experts of one call have one shape");
     assert_eq!(x.vector_len(), hidden, "vectors as long as the rows");
-    let (band, per_job) = bands(pool, jobs.len(), width);
+    let vectors = jobs.iter().map(|job| job.pairs.len()).sum::<usize>() / jobs.len();
+    let band = pool.band(width, first.gate.row_len() + first.up.row_len(), vectors, jobs.len());
+    let per_job = width.div_ceil(band);
     let h = cells(h);
     pool.run(jobs.len() * per_job, &|thread, i| {
         let job = &jobs[i / per_job];
@@ -91,7 +84,9 @@ pub fn project(pool: &Pool, jobs: &[Down<'_>], h: &[f32], int8: &mut Int8Buffer,
     let (hidden, width) = (first.down.rows(), first.down.cols());
     let same = |m: Matrix<'_>| (m.rows(), m.cols(), m.ty()) == (hidden, width, first.down.ty());
     assert!(jobs.iter().all(|job| same(job.down)), "the experts of one call have one shape and type");
-    let (band, per_job) = bands(pool, jobs.len(), hidden);
+    let pairs = jobs.iter().map(|job| job.pairs.len()).sum::<usize>();
+    let band = pool.band(hidden, first.down.row_len(), pairs / jobs.len(), jobs.len());
+    let per_job = hidden.div_ceil(band);
     let y = cells(y);
     let input = |pair: Pair| &h[pair.slot as usize * width..(pair.slot as usize + 1) * width];
     // The int8 forms lie in the order of the pairs, so that no two tasks write one.
@@ -107,7 +102,7 @@ pub fn project(pool: &Pool, jobs: &[Down<'_>], h: &[f32], int8: &mut Int8Buffer,
         });
         input(pairs.expect("as many as all jobs have")[n])
     };
-    let int8 = int8.fill(pool, width, pairs_before(jobs.len()), &[first.down.ty()], &nth);
+    let int8 = int8.fill(pool, width, pairs, &[first.down.ty()], &nth);
     pool.run(jobs.len() * per_job, &|thread, i| {
         let (w, pairs) = (jobs[i / per_job].down, jobs[i / per_job].pairs);
         let (band, count) = (band_rows(i % per_job, band, hidden), pairs.len());

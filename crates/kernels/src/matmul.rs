@@ -6,8 +6,7 @@ use crate::cells::cells;
 use crate::cpu::{Level, level};
 use crate::dot::{dequantize_row, dot, dot_f32};
 use crate::int8::{Int8Block, dots_int8};
-use crate::pool::{Pool, TASKS_PER_THREAD};
-use crate::{Matrix, Vectors};
+use crate::{Matrix, Pool, Vectors};
 
 /// Vectors multiplied with a widened row at a time: as many as the registers hold sums for.
 const BLOCK: usize = 3;
@@ -29,7 +28,7 @@ pub fn matmul(pool: &Pool, w: Matrix<'_>, x: Vectors<'_>, y: &mut [f32]) {
     if y.is_empty() {
         return;
     }
-    let band = rows.div_ceil(pool.threads() * TASKS_PER_THREAD);
+    let band = pool.band(rows, w.row_len(), tokens, 1);
     let (y, int8) = (cells(y), x.int8_for(w.ty()));
     pool.run(rows.div_ceil(band), &|thread, i| {
         let band = i * band..((i + 1) * band).min(rows);
