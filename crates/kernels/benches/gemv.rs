@@ -57,11 +57,10 @@ fn many(pool: &Pool, ty: WeightType, weights: &[u8], count: usize) -> [f64; 2] {
     let w = w.expect("sized for it");
     let numbers: Vec<f32> = (0..count * COLS).map(|i| (i as f32 * 0.37).sin()).collect();
     let (mut y, mut best) = (vec![0.0; count * ROWS], [f64::INFINITY; 2]);
-    for (round, mut buffer) in
-        [Int8Buffer::none(), Int8Buffer::new(count, COLS)].iter().cycle().cloned().take(40).enumerate()
-    {
+    let mut buffers = [Int8Buffer::none(), Int8Buffer::new(count, COLS)];
+    for round in 0..40 {
         let start = thread_time();
-        let x = buffer.vectors(pool, &numbers, COLS, &[ty]);
+        let x = buffers[round % 2].vectors(pool, &numbers, COLS, &[ty]);
         matmul(pool, w, x, black_box(&mut y));
         best[round % 2] = (thread_time() - start).as_secs_f64().min(best[round % 2]);
     }
