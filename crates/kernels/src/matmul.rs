@@ -5,13 +5,11 @@ use std::ops::Range;
 use crate::cells::cells;
 use crate::cpu::{Level, level};
 use crate::dot::{dequantize_row, dot, dot_f32};
-use crate::int8::{Int8Block, dots_int8};
+use crate::int8::{Int8Block, Kernels};
 use crate::{Matrix, Pool, Vectors};
 
 /// Vectors multiplied with a widened row at a time: as many as the registers hold sums for.
 const BLOCK: usize = 3;
-/// Vectors in int8 multiplied with a row at a time.
-const INT8_BLOCK: usize = 4;
 /// Vectors in int8 that meet all rows of a band before the next ones do: they stay in the first-level cache.
 const INT8_TILE: usize = 8;
 
@@ -48,23 +46,23 @@ pub(crate) fn times_int8<'x>(
     vector: impl Fn(usize) -> &'x [Int8Block],
     put: impl Fn(usize, usize, f32),
 ) {
+    let kernels = Kernels::of(w.ty());
     for tile in (0..count).step_by(INT8_TILE) {
-        let tile_end = count.min(tile + INT8_TILE);
+        let end = count.min(tile + INT8_TILE);
         for r in band.clone() {
-            let (ty, row) = (w.ty(), w.row_bytes(r));
-            let mut i = tile;
-            while i + INT8_BLOCK <= tile_end {
-                let sums = dots_int8::<INT8_BLOCK>(ty, row, std::array::from_fn(|k| vector(i + k)));
-                (0..INT8_BLOCK).for_each(|k| put(r, i + k, sums[k]));
-                i += INT8_BLOCK;
+            let (row, mut i) = (w.row_bytes(r), tile);
+            while i + 4 <= end {
+                let sums = (kernels.four)(row, std::array::from_fn(|k| vector(i + k)));
+                (0..4).for_each(|k| put(r, i + k, sums[k]));
+                i += 4;
             }
-            if i + 2 <= tile_end {
-                let sums = dots_int8(ty, row, [vector(i), vector(i + 1)]);
+            if i + 2 <= end {
+                let sums = (kernels.two)(row, [vector(i), vector(i + 1)]);
                 (0..2).for_each(|k| put(r, i + k, sums[k]));
                 i += 2;
             }
-            if i < tile_end {
-                put(r, i, dots_int8(ty, row, [vector(i)])[0]);
+            if i < end {
+                put(r, i, (kernels.one)(row, [vector(i)])[0]);
             }
         }
     }

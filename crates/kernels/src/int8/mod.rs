@@ -57,16 +57,16 @@ const SUMS: usize = 16;
 macro_rules! for_int8_type {
     ($ty:expr, $function:ident($($arg:expr),*)) => {
         match $ty {
-            WeightType::Q8_0 => $function::<Q8_0, _>($($arg),*),
-            WeightType::Q4_0 => $function::<Q4_0, _>($($arg),*),
-            WeightType::Q5_0 => $function::<Q5_0, _>($($arg),*),
-            WeightType::IQ4_NL => $function::<Iq4Nl, _>($($arg),*),
-            WeightType::Q2_K => $function::<Q2K, _>($($arg),*),
-            WeightType::Q3_K => $function::<Q3K, _>($($arg),*),
-            WeightType::Q4_K => $function::<Q4K, _>($($arg),*),
-            WeightType::Q5_K => $function::<Q5K, _>($($arg),*),
-            WeightType::Q6_K => $function::<Q6K, _>($($arg),*),
-            WeightType::IQ4_XS => $function::<Iq4Xs, _>($($arg),*),
+            WeightType::Q8_0 => $function::<Q8_0>($($arg),*),
+            WeightType::Q4_0 => $function::<Q4_0>($($arg),*),
+            WeightType::Q5_0 => $function::<Q5_0>($($arg),*),
+            WeightType::IQ4_NL => $function::<Iq4Nl>($($arg),*),
+            WeightType::Q2_K => $function::<Q2K>($($arg),*),
+            WeightType::Q3_K => $function::<Q3K>($($arg),*),
+            WeightType::Q4_K => $function::<Q4K>($($arg),*),
+            WeightType::Q5_K => $function::<Q5K>($($arg),*),
+            WeightType::Q6_K => $function::<Q6K>($($arg),*),
+            WeightType::IQ4_XS => $function::<Iq4Xs>($($arg),*),
             other => panic!("{other} has no int8 kernel"),
         }
     };
@@ -90,7 +90,7 @@ pub mod int8_scalar {
     /// See [`super::dot_int8`].
     pub fn dot_int8(ty: WeightType, row: &[u8], x: &[Int8Block]) -> f32 {
         check(ty, row, x.len());
-        for_int8_type!(ty, slow(row, [x]))[0]
+        for_int8_type!(ty, slow(row, x))
     }
 }
 
@@ -99,16 +99,32 @@ pub mod int8_scalar {
 /// # Panics
 /// If the type has no int8 kernel, or `row` is not whole blocks that end in the last block of `x`.
 pub fn dot_int8(ty: WeightType, row: &[u8], x: &[Int8Block]) -> f32 {
-    dots_int8(ty, row, [x])[0]
+    check(ty, row, x.len());
+    (Kernels::of(ty).one)(row, [x])[0]
 }
 
-/// [`dot_int8`] of a row with `N` vectors: the same bits, but a weight is decoded once.
-///
-/// # Panics
-/// As [`dot_int8`].
-pub(crate) fn dots_int8<const N: usize>(ty: WeightType, row: &[u8], xs: [&[Int8Block]; N]) -> [f32; N] {
-    xs.iter().for_each(|x| check(ty, row, x.len()));
-    for_int8_type!(ty, fast(row, xs))
+/// A row times `N` vectors.
+type Dots<const N: usize> = fn(&[u8], [&[Int8Block]; N]) -> [f32; N];
+
+/// A row times one, two or four vectors: the same bits, but a weight is decoded once. Vectors must have the
+/// blocks that the row needs.
+#[derive(Clone, Copy)]
+pub(crate) struct Kernels {
+    pub one: Dots<1>,
+    pub two: Dots<2>,
+    pub four: Dots<4>,
+}
+
+impl Kernels {
+    /// # Panics
+    /// If the type has no int8 kernel.
+    pub fn of(ty: WeightType) -> Self {
+        for_int8_type!(ty, kernels())
+    }
+}
+
+fn kernels<Q: Int8Format>() -> Kernels {
+    Kernels { one: fast::<Q, 1>, two: fast::<Q, 2>, four: fast::<Q, 4> }
 }
 
 fn check(ty: WeightType, row: &[u8], blocks: usize) {
@@ -122,12 +138,12 @@ fn fast<Q: Int8Format, const N: usize>(row: &[u8], xs: [&[Int8Block]; N]) -> [f3
         // SAFETY: `level` has found the extensions.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { avx2::dots::<Q, N>(row, xs) },
-        Level::Baseline => slow::<Q, N>(row, xs),
+        Level::Baseline => xs.map(|x| slow::<Q>(row, x)),
     }
 }
 
-fn slow<Q: Int8Format, const N: usize>(row: &[u8], xs: [&[Int8Block]; N]) -> [f32; N] {
-    xs.map(|x| scalar::dot::<Q>(row, x))
+fn slow<Q: Int8Format>(row: &[u8], x: &[Int8Block]) -> f32 {
+    scalar::dot::<Q>(row, x)
 }
 
 /// A format with int8 kernels.
