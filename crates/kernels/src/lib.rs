@@ -2,8 +2,8 @@
 //!
 //! Owns the block formats, the order of every sum, and the threads that compute. It must never
 //! allocate in a kernel (quantising, which packing does, may), keep weights, open a file, or let speed
-//! change a bit: every dot product follows the one order described in [`mod@dot`], whatever the
-//! instruction set, the number of tokens or threads.
+//! change a bit: every dot product is the one described in [`mod@dot`] or, where quantised weights meet
+//! vectors in int8, in [`mod@int8`], whatever the instruction set, the number of tokens or threads.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;

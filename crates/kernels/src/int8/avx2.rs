@@ -70,6 +70,9 @@ unsafe fn large_block<Q: Int8Format, const N: usize>(
             let quads = _mm256_madd_epi16(pairs, spread(factors[n], g, spreads));
             products[n] = _mm256_add_epi32(products[n], quads);
         }
+        if N > 2 {
+            in_order(&mut products);
+        }
     });
     let d = scale_at(block, Q::D);
     for n in 0..N {
@@ -126,6 +129,19 @@ unsafe fn small_blocks<Q: Int8Format, const N: usize>(
             }
         }
     });
+}
+
+/// Keeps the compiler from putting off what these sums take: it would do one vector after the other, with the
+/// codes of a whole block in registers that it does not have.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn in_order<const N: usize>(sums: &mut [__m256i; N]) {
+    for sum in sums {
+        // SAFETY: no instruction; the register is what it was.
+        unsafe {
+            std::arch::asm!("/* {0} */", inout(ymm_reg) * sum, options(pure, nomem, nostack, preserves_flags))
+        };
+    }
 }
 
 /// Sums of two products of a stored code, less its bias, and a code, in i16.
