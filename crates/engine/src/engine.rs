@@ -57,7 +57,7 @@ impl Engine {
             .map_err(system("map the arena and start the read engine"))?;
         // What reading headers has left there would count against the promise.
         checkpoint.files.iter().for_each(|file| machine::drop_page_cache(&file.file));
-        let model = Qwen3Moe::new(checkpoint, dense, pool, pager, router, plan.chunk);
+        let model = Qwen3Moe::new(checkpoint, dense, pool, pager, router, plan.chunk, options.activations);
         Ok(Self { model, tokenizer, plan, options })
     }
 

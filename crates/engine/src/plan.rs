@@ -4,7 +4,7 @@ use std::fmt;
 
 use hotset_base::{Bytes, limits};
 use hotset_format::Checkpoint;
-use hotset_model::{DenseWeights, EmbeddingPlace, KvCache, KvTypes, Scratch};
+use hotset_model::{Activations, DenseWeights, EmbeddingPlace, KvCache, KvTypes, Scratch};
 use hotset_policy::evict::EvictKind;
 use hotset_residency::{ArenaPlan, ExpertSource, PagerOptions};
 
@@ -41,6 +41,8 @@ pub struct EngineOptions {
     pub chunk: Option<usize>,
     /// Precision of the KV cache.
     pub kv_types: KvTypes,
+    /// What quantised weights are multiplied with.
+    pub activations: Activations,
     /// Where the embedding table is; `None` for on disk when experts are paged and it is large.
     pub embedding: Option<EmbeddingPlace>,
     /// Keep all memory in RAM (mlockall).
@@ -60,6 +62,7 @@ impl Default for EngineOptions {
             threads: None,
             chunk: None,
             kv_types: KvTypes::default(),
+            activations: Activations::default(),
             embedding: None,
             mlock: false,
             evict: EvictKind::Lfu { half_life: Some(DEFAULT_HALF_LIFE) },
@@ -197,7 +200,7 @@ impl Plan {
             embedding,
             warnings: Vec::new(),
         };
-        plan.scratch = Scratch::planned_bytes(config, plan.chunk);
+        plan.scratch = Scratch::planned_bytes(config, plan.chunk, options.activations);
         (plan.budget, plan.budget_source) = budget(checkpoint, options, plan.total());
         plan.fit(checkpoint, options, &source);
         if options.experts_per_layer.is_none() {
@@ -218,7 +221,9 @@ impl Plan {
             self.dense = DenseWeights::planned_bytes(checkpoint, self.embedding);
         }
         if options.chunk.is_none() {
-            let scratch = |chunk: usize| Scratch::planned_bytes(&checkpoint.config, chunk.min(self.context));
+            let scratch = |chunk: usize| {
+                Scratch::planned_bytes(&checkpoint.config, chunk.min(self.context), options.activations)
+            };
             let fits = |chunk: &usize| scratch(*chunk) <= Bytes(self.budget.0 / SCRATCH_SHARE);
             if let Some(chunk) = CHUNKS.into_iter().find(fits) {
                 (self.chunk, self.scratch) = (chunk.min(self.context), scratch(chunk));

@@ -30,7 +30,16 @@ fn main() {
     let dir = tempfile::tempdir().unwrap();
     let shape = TinyShape { experts: 16, top_k: 4, ..TinyShape::default() };
     TinyModel::random(shape, 11).write_hf(dir.path(), WeightType::BF16, 2).unwrap();
-    let model = hotset_format::open(dir.path()).unwrap();
+    decode(dir.path());
+    // Quantised weights: vectors are put into int8.
+    let path = dir.path().join("quantised.gguf");
+    let shape = TinyShape { experts: 16, top_k: 4, ..TinyShape::k_quant() };
+    TinyModel::random(shape, 12).write_gguf(&path, &|_| WeightType::Q4_K, 1).unwrap();
+    decode(&path);
+}
+
+fn decode(path: &std::path::Path) {
+    let model = hotset_format::open(path).unwrap();
     // A small arena: the path with evictions and reads is the one that must not allocate.
     let mut engine = engine(&model, Arena::Tenth, 2).unwrap();
     let mut session = engine.session();

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use hotset_base::WeightType;
-use hotset_kernels::{Matrix, Pool, axpy_f16, dequantize_row, dot, dot_f16, matmul, scalar};
+use hotset_kernels::{Matrix, Pool, Vectors, axpy_f16, dequantize_row, dot, dot_f16, matmul, scalar};
 
 const COLS: usize = 2048;
 const ROWS: usize = 512;
@@ -32,7 +32,7 @@ fn prefill(ty: WeightType, tokens: usize) -> f64 {
     let mut seconds = f64::INFINITY;
     for _ in 0..ROUNDS {
         let start = Instant::now();
-        matmul(&pool, w, black_box(&x), black_box(&mut y));
+        matmul(&pool, w, Vectors::exact(black_box(&x), COLS), black_box(&mut y));
         seconds = start.elapsed().as_secs_f64().min(seconds);
     }
     (2 * tokens * COLS * ROWS) as f64 / seconds / 1e9

@@ -2,7 +2,7 @@
 //!
 //! **The canonical order.** Element `i` of a row is first dequantised to f32, then
 //! `acc[i % 32] = fma(w[i], x[i], acc[i % 32])` in increasing `i`, from 32 zeros; at the end lane `l`
-//! takes lane `l + 16`, then `l + 8`, `l + 4`, `l + 2`, `l + 1`. Every dot product of this crate
+//! takes lane `l + 16`, then `l + 8`, `l + 4`, `l + 2`, `l + 1`. Every dot product with f32 vectors
 //! follows it, so a result does not depend on the instruction set, on how many tokens shared the
 //! weights, or on whether the same values were stored as F32, F16 or BF16.
 

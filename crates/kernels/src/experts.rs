@@ -3,9 +3,8 @@
 use std::ops::Range;
 
 use crate::cells::cells;
-use crate::matmul::times_vectors;
-use crate::pool::{Pool, TASKS_PER_THREAD};
-use crate::{Matrix, silu};
+use crate::matmul::{times_exact, times_int8};
+use crate::{Int8Buffer, Matrix, Pool, Vectors, silu};
 
 /// A token that uses an expert, and the slot its result goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,14 +35,6 @@ pub struct Down<'a> {
     pub pairs: &'a [Pair],
 }
 
-/// How a phase is cut: `(job, band of rows)` tasks, enough of them to keep every thread busy.
-fn bands(pool: &Pool, jobs: usize, rows: usize) -> (usize, usize) {
-    let per_job = (pool.threads() * TASKS_PER_THREAD).div_ceil(jobs);
-    // A matrix without rows is cut into no tasks.
-    let band = rows.div_ceil(per_job).max(1);
-    (band, rows.div_ceil(band))
-}
-
 /// `h[slot] = silu(gate x) * (up x)` for every pair of every job.
 ///
 /// `x`: `[tokens, hidden]`; `h`: `[slots, width]`, only the slots of the pairs are written. The bits do not
@@ -51,26 +42,29 @@ fn bands(pool: &Pool, jobs: usize, rows: usize) -> (usize, usize) {
 ///
 /// # Panics
 /// If shapes disagree or a pair names a token or slot outside its buffer.
-pub fn activate(pool: &Pool, jobs: &[GateUp<'_>], x: &[f32], h: &mut [f32]) {
+pub fn activate(pool: &Pool, jobs: &[GateUp<'_>], x: Vectors<'_>, h: &mut [f32]) {
     let Some(first) = jobs.first() else { return };
     let (width, hidden) = (first.gate.rows(), first.gate.cols());
     let same = |m: Matrix<'_>| (m.rows(), m.cols()) == (width, hidden);
     assert!(jobs.iter().all(|job| same(job.gate) && same(job.up)), "the experts of one call have one shape");
-    let (band, per_job) = bands(pool, jobs.len(), width);
+    assert_eq!(x.vector_len(), hidden, "vectors as long as the rows");
+    let vectors = jobs.iter().map(|job| job.pairs.len()).sum::<usize>() / jobs.len();
+    let band = pool.band(width, first.gate.row_len() + first.up.row_len(), vectors, jobs.len());
+    let per_job = width.div_ceil(band);
     let h = cells(h);
     pool.run(jobs.len() * per_job, &|thread, i| {
         let job = &jobs[i / per_job];
-        let rows = band_rows(i % per_job, band, width);
-        let input = |pair: usize| {
-            let token = job.pairs[pair].token as usize;
-            &x[token * hidden..(token + 1) * hidden]
+        let times = |w: Matrix<'_>, put: &dyn Fn(usize, usize, f32)| {
+            let (band, count) = (band_rows(i % per_job, band, width), job.pairs.len());
+            let token = |pair: usize| job.pairs[pair].token as usize;
+            match x.int8_for(w.ty()) {
+                Some(int8) => times_int8(w, band, count, |pair| int8.at(token(pair)), put),
+                None => times_exact(pool, thread, w, band, count, |pair| x.exact_at(token(pair)), put),
+            }
         };
         let cell = |r: usize, pair: usize| &h[job.pairs[pair].slot as usize * width + r];
-        let count = job.pairs.len();
-        times_vectors(pool, thread, job.gate, rows.clone(), count, input, |r, pair, sum| {
-            cell(r, pair).set(silu(sum));
-        });
-        times_vectors(pool, thread, job.up, rows, count, input, |r, pair, sum| {
+        times(job.gate, &|r, pair, sum| cell(r, pair).set(silu(sum)));
+        times(job.up, &|r, pair, sum| {
             let cell = cell(r, pair);
             cell.set(cell.get() * sum);
         });
@@ -79,26 +73,47 @@ pub fn activate(pool: &Pool, jobs: &[GateUp<'_>], x: &[f32], h: &mut [f32]) {
 
 /// `y[slot] = down h[slot]` for every pair of every job.
 ///
-/// `h`: `[slots, width]`; `y`: `[slots, hidden]`, only the slots of the pairs are written. The bits do not
-/// depend on how pairs are grouped into jobs or calls.
+/// `h`: `[slots, width]`; `y`: `[slots, hidden]`, only the slots of the pairs are written. `int8` has room for as
+/// many vectors of `width` as there are pairs, or none: see [`Int8Buffer`]. The bits do not depend on how pairs
+/// are grouped into jobs or calls.
 ///
 /// # Panics
 /// If shapes disagree or a pair names a slot outside its buffer.
-pub fn project(pool: &Pool, jobs: &[Down<'_>], h: &[f32], y: &mut [f32]) {
+pub fn project(pool: &Pool, jobs: &[Down<'_>], h: &[f32], int8: &mut Int8Buffer, y: &mut [f32]) {
     let Some(first) = jobs.first() else { return };
     let (hidden, width) = (first.down.rows(), first.down.cols());
-    let same = |m: Matrix<'_>| (m.rows(), m.cols()) == (hidden, width);
-    assert!(jobs.iter().all(|job| same(job.down)), "the experts of one call have one shape");
-    let (band, per_job) = bands(pool, jobs.len(), hidden);
+    let same = |m: Matrix<'_>| (m.rows(), m.cols(), m.ty()) == (hidden, width, first.down.ty());
+    assert!(jobs.iter().all(|job| same(job.down)), "the experts of one call have one shape and type");
+    let pairs = jobs.iter().map(|job| job.pairs.len()).sum::<usize>();
+    let band = pool.band(hidden, first.down.row_len(), pairs / jobs.len(), jobs.len());
+    let per_job = hidden.div_ceil(band);
     let y = cells(y);
-    pool.run(jobs.len() * per_job, &|thread, i| {
-        let job = &jobs[i / per_job];
-        let rows = band_rows(i % per_job, band, hidden);
-        let slot = |pair: usize| job.pairs[pair].slot as usize;
-        let input = |pair: usize| &h[slot(pair) * width..(slot(pair) + 1) * width];
-        times_vectors(pool, thread, job.down, rows, job.pairs.len(), input, |r, pair, sum| {
-            y[slot(pair) * hidden + r].set(sum);
+    let input = |pair: Pair| &h[pair.slot as usize * width..(pair.slot as usize + 1) * width];
+    // The int8 forms lie in the order of the pairs, so that no two tasks write one.
+    let pairs_before = |job: usize| jobs[..job].iter().map(|job| job.pairs.len()).sum::<usize>();
+    let nth = |n: usize| {
+        let mut n = n;
+        let mut of = jobs.iter().map(|job| job.pairs);
+        let pairs = of.find(|pairs| {
+            n < pairs.len() || {
+                n -= pairs.len();
+                false
+            }
         });
+        input(pairs.expect("as many as all jobs have")[n])
+    };
+    let int8 = int8.fill(pool, width, pairs, &[first.down.ty()], &nth);
+    pool.run(jobs.len() * per_job, &|thread, i| {
+        let (w, pairs) = (jobs[i / per_job].down, jobs[i / per_job].pairs);
+        let (band, count) = (band_rows(i % per_job, band, hidden), pairs.len());
+        let put = |r: usize, pair: usize, sum| y[pairs[pair].slot as usize * hidden + r].set(sum);
+        match int8 {
+            Some(int8) => {
+                let before = pairs_before(i / per_job);
+                times_int8(w, band, count, |pair| int8.at(before + pair), put);
+            }
+            None => times_exact(pool, thread, w, band, count, |pair| input(pairs[pair]), put),
+        }
     });
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Owns the block formats, the order of every sum, and the threads that compute. It must never
 //! allocate in a kernel (quantising, which packing does, may), keep weights, open a file, or let speed
-//! change a bit: every dot product follows the one order described in [`mod@dot`], whatever the
-//! instruction set, the number of tokens or threads.
+//! change a bit: every dot product is the one described in [`mod@dot`] or, where quantised weights meet
+//! vectors in int8, in [`mod@int8`], whatever the instruction set, the number of tokens or threads.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -13,17 +13,21 @@ pub mod dot;
 mod experts;
 mod format;
 mod half_float;
+pub mod int8;
 mod matmul;
 mod matrix;
 mod pool;
 mod quantize;
 mod vector;
+mod vectors;
 
 pub use cpu::instruction_set;
 pub use dot::{dequantize_row, dot, dot_f16, dot_f32, scalar};
 pub use experts::{Down, GateUp, Pair, activate, project};
+pub use int8::{Int8Block, dot_int8, has_int8, int8_scalar, quantize_vector};
 pub use matmul::matmul;
 pub use matrix::Matrix;
 pub use pool::Pool;
 pub use quantize::{QuantizeError, quantize_row};
 pub use vector::{axpy, axpy_f16, f32_to_f16_row, rms_norm, rms_norm_in_place, silu};
+pub use vectors::{Int8Buffer, Vectors};

@@ -34,6 +34,11 @@ impl<'a> Matrix<'a> {
         self.ty
     }
 
+    /// How many bytes a row has.
+    pub(crate) fn row_len(&self) -> usize {
+        self.row_bytes
+    }
+
     /// The bytes of one row.
     pub fn row_bytes(&self, row: usize) -> &'a [u8] {
         &self.bytes[row * self.row_bytes..(row + 1) * self.row_bytes]

@@ -16,8 +16,11 @@ use std::time::{Duration, Instant};
 
 /// Workers look for the next region this long before they park.
 const SPIN: Duration = Duration::from_micros(20);
-/// Tasks per thread of a region, so that a thread that is held up leaves work for the others.
-pub(crate) const TASKS_PER_THREAD: usize = 4;
+/// Tasks per thread of a region, so that a thread that is held up leaves work for the others, and that all end
+/// within an eighth of their share.
+const TASKS_PER_THREAD: usize = 8;
+/// Bytes of weights, times vectors, below which a task is not worth taking: about a microsecond.
+const LEAST_TASK: usize = 16 << 10;
 
 /// What the crew runs: `task(thread, index)`.
 type Task<'a> = &'a (dyn Fn(usize, usize) + Sync);
@@ -100,6 +103,14 @@ impl Pool {
     /// Threads of the crew, the caller included.
     pub fn threads(&self) -> usize {
         self.workers.len() + 1
+    }
+
+    /// Rows of a task when `rows` rows of `row_bytes` meet `vectors` vectors, in `matrices` such matrices.
+    pub(crate) fn band(&self, rows: usize, row_bytes: usize, vectors: usize, matrices: usize) -> usize {
+        let parts = (self.threads() * TASKS_PER_THREAD).div_ceil(matrices.max(1));
+        let least = LEAST_TASK.div_ceil((row_bytes * vectors).max(1));
+        // Not 0, so that a matrix without rows is cut into no tasks.
+        rows.div_ceil(parts).max(least).min(rows).max(1)
     }
 
     /// Calls `f(i, chunk)` for every chunk of `chunk_len` elements of `data`; the last may be shorter.

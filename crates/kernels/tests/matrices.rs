@@ -4,7 +4,10 @@ mod common;
 
 use common::{Random, Scales, weights};
 use hotset_base::WeightType;
-use hotset_kernels::{Down, GateUp, Matrix, Pair, Pool, activate, dot, matmul, project, scalar, silu};
+use hotset_kernels::{
+    Down, GateUp, Int8Block, Int8Buffer, Matrix, Pair, Pool, Vectors, activate, has_int8, int8_scalar,
+    matmul, project, scalar, silu,
+};
 use proptest::prelude::*;
 
 fn pools() -> Vec<Pool> {
@@ -23,30 +26,50 @@ fn any_type() -> impl Strategy<Value = WeightType> {
     proptest::sample::select(WeightType::all().collect::<Vec<_>>())
 }
 
+/// A row times a vector with the slow kernels.
+fn times(m: Matrix<'_>, r: usize, x: &[f32], int8: bool) -> f32 {
+    if !(int8 && has_int8(m.ty())) {
+        return scalar::dot(m.ty(), m.row_bytes(r), x);
+    }
+    let mut blocks = vec![Int8Block::ZERO; x.len().div_ceil(256)];
+    int8_scalar::quantize_vector(x, &mut blocks);
+    int8_scalar::dot_int8(m.ty(), m.row_bytes(r), &blocks)
+}
+
+fn buffer(int8: bool, count: usize, len: usize) -> Int8Buffer {
+    if int8 { Int8Buffer::new(count, len) } else { Int8Buffer::none() }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn matmul_is_dot_token_by_token(ty in any_type(), rows in 1usize..40, odd in 0usize..40, seed in any::<u64>()) {
+    fn matmul_is_dot_token_by_token(
+        ty in any_type(), rows in 1usize..40, odd in 0usize..40, seed in any::<u64>(), int8 in any::<bool>()
+    ) {
         let (mut random, cols) = (Random(seed), width_of(ty, odd));
         let memory = weights(ty, rows * cols, Scales::Tame, &mut random);
         let w = Matrix::new(ty, rows, cols, &memory).unwrap();
         let pools = pools();
-        for tokens in [0, 1, 2, 3, 5, 17] {
+        let mut buffer = buffer(int8, 17, cols);
+        for tokens in [0, 1, 2, 3, 5, 7, 17] {
             let x = random.numbers(tokens * cols);
             let expected: Vec<u32> = (0..tokens * rows)
-                .map(|i| scalar::dot(ty, w.row_bytes(i % rows), &x[i / rows * cols..][..cols]).to_bits())
+                .map(|i| times(w, i % rows, &x[i / rows * cols..][..cols], int8).to_bits())
                 .collect();
             for pool in &pools {
                 let mut y = vec![f32::NAN; tokens * rows];
-                matmul(pool, w, &x, &mut y);
-                prop_assert!(bits(&y) == expected, "{ty}, {tokens} tokens, {} threads", pool.threads());
+                matmul(pool, w, buffer.vectors(pool, &x, cols, &[ty]), &mut y);
+                let threads = pool.threads();
+                prop_assert!(bits(&y) == expected, "{ty}, {tokens} tokens, {threads} threads, int8 {int8}");
             }
         }
     }
 
     #[test]
-    fn experts_are_their_three_products(gate in any_type(), down in any_type(), seed in any::<u64>()) {
+    fn experts_are_their_three_products(
+        gate in any_type(), down in any_type(), seed in any::<u64>(), int8 in any::<bool>()
+    ) {
         let (mut random, tokens, slots) = (Random(seed), 5, 20);
         let (hidden, width) = (width_of(gate, 3), width_of(down, 5));
         let (hidden, width) = if gate.block_weights() > 1 || down.block_weights() > 1 { (256, 256) } else { (hidden, width) };
@@ -73,34 +96,42 @@ proptest! {
             .collect();
         let (first, second): (Vec<_>, Vec<_>) = jobs.iter().copied().unzip();
         let x: Vec<f32> = random.numbers(tokens * hidden).iter().map(|x| x * 0.1).collect();
-        let expected = naive(&jobs, &x, slots, width, hidden);
+        let expected = naive(&jobs, &x, slots, (width, hidden), int8);
+        let (mut x_buffer, mut h_buffer) = (buffer(int8, tokens, hidden), buffer(int8, slots, width));
         for pool in pools() {
             let (mut h, mut y) = (vec![f32::NAN; slots * width], vec![-1.0; slots * hidden]);
-            activate(&pool, &first, &x, &mut h);
-            project(&pool, &second, &h, &mut y);
+            let x = x_buffer.vectors(&pool, &x, hidden, &[gate]);
+            activate(&pool, &first, x, &mut h);
+            project(&pool, &second, &h, &mut h_buffer, &mut y);
             prop_assert!(bits(&y) == bits(&expected), "{gate} {down}, {} threads", pool.threads());
             // Job by job, as experts arrive from disk: the same.
             let mut one_by_one = vec![-1.0; slots * hidden];
             for (first, second) in &jobs {
-                activate(&pool, &[*first], &x, &mut h);
-                project(&pool, &[*second], &h, &mut one_by_one);
+                activate(&pool, &[*first], x, &mut h);
+                project(&pool, &[*second], &h, &mut h_buffer, &mut one_by_one);
             }
             prop_assert!(bits(&one_by_one) == bits(&expected), "{gate} {down}, one job at a time");
         }
     }
 }
 
-/// One pair at a time with `dot`; slots nobody names keep -1.
-fn naive(jobs: &[(GateUp<'_>, Down<'_>)], x: &[f32], slots: usize, width: usize, hidden: usize) -> Vec<f32> {
+/// One pair at a time with the slow kernels; slots nobody names keep -1.
+fn naive(
+    jobs: &[(GateUp<'_>, Down<'_>)],
+    x: &[f32],
+    slots: usize,
+    (width, hidden): (usize, usize),
+    int8: bool,
+) -> Vec<f32> {
     let mut y = vec![-1.0; slots * hidden];
     for (first, second) in jobs {
         for pair in first.pairs {
             let x = &x[pair.token as usize * hidden..][..hidden];
-            let times = |m: Matrix<'_>, r: usize, x: &[f32]| dot(m.ty(), m.row_bytes(r), x);
-            let h: Vec<f32> =
-                (0..width).map(|r| silu(times(first.gate, r, x)) * times(first.up, r, x)).collect();
+            let h: Vec<f32> = (0..width)
+                .map(|r| silu(times(first.gate, r, x, int8)) * times(first.up, r, x, int8))
+                .collect();
             let out = &mut y[pair.slot as usize * hidden..][..hidden];
-            (0..hidden).for_each(|r| out[r] = times(second.down, r, &h));
+            (0..hidden).for_each(|r| out[r] = times(second.down, r, &h, int8));
         }
     }
     y
@@ -124,8 +155,8 @@ fn a_pair_outside_the_buffers_panics_and_the_pool_goes_on() {
     for (token, slot, fine) in [(1, 0, false), (0, 1, false), (0, 0, true)] {
         let pairs = &[Pair { token, slot }];
         let attempt = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            activate(&pool, &[GateUp { gate: m, up: m, pairs }], &x, &mut h);
-            project(&pool, &[Down { down: m, pairs }], &h, &mut y);
+            activate(&pool, &[GateUp { gate: m, up: m, pairs }], Vectors::exact(&x, 32), &mut h);
+            project(&pool, &[Down { down: m, pairs }], &h, &mut Int8Buffer::new(1, 32), &mut y);
         }));
         assert_eq!(attempt.is_ok(), fine);
     }

@@ -95,7 +95,7 @@ pub(crate) fn compute_wanted(
     s: &mut Scratch,
     n: usize,
 ) -> Result<(), ForwardError> {
-    let x = &s.normed[..n * geometry.hidden];
+    let x = s.int8.vectors(pool, &s.normed[..n * geometry.hidden], geometry.hidden, &geometry.types[..2]);
     loop {
         s.ready.clear();
         pager.take_ready(&mut s.ready)?;
@@ -109,7 +109,7 @@ pub(crate) fn compute_wanted(
         }
         let down = |expert| geometry.down(pager.down(expert), pairs(expert));
         for batch in batches(&s.ready, |ready| ready.down, down) {
-            project(pool, &batch, &s.activations, &mut s.outputs);
+            project(pool, &batch, &s.activations, &mut s.activations_int8, &mut s.outputs);
         }
         pager.release(s.ready.iter().filter(|ready| ready.down).map(|ready| ready.expert));
     }

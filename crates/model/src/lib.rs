@@ -22,4 +22,4 @@ pub use error::{ForwardError, LoadError};
 pub use kv_cache::{KvCache, KvType, KvTypes};
 pub use qwen3_moe::Qwen3Moe;
 pub use routing_stats::RoutingStats;
-pub use scratch::Scratch;
+pub use scratch::{Activations, Scratch};

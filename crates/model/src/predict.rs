@@ -4,7 +4,7 @@
 //! layer early. Only when experts are read depends on it, never what is computed.
 
 use hotset_base::{ExpertId, LayerId};
-use hotset_kernels::{Pool, matmul};
+use hotset_kernels::{Pool, Vectors, matmul};
 use hotset_residency::{Pager, Prediction};
 
 use crate::DenseWeights;
@@ -28,7 +28,8 @@ pub(crate) fn predict_next(
         }
         let router = dense.router(next);
         let experts = router.rows();
-        matmul(pool, router, &s.normed[..n * router.cols()], &mut s.next_scores[..n * experts]);
+        let normed = Vectors::exact(&s.normed[..n * router.cols()], router.cols());
+        matmul(pool, router, normed, &mut s.next_scores[..n * experts]);
         rank(&s.next_scores[..n * experts], experts, k, &mut s.votes, &mut s.expected);
         let kind = if n == 1 { Prediction::Token } else { Prediction::Chunk };
         pager.expect(next, &s.expected, kind);

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use hotset_base::LayerId;
 use hotset_format::{Checkpoint, ModelConfig};
-use hotset_kernels::{Pool, matmul, rms_norm, rms_norm_in_place};
+use hotset_kernels::{Pool, Vectors, matmul, rms_norm, rms_norm_in_place};
 use hotset_policy::route::Route;
 use hotset_residency::{Pager, PagerStats};
 
@@ -12,7 +12,7 @@ use crate::attention::attend;
 use crate::experts::{ExpertGeometry, compute_wanted, group_by_expert, route_chunk, sum_in_rank_order};
 use crate::predict::predict_next;
 use crate::scratch::HEAD_ROWS;
-use crate::{DenseWeights, ForwardError, KvCache, RoutingStats, Scratch, rope};
+use crate::{Activations, DenseWeights, ForwardError, KvCache, RoutingStats, Scratch, rope};
 
 /// A loaded model. Source of the architecture: the Qwen3-MoE implementation in transformers
 /// (`modeling_qwen3_moe.py`) and the Qwen3 technical report (2505.09388).
@@ -30,7 +30,8 @@ pub struct Qwen3Moe {
 }
 
 impl Qwen3Moe {
-    /// Puts the parts together; `chunk` is the most tokens one [`Qwen3Moe::forward`] takes.
+    /// Puts the parts together; `chunk` is the most tokens one [`Qwen3Moe::forward`] takes, `activations` what
+    /// quantised weights are multiplied with.
     pub fn new(
         checkpoint: &Checkpoint,
         dense: DenseWeights,
@@ -38,6 +39,7 @@ impl Qwen3Moe {
         pager: Pager,
         router: Box<dyn Route>,
         chunk: usize,
+        activations: Activations,
     ) -> Self {
         let config = checkpoint.config.clone();
         let geometry = checkpoint.experts.chunks(config.experts).map(|layer| ExpertGeometry {
@@ -48,7 +50,7 @@ impl Qwen3Moe {
         Self {
             geometry: geometry.collect(),
             inverse_frequencies: rope::inverse_frequencies(config.rope_theta, config.head_dim),
-            scratch: Scratch::new(&config, chunk),
+            scratch: Scratch::new(&config, chunk, activations),
             config,
             dense,
             pool,
@@ -113,7 +115,9 @@ impl Qwen3Moe {
             rms_norm(x, &self.dense.output_norm, self.config.rms_eps, out);
         }
         let logits = &mut s.logits[..wanted * self.config.vocab];
-        matmul(&self.pool, self.dense.head(), &s.normed[..wanted * hidden], logits);
+        let head = self.dense.head();
+        let normed = s.int8.vectors(&self.pool, &s.normed[..wanted * hidden], hidden, &[head.ty()]);
+        matmul(&self.pool, head, normed, logits);
         logits
     }
 
@@ -169,7 +173,8 @@ impl Qwen3Moe {
         let (hidden, d) = (c.hidden, c.head_dim);
         let (q_len, kv_len) = (n * wq.rows(), n * wk.rows());
         normalise(&s.x, &weights.attn_norm, c.rms_eps, &mut s.normed, n);
-        let normed = &s.normed[..n * hidden];
+        let types = [wq.ty(), wk.ty(), wv.ty()];
+        let normed = s.int8.vectors(pool, &s.normed[..n * hidden], hidden, &types);
         matmul(pool, wq, normed, &mut s.q[..q_len]);
         matmul(pool, wk, normed, &mut s.k[..kv_len]);
         matmul(pool, wv, normed, &mut s.v[..kv_len]);
@@ -188,7 +193,8 @@ impl Qwen3Moe {
             let (token, head) = (i / heads, i % heads);
             attend(cache, layer, head / group, first + token + 1, &q[i * d..(i + 1) * d], out);
         });
-        matmul(pool, wo, &s.attended[..q_len], &mut s.delta[..n * hidden]);
+        let attended = s.int8.vectors(pool, &s.attended[..q_len], wo.cols(), &[wo.ty()]);
+        matmul(pool, wo, attended, &mut s.delta[..n * hidden]);
         s.x.iter_mut().zip(&s.delta[..n * hidden]).for_each(|(x, delta)| *x += delta);
     }
 
@@ -196,7 +202,9 @@ impl Qwen3Moe {
     fn experts(&mut self, layer: LayerId, n: usize) -> Result<(), ForwardError> {
         let Self { config: c, dense, pool, pager, router, scratch: s, stats, .. } = self;
         normalise(&s.x, &dense.layer(layer).ffn_norm, c.rms_eps, &mut s.normed, n);
-        matmul(pool, dense.router(layer), &s.normed[..n * c.hidden], &mut s.scores[..n * c.experts]);
+        // Routers stay exact whatever their type: they decide, where the others only sum up.
+        let normed = Vectors::exact(&s.normed[..n * c.hidden], c.hidden);
+        matmul(pool, dense.router(layer), normed, &mut s.scores[..n * c.experts]);
         pager.poll();
         route_chunk(layer, router.as_mut(), pager.hot(layer), s, (n, c.top_k), stats)?;
         group_by_expert(s, n, c.top_k);

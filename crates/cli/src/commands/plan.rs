@@ -130,7 +130,7 @@ impl PlanArgs {
             Some(told) => Some(told / 1e3),
             None if self.no_measure => None,
             None => {
-                let speed = measure_compute(checkpoint, plan.threads);
+                let speed = measure_compute(checkpoint, plan.threads, self.engine.options().activations);
                 Some(speed.context("cannot start threads to measure")?.token().as_secs_f64())
             }
         };

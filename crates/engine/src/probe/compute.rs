@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use hotset_base::{Bytes, WeightType};
 use hotset_format::{Checkpoint, TensorSlice};
 use hotset_kernels::{Down, GateUp, Matrix, Pair, Pool, activate, matmul, project, quantize_row};
+use hotset_model::Activations;
 
 /// Weights of one kind that are cycled through: beyond the caches, like a model's.
 const WORKING_SET: Bytes = Bytes::mib(96);
@@ -40,17 +41,21 @@ type Kind = (WeightType, usize, usize);
 ///
 /// # Errors
 /// What the system says when threads cannot be started.
-pub fn measure_compute(checkpoint: &Checkpoint, threads: usize) -> io::Result<ComputeSpeed> {
+pub fn measure_compute(
+    checkpoint: &Checkpoint,
+    threads: usize,
+    activations: Activations,
+) -> io::Result<ComputeSpeed> {
     let config = &checkpoint.config;
     let widest = config.hidden.max(config.expert_width).max(config.heads * config.head_dim);
-    let pool = Pool::new(threads, widest)?;
+    let timer = Timer { pool: Pool::new(threads, widest)?, activations };
     let dense = dense_kinds(checkpoint).into_iter().map(|(kind, count)| {
         let all = bytes(kind) * count;
-        time_matmul(&pool, kind, all) * count as u32
+        timer.matmul(kind, all) * count as u32
     });
     let experts = expert_kinds(checkpoint).into_iter().map(|(kinds, layers)| {
         let all = kinds.map(bytes).iter().sum::<usize>() * layers * config.experts;
-        time_experts(&pool, kinds, config.top_k, all) * layers as u32
+        timer.experts(kinds, config.top_k, all) * layers as u32
     });
     Ok(ComputeSpeed { dense: dense.sum(), experts: experts.sum(), threads })
 }
@@ -82,29 +87,45 @@ fn expert_kinds(checkpoint: &Checkpoint) -> BTreeMap<[Kind; 3], usize> {
     kinds
 }
 
-/// Median time of one matrix times one vector, weights from memory.
-fn time_matmul(pool: &Pool, kind: Kind, all: usize) -> Duration {
-    let copies = copies(bytes(kind), all);
-    let weights = weights(kind, copies);
-    let (x, mut y) = (vec![0.5f32; kind.2], vec![0.0f32; kind.1]);
-    median_time(|i| matmul(pool, matrix(kind, &weights, i % copies), &x, &mut y))
+/// Times kernels as the model calls them.
+struct Timer {
+    pool: Pool,
+    activations: Activations,
 }
 
-/// Median time of the `top_k` experts of one layer, weights from memory.
-fn time_experts(pool: &Pool, kinds: [Kind; 3], top_k: usize, all: usize) -> Duration {
-    let one = kinds.map(bytes).iter().sum();
-    let copies = copies(one, all).max(top_k);
-    let weights = kinds.map(|kind| weights(kind, copies));
-    let ((_, width, hidden), x) = (kinds[0], vec![0.5f32; kinds[0].2]);
-    let (mut h, mut y) = (vec![0.0f32; top_k * width], vec![0.0f32; top_k * hidden]);
-    let pairs: Vec<[Pair; 1]> = (0..top_k).map(|slot| [Pair { token: 0, slot: slot as u32 }]).collect();
-    median_time(|i| {
-        let part = |k: usize, p: usize| matrix(kinds[p], &weights[p], (i * top_k + k) % copies);
-        let gate_up = |k: usize| GateUp { gate: part(k, 0), up: part(k, 1), pairs: &pairs[k] };
-        let down = |k: usize| Down { down: part(k, 2), pairs: &pairs[k] };
-        activate(pool, &(0..top_k).map(gate_up).collect::<Vec<_>>(), &x, &mut h);
-        project(pool, &(0..top_k).map(down).collect::<Vec<_>>(), &h, &mut y);
-    })
+impl Timer {
+    /// Median time of one matrix times one vector, weights from memory.
+    fn matmul(&self, kind: Kind, all: usize) -> Duration {
+        let (ty, rows, cols) = kind;
+        let copies = copies(bytes(kind), all);
+        let weights = weights(kind, copies);
+        let (x, mut y) = (vec![0.5f32; cols], vec![0.0f32; rows]);
+        let mut int8 = self.activations.buffer(1, cols);
+        median_time(|i| {
+            let x = int8.vectors(&self.pool, &x, cols, &[ty]);
+            matmul(&self.pool, matrix(kind, &weights, i % copies), x, &mut y);
+        })
+    }
+
+    /// Median time of the `top_k` experts of one layer, weights from memory.
+    fn experts(&self, kinds: [Kind; 3], top_k: usize, all: usize) -> Duration {
+        let one = kinds.map(bytes).iter().sum();
+        let copies = copies(one, all).max(top_k);
+        let weights = kinds.map(|kind| weights(kind, copies));
+        let ((_, width, hidden), x) = (kinds[0], vec![0.5f32; kinds[0].2]);
+        let (mut h, mut y) = (vec![0.0f32; top_k * width], vec![0.0f32; top_k * hidden]);
+        let mut x_int8 = self.activations.buffer(1, hidden);
+        let mut h_int8 = self.activations.buffer(top_k, width);
+        let pairs: Vec<[Pair; 1]> = (0..top_k).map(|slot| [Pair { token: 0, slot: slot as u32 }]).collect();
+        median_time(|i| {
+            let part = |k: usize, p: usize| matrix(kinds[p], &weights[p], (i * top_k + k) % copies);
+            let gate_up = |k: usize| GateUp { gate: part(k, 0), up: part(k, 1), pairs: &pairs[k] };
+            let down = |k: usize| Down { down: part(k, 2), pairs: &pairs[k] };
+            let x = x_int8.vectors(&self.pool, &x, hidden, &[kinds[0].0, kinds[1].0]);
+            activate(&self.pool, &(0..top_k).map(gate_up).collect::<Vec<_>>(), x, &mut h);
+            project(&self.pool, &(0..top_k).map(down).collect::<Vec<_>>(), &h, &mut h_int8, &mut y);
+        })
+    }
 }
 
 /// How many matrices of `one` bytes to cycle through, if the model has `all` bytes of them.

@@ -26,13 +26,13 @@ impl Quantised for Iq4Nl {
     const D: usize = 0;
 
     #[inline(always)]
-    fn codes(block: &[u8], _g: usize) -> [i8; GROUP] {
+    fn stored(block: &[u8], _g: usize) -> [i8; GROUP] {
         looked_up(&block[2..18])
     }
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    unsafe fn codes_avx2(block: &[u8], _g: usize) -> __m256i {
+    unsafe fn stored_avx2(block: &[u8], _g: usize) -> __m256i {
         // SAFETY: the caller has promised the instructions.
         unsafe { avx2::looked_up(&VALUES, avx2::nibbles_of_16(&block[2..18])) }
     }
@@ -52,13 +52,13 @@ impl Quantised for Iq4Xs {
     }
 
     #[inline(always)]
-    fn codes(block: &[u8], g: usize) -> [i8; GROUP] {
+    fn stored(block: &[u8], g: usize) -> [i8; GROUP] {
         looked_up(&block[8 + 16 * g..][..16])
     }
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    unsafe fn codes_avx2(block: &[u8], g: usize) -> __m256i {
+    unsafe fn stored_avx2(block: &[u8], g: usize) -> __m256i {
         // SAFETY: the caller has promised the instructions.
         unsafe { avx2::looked_up(&VALUES, avx2::nibbles_of_16(&block[8 + 16 * g..][..16])) }
     }

@@ -59,13 +59,13 @@ impl Quantised for Q2K {
     }
 
     #[inline(always)]
-    fn codes(block: &[u8], g: usize) -> [i8; GROUP] {
+    fn stored(block: &[u8], g: usize) -> [i8; GROUP] {
         bits(&block[16 + g / 4 * 32..][..32], 2 * (g % 4), 3)
     }
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    unsafe fn codes_avx2(block: &[u8], g: usize) -> __m256i {
+    unsafe fn stored_avx2(block: &[u8], g: usize) -> __m256i {
         // SAFETY: the caller has promised the instructions.
         unsafe { avx2::bits(avx2::load(&block[16 + g / 4 * 32..][..32]), 2 * (g % 4), 3) }
     }
@@ -77,6 +77,7 @@ impl Quantised for Q3K {
     const WEIGHTS: usize = 256;
     const BYTES: usize = 110;
     const D: usize = 108;
+    const BIAS: i8 = 4;
 
     #[inline(always)]
     fn sub_scale(block: &[u8], g: usize, half: usize) -> i32 {
@@ -84,22 +85,22 @@ impl Quantised for Q3K {
     }
 
     #[inline(always)]
-    fn codes(block: &[u8], g: usize) -> [i8; GROUP] {
+    fn stored(block: &[u8], g: usize) -> [i8; GROUP] {
         let mut codes = bits(&block[32 + g / 4 * 32..][..32], 2 * (g % 4), 3);
         for i in 0..GROUP {
-            codes[i] += 4 * ((block[i] >> g) & 1) as i8 - 4;
+            codes[i] |= (((block[i] >> g) & 1) << 2) as i8;
         }
         codes
     }
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    unsafe fn codes_avx2(block: &[u8], g: usize) -> __m256i {
+    unsafe fn stored_avx2(block: &[u8], g: usize) -> __m256i {
         // SAFETY: the caller has promised the instructions.
         unsafe {
             let low = avx2::bits(avx2::load(&block[32 + g / 4 * 32..][..32]), 2 * (g % 4), 3);
             let third = avx2::where_bit(avx2::load(&block[..32]), g, 4);
-            _mm256_sub_epi8(_mm256_or_si256(low, third), _mm256_set1_epi8(4))
+            _mm256_or_si256(low, third)
         }
     }
 }
@@ -122,13 +123,13 @@ impl Quantised for Q4K {
     }
 
     #[inline(always)]
-    fn codes(block: &[u8], g: usize) -> [i8; GROUP] {
+    fn stored(block: &[u8], g: usize) -> [i8; GROUP] {
         bits(&block[16 + g / 2 * 32..][..32], 4 * (g % 2), 15)
     }
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    unsafe fn codes_avx2(block: &[u8], g: usize) -> __m256i {
+    unsafe fn stored_avx2(block: &[u8], g: usize) -> __m256i {
         // SAFETY: the caller has promised the instructions.
         unsafe { avx2::bits(avx2::load(&block[16 + g / 2 * 32..][..32]), 4 * (g % 2), 15) }
     }
@@ -153,7 +154,7 @@ impl Quantised for Q5K {
     }
 
     #[inline(always)]
-    fn codes(block: &[u8], g: usize) -> [i8; GROUP] {
+    fn stored(block: &[u8], g: usize) -> [i8; GROUP] {
         let mut codes = bits(&block[48 + g / 2 * 32..][..32], 4 * (g % 2), 15);
         for i in 0..GROUP {
             codes[i] |= (((block[16 + i] >> g) & 1) << 4) as i8;
@@ -163,7 +164,7 @@ impl Quantised for Q5K {
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    unsafe fn codes_avx2(block: &[u8], g: usize) -> __m256i {
+    unsafe fn stored_avx2(block: &[u8], g: usize) -> __m256i {
         // SAFETY: the caller has promised the instructions.
         unsafe {
             let low = avx2::bits(avx2::load(&block[48 + g / 2 * 32..][..32]), 4 * (g % 2), 15);
@@ -178,6 +179,7 @@ impl Quantised for Q6K {
     const WEIGHTS: usize = 256;
     const BYTES: usize = 210;
     const D: usize = 208;
+    const BIAS: i8 = 32;
 
     #[inline(always)]
     fn sub_scale(block: &[u8], g: usize, half: usize) -> i32 {
@@ -185,25 +187,25 @@ impl Quantised for Q6K {
     }
 
     #[inline(always)]
-    fn codes(block: &[u8], g: usize) -> [i8; GROUP] {
+    fn stored(block: &[u8], g: usize) -> [i8; GROUP] {
         let (half, j) = (g / 4, g % 4);
         let mut codes = bits(&block[half * 64 + j % 2 * 32..][..32], j / 2 * 4, 15);
         let high = bits(&block[128 + half * 32..][..32], 2 * j, 3);
         for i in 0..GROUP {
-            codes[i] = (codes[i] | high[i] << 4) - 32;
+            codes[i] |= high[i] << 4;
         }
         codes
     }
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    unsafe fn codes_avx2(block: &[u8], g: usize) -> __m256i {
+    unsafe fn stored_avx2(block: &[u8], g: usize) -> __m256i {
         // SAFETY: the caller has promised the instructions.
         unsafe {
             let (half, j) = (g / 4, g % 4);
             let low = avx2::bits(avx2::load(&block[half * 64 + j % 2 * 32..][..32]), j / 2 * 4, 15);
             let high = avx2::bits(avx2::load(&block[128 + half * 32..][..32]), 2 * j, 3);
-            _mm256_sub_epi8(_mm256_or_si256(low, _mm256_slli_epi16::<4>(high)), _mm256_set1_epi8(32))
+            _mm256_or_si256(low, _mm256_slli_epi16::<4>(high))
         }
     }
 }

@@ -54,14 +54,14 @@ impl Quantised for Q8_0 {
     const D: usize = 0;
 
     #[inline(always)]
-    fn codes(block: &[u8], _g: usize) -> [i8; GROUP] {
+    fn stored(block: &[u8], _g: usize) -> [i8; GROUP] {
         let codes: &[u8; GROUP] = block[2..34].try_into().expect("32 bytes");
         codes.map(|code| code as i8)
     }
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    unsafe fn codes_avx2(block: &[u8], _g: usize) -> __m256i {
+    unsafe fn stored_avx2(block: &[u8], _g: usize) -> __m256i {
         // SAFETY: the caller has promised the instructions.
         unsafe { avx2::load(&block[2..34]) }
     }
@@ -71,17 +71,18 @@ impl Quantised for Q4_0 {
     const WEIGHTS: usize = 32;
     const BYTES: usize = 18;
     const D: usize = 0;
+    const BIAS: i8 = 8;
 
     #[inline(always)]
-    fn codes(block: &[u8], _g: usize) -> [i8; GROUP] {
-        nibbles(&block[2..18]).map(|code| code - 8)
+    fn stored(block: &[u8], _g: usize) -> [i8; GROUP] {
+        nibbles(&block[2..18])
     }
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    unsafe fn codes_avx2(block: &[u8], _g: usize) -> __m256i {
+    unsafe fn stored_avx2(block: &[u8], _g: usize) -> __m256i {
         // SAFETY: the caller has promised the instructions.
-        unsafe { _mm256_sub_epi8(avx2::nibbles_of_16(&block[2..18]), _mm256_set1_epi8(8)) }
+        unsafe { avx2::nibbles_of_16(&block[2..18]) }
     }
 }
 
@@ -98,13 +99,13 @@ impl Quantised for Q4_1 {
     }
 
     #[inline(always)]
-    fn codes(block: &[u8], _g: usize) -> [i8; GROUP] {
+    fn stored(block: &[u8], _g: usize) -> [i8; GROUP] {
         nibbles(&block[4..20])
     }
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    unsafe fn codes_avx2(block: &[u8], _g: usize) -> __m256i {
+    unsafe fn stored_avx2(block: &[u8], _g: usize) -> __m256i {
         // SAFETY: the caller has promised the instructions.
         unsafe { avx2::nibbles_of_16(&block[4..20]) }
     }
@@ -114,17 +115,18 @@ impl Quantised for Q5_0 {
     const WEIGHTS: usize = 32;
     const BYTES: usize = 22;
     const D: usize = 0;
+    const BIAS: i8 = 16;
 
     #[inline(always)]
-    fn codes(block: &[u8], _g: usize) -> [i8; GROUP] {
-        five_bits(fifth_bits(block, 2), &block[6..22]).map(|code| code - 16)
+    fn stored(block: &[u8], _g: usize) -> [i8; GROUP] {
+        five_bits(fifth_bits(block, 2), &block[6..22])
     }
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    unsafe fn codes_avx2(block: &[u8], _g: usize) -> __m256i {
+    unsafe fn stored_avx2(block: &[u8], _g: usize) -> __m256i {
         // SAFETY: the caller has promised the instructions.
-        unsafe { _mm256_sub_epi8(five_bits_avx2(fifth_bits(block, 2), &block[6..22]), _mm256_set1_epi8(16)) }
+        unsafe { five_bits_avx2(fifth_bits(block, 2), &block[6..22]) }
     }
 }
 
@@ -140,13 +142,13 @@ impl Quantised for Q5_1 {
     }
 
     #[inline(always)]
-    fn codes(block: &[u8], _g: usize) -> [i8; GROUP] {
+    fn stored(block: &[u8], _g: usize) -> [i8; GROUP] {
         five_bits(fifth_bits(block, 4), &block[8..24])
     }
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    unsafe fn codes_avx2(block: &[u8], _g: usize) -> __m256i {
+    unsafe fn stored_avx2(block: &[u8], _g: usize) -> __m256i {
         // SAFETY: the caller has promised the instructions.
         unsafe { five_bits_avx2(fifth_bits(block, 4), &block[8..24]) }
     }

@@ -78,15 +78,38 @@ pub(crate) trait Quantised {
         1
     }
 
+    /// What is subtracted from a stored code; with a bias, stored codes are not negative.
+    const BIAS: i8 = 0;
+
+    /// The codes of group `g` as stored, before the bias.
+    fn stored(block: &[u8], g: usize) -> [i8; GROUP];
+
+    /// [`Quantised::stored`] in one vector.
+    ///
+    /// # Safety
+    /// The processor has AVX2.
+    #[cfg(target_arch = "x86_64")]
+    unsafe fn stored_avx2(block: &[u8], g: usize) -> __m256i;
+
     /// The codes of group `g`.
-    fn codes(block: &[u8], g: usize) -> [i8; GROUP];
+    #[inline(always)]
+    fn codes(block: &[u8], g: usize) -> [i8; GROUP] {
+        Self::stored(block, g).map(|code| code - Self::BIAS)
+    }
 
     /// [`Quantised::codes`] in one vector.
     ///
     /// # Safety
     /// The processor has AVX2.
     #[cfg(target_arch = "x86_64")]
-    unsafe fn codes_avx2(block: &[u8], g: usize) -> __m256i;
+    #[inline(always)]
+    unsafe fn codes_avx2(block: &[u8], g: usize) -> __m256i {
+        // SAFETY: the caller has promised the instructions.
+        unsafe {
+            let stored = Self::stored_avx2(block, g);
+            if Self::BIAS == 0 { stored } else { _mm256_sub_epi8(stored, _mm256_set1_epi8(Self::BIAS)) }
+        }
+    }
 }
 
 impl<Q: Quantised> Format for Q {

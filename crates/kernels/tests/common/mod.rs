@@ -72,6 +72,15 @@ pub fn weights(ty: WeightType, count: usize, scales: Scales, random: &mut Random
     row
 }
 
+/// Makes every f16 scale of blocks `value`.
+pub fn set_scales(ty: WeightType, row: &mut [u8], value: f32) {
+    for block in row.chunks_exact_mut(ty.block_bytes()) {
+        for &at in scales_at(ty) {
+            block[at..at + 2].copy_from_slice(&half::f16::from_f32(value).to_le_bytes());
+        }
+    }
+}
+
 /// The same bits, or both not a number.
 pub fn same(a: f32, b: f32) -> bool {
     a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan())

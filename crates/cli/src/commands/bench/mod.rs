@@ -184,7 +184,8 @@ impl BenchArgs {
         let threads = run.plan.threads;
         let machine = Machine {
             memory: measure::memory(threads, self.limit.or(Some(run.plan.budget))),
-            compute: measure_compute(checkpoint, threads).context("cannot start threads to measure")?,
+            compute: measure_compute(checkpoint, threads, self.engine.options().activations)
+                .context("cannot start threads to measure")?,
             disk: disk_speeds,
             disk_depth: disk.depth(),
         };

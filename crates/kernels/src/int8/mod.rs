@@ -1,0 +1,186 @@
+//! Rows of quantised weights times vectors in int8.
+//!
+//! **The definition.** A vector is cut into [`Int8Block`]s of 256 numbers `s * m * q`: a scale `s` of the block,
+//! an integer `m` of each half group (16 numbers), an integer code `q` of each number. A row's result is made of
+//! 16 running sums, from 16 zeros, block after block:
+//!
+//! For types with blocks of 256 weights `d * c * (k - bias) - dmin * n` (integers `c` and `n` of a group or of
+//! half a group, codes `k` as stored):
+//!
+//! ```text
+//! sum[l]     = fma(d * s,     f32(I[l]), sum[l])       l = 0 to 7
+//! sum[8 + l] = fma(-dmin * s, f32(J[l]), sum[8 + l])   only if the type has a dmin
+//! I[l] = (c * m * k * q summed over the weights i with (i % 32) / 4 == l) - bias * B[l]
+//! B[l] = c * m * q and J[l] = n * m * q, summed over half groups: for l < 4 the first halves of groups
+//!        2 l and 2 l + 1, for l >= 4 the second halves of groups 2 l - 8 and 2 l - 7
+//! ```
+//!
+//! For types with blocks of 32 weights `d * k`, where such a block meets group `g` of a vector's block:
+//!
+//! ```text
+//! sum[8 * (g % 2) + l] = fma(d * s, f32(I[l]), sum[8 * (g % 2) + l])
+//! I[l] = m * k * q summed over the weights i with i / 4 == l
+//! ```
+//!
+//! `I`, `B` and `J` are exact in i32; `f32` rounds to the nearest.
+//! At the end sum `l` takes sum `l + 8`, then `l + 4`, `l + 2`, `l + 1`. Integers may be added in any order, so
+//! every instruction set gives the same bits, and a row gives the same bits for one vector or many.
+//!
+//! **Nothing overflows.** `|q| <= 127` and `m <= 31`. Pairs of products in i16: 2 * 127 * 63 for stored codes
+//! without a sign (Q6_K has the largest), 2 * 127 * 128 for signed ones: both below 2^15. `c * m` is at most
+//! 128 * 31. `I`: 32 * 63 * 127 * 128 * 31 + 32 * (128 * 31) * (2 * 16 * 127) < 2^31 for Q6_K, less for the others
+//! (32 * 127 * 127 * 32 * 31 < 2^29 for IQ4_XS).
+//!
+//! **Not numbers.** A block with a NaN or an infinity has a NaN for its scale: every row it meets gives NaN. An
+//! f16 scale of the weights that is infinite or NaN gives an infinity or NaN by the formulas above.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod block;
+#[cfg(target_arch = "x86_64")]
+mod block_avx2;
+mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod scales;
+
+pub use block::{BLOCK, Int8Block, quantize_vector};
+
+use hotset_base::WeightType;
+
+use crate::cpu::{Level, level};
+use crate::format::*;
+
+/// Running sums of a row.
+const SUMS: usize = 16;
+
+/// Runs a generic function for the format of a weight type that has int8 kernels.
+macro_rules! for_int8_type {
+    ($ty:expr, $function:ident($($arg:expr),*)) => {
+        match $ty {
+            WeightType::Q8_0 => $function::<Q8_0>($($arg),*),
+            WeightType::Q4_0 => $function::<Q4_0>($($arg),*),
+            WeightType::Q5_0 => $function::<Q5_0>($($arg),*),
+            WeightType::IQ4_NL => $function::<Iq4Nl>($($arg),*),
+            WeightType::Q2_K => $function::<Q2K>($($arg),*),
+            WeightType::Q3_K => $function::<Q3K>($($arg),*),
+            WeightType::Q4_K => $function::<Q4K>($($arg),*),
+            WeightType::Q5_K => $function::<Q5K>($($arg),*),
+            WeightType::Q6_K => $function::<Q6K>($($arg),*),
+            WeightType::IQ4_XS => $function::<Iq4Xs>($($arg),*),
+            other => panic!("{other} has no int8 kernel"),
+        }
+    };
+}
+
+/// Whether rows of the type can be multiplied in int8. The plain types never are: their products are exact.
+/// Q4_1 and Q5_1 could be, but have no kernel.
+pub fn has_int8(ty: WeightType) -> bool {
+    ty.block_weights() > 1 && !matches!(ty, WeightType::Q4_1 | WeightType::Q5_1)
+}
+
+/// The slow twin.
+pub mod int8_scalar {
+    use super::*;
+
+    /// See [`super::quantize_vector`].
+    pub fn quantize_vector(x: &[f32], blocks: &mut [Int8Block]) {
+        block::quantize_vector_scalar(x, blocks);
+    }
+
+    /// See [`super::dot_int8`].
+    pub fn dot_int8(ty: WeightType, row: &[u8], x: &[Int8Block]) -> f32 {
+        check(ty, row, x.len());
+        for_int8_type!(ty, slow(row, x))
+    }
+}
+
+/// `row . x` as defined in [the module](self).
+///
+/// # Panics
+/// If the type has no int8 kernel, or `row` is not whole blocks that end in the last block of `x`.
+pub fn dot_int8(ty: WeightType, row: &[u8], x: &[Int8Block]) -> f32 {
+    check(ty, row, x.len());
+    (Kernels::of(ty).one)(row, [x])[0]
+}
+
+/// A row times `N` vectors.
+type Dots<const N: usize> = fn(&[u8], [&[Int8Block]; N]) -> [f32; N];
+
+/// A row times one, two or four vectors: the same bits, but a weight is decoded once. Vectors must have the
+/// blocks that the row needs.
+#[derive(Clone, Copy)]
+pub(crate) struct Kernels {
+    pub one: Dots<1>,
+    pub two: Dots<2>,
+    pub four: Dots<4>,
+}
+
+impl Kernels {
+    /// # Panics
+    /// If the type has no int8 kernel.
+    pub fn of(ty: WeightType) -> Self {
+        for_int8_type!(ty, kernels())
+    }
+}
+
+fn kernels<Q: Int8Format>() -> Kernels {
+    Kernels { one: fast::<Q, 1>, two: fast::<Q, 2>, four: fast::<Q, 4> }
+}
+
+fn check(ty: WeightType, row: &[u8], blocks: usize) {
+    let weights = row.len() / ty.block_bytes() * ty.block_weights();
+    let whole = row.len().is_multiple_of(ty.block_bytes());
+    assert!(whole && weights.div_ceil(BLOCK) == blocks, "{} bytes of {ty}, {blocks} blocks", row.len());
+}
+
+fn fast<Q: Int8Format, const N: usize>(row: &[u8], xs: [&[Int8Block]; N]) -> [f32; N] {
+    match level() {
+        // SAFETY: `level` has found the extensions.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { avx2::dots::<Q, N>(row, xs) },
+        Level::Baseline => xs.map(|x| slow::<Q>(row, x)),
+    }
+}
+
+fn slow<Q: Int8Format>(row: &[u8], x: &[Int8Block]) -> f32 {
+    scalar::dot::<Q>(row, x)
+}
+
+/// A format with int8 kernels.
+pub(crate) trait Int8Format: Quantised {
+    /// Whether stored codes have a sign.
+    const SIGNED: bool = false;
+    /// Bytes of 256 weights.
+    const STEP: usize = BLOCK / Self::WEIGHTS * Self::BYTES;
+
+    /// The factors of `d` of a block of 256: of all groups' first halves, then of their second halves, in i16.
+    ///
+    /// # Safety
+    /// The processor has AVX2.
+    #[cfg(target_arch = "x86_64")]
+    unsafe fn scales_avx2(_block: &[u8]) -> std::arch::x86_64::__m256i {
+        unreachable!("only blocks of 256 have factors")
+    }
+
+    /// The factors of `dmin` in the same order.
+    ///
+    /// # Safety
+    /// The processor has AVX2.
+    #[cfg(target_arch = "x86_64")]
+    unsafe fn mins_avx2(_block: &[u8]) -> std::arch::x86_64::__m256i {
+        unreachable!("only blocks of 256 with a dmin have factors of it")
+    }
+}
+
+/// The tree at the end.
+#[inline(always)]
+fn reduce(mut sums: [f32; SUMS]) -> f32 {
+    let mut width = SUMS / 2;
+    while width > 0 {
+        for l in 0..width {
+            sums[l] += sums[l + width];
+        }
+        width /= 2;
+    }
+    sums[0]
+}
