@@ -43,6 +43,7 @@ enum Command {
     Pack(commands::pack::PackArgs),
     Verify(commands::verify::VerifyArgs),
     Show(commands::show::ShowArgs),
+    Synth(Box<commands::synth::SynthArgs>),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         Command::Pack(args) => commands::pack::run(&args),
         Command::Verify(args) => commands::verify::run(&args),
         Command::Show(args) => commands::show::run(&args),
+        Command::Synth(args) => commands::synth::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

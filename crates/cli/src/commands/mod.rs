@@ -5,4 +5,5 @@ pub mod pack;
 pub mod perplexity;
 pub mod run;
 pub mod show;
+pub mod synth;
 pub mod verify;
