@@ -11,15 +11,15 @@ pub(super) const RUN: usize = 384;
 pub(super) const TOPICS: usize = 24;
 
 /// Size of the popularity.
-pub(super) const POPULARITY: f32 = 0.4;
+pub(super) const POPULARITY: f32 = 0.48;
 /// Size of the topic's part in a typical layer.
-pub(super) const TOPIC: f32 = 1.0;
+pub(super) const TOPIC: f32 = 0.99;
 /// Spread over the layers of the logarithm of [`TOPIC`]: layers differ in how many experts a topic uses.
 pub(super) const TOPIC_SPREAD: f32 = 0.3;
 /// Share of the token before in a token's own direction: neighbours resemble each other.
 pub(super) const ECHO: f32 = 0.37;
 /// Size of the part that the router of the layer before cannot have seen.
-pub(super) const SURPRISE: f32 = 0.19;
+pub(super) const SURPRISE: f32 = 0.21;
 /// Factor on all parts: how far the weights of the chosen experts lie apart.
 pub(super) const SHARPNESS: f32 = 0.65;
 
