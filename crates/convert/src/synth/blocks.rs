@@ -49,11 +49,12 @@ fn fill(stream: &mut Stream, out: &mut [u8]) {
     words.iter_mut().for_each(|word| *word = stream.bits().to_le_bytes());
 }
 
-/// A scale and codes that are all valid: 32-weight blocks without a minimum.
+/// A scale and codes that are all valid: 32-weight blocks without a minimum. The codes' mean is half a
+/// code below zero, so the scale takes either sign.
 fn plain(d: f32, stream: &mut Stream, block: &mut [u8]) {
     // Codes first: whole words of bits, of which the last may reach past the block.
     block[2..].chunks_mut(8).for_each(|out| out.copy_from_slice(&stream.bits().to_le_bytes()[..out.len()]));
-    put(block, 0, d);
+    put(block, 0, if stream.bits() & 1 == 0 { d } else { -d });
 }
 
 fn put(out: &mut [u8], at: usize, scale: f32) {
