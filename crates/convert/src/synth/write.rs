@@ -103,11 +103,15 @@ impl Maker<'_> {
         let file_bytes = layout.file_bytes();
         check_space(target, file_bytes)?;
         let writer = GgufWriter::create(target, layout)?;
-        self.bands(0..self.tensors.len()).into_par_iter().try_for_each_init(Vec::new, |wide, band| {
-            let tensor = &self.tensors[band.tensor];
-            let bytes = self.make(tensor, band.first, band.rows, wide);
-            writer.write(band.tensor, (band.first * tensor.row_bytes()) as u64, &bytes)
-        })?;
+        // A bridge hands the bands out in order: the file is written from front to back.
+        self.bands(0..self.tensors.len()).into_iter().par_bridge().try_for_each_init(
+            Vec::new,
+            |wide, band| {
+                let tensor = &self.tensors[band.tensor];
+                let bytes = self.make(tensor, band.first, band.rows, wide);
+                writer.write(band.tensor, (band.first * tensor.row_bytes()) as u64, &bytes)
+            },
+        )?;
         writer.finish()?;
         Ok(SynthReport { name: self.config.name, file_bytes, store_id: None })
     }
@@ -124,7 +128,7 @@ impl Maker<'_> {
         dense.into_iter().enumerate().try_for_each(|(place, i)| self.store_dense(&writer, place, i))?;
         let parts: Vec<(usize, usize)> =
             fused.into_iter().flat_map(|i| (0..self.config.experts).map(move |expert| (i, expert))).collect();
-        parts.into_par_iter().try_for_each_init(Vec::new, |wide, (i, expert)| {
+        parts.into_iter().par_bridge().try_for_each_init(Vec::new, |wide, (i, expert)| {
             let tensor = &self.tensors[i];
             let part = tensor.experts.map_or(0, |(_, part)| part);
             let bytes = self.make(tensor, expert * tensor.rows, tensor.rows, wide);
