@@ -23,8 +23,8 @@ pub struct ShapeArgs {
     #[arg(long, value_name = "N")]
     experts: Option<usize>,
     /// Experts that a token uses
-    #[arg(long = "experts-used", value_name = "N")]
-    experts_used: Option<usize>,
+    #[arg(long, value_name = "N")]
+    top_k: Option<usize>,
     /// Rows of an expert's gate and up matrices
     #[arg(long, value_name = "N")]
     expert_width: Option<usize>,
@@ -54,7 +54,7 @@ impl ShapeArgs {
             (self.layers, &mut config.layers),
             (self.hidden, &mut config.hidden),
             (self.experts, &mut config.experts),
-            (self.experts_used, &mut config.top_k),
+            (self.top_k, &mut config.top_k),
             (self.expert_width, &mut config.expert_width),
             (self.heads, &mut config.heads),
             (self.kv_heads, &mut config.kv_heads),
