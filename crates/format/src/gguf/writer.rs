@@ -237,3 +237,37 @@ impl GgufWriter {
         Ok(self.file.commit()?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_there_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let (target, partial) = (dir.path().join("m.gguf"), dir.path().join("m.gguf.partial"));
+        let mut pairs = GgufPairs::default();
+        pairs.text("a", "b");
+        pairs.flag("c", true);
+        let tensor =
+            |name: &str| GgufTensor { name: name.to_owned(), dims: vec![32, 3], ty: WeightType::Q8_0 };
+        let layout = GgufLayout::new(&pairs, &[tensor("x"), tensor("y")]);
+        let write = || {
+            let writer = GgufWriter::create(&target, layout.clone()).unwrap();
+            writer.write(1, 34, &[7; 68]).unwrap();
+            writer
+        };
+        let writer = write();
+        assert!(matches!(GgufWriter::create(&target, layout.clone()), Err(FormatError::Store(_))), "locked");
+        assert_eq!(std::fs::read(&partial).unwrap()[..4], [0; 4], "no header before the end");
+        drop(writer);
+        assert!(!target.exists() && !partial.exists());
+        write().finish().unwrap();
+        let bytes = std::fs::read(&target).unwrap();
+        assert!(bytes.starts_with(b"GGUF\x03\0\0\0\x02\0\0\0") && !partial.exists());
+        assert_eq!(bytes.len() as u64, layout.file_bytes().0);
+        // Tensors of 102 bytes, each rounded up to 128.
+        let end = bytes.len();
+        assert_eq!((bytes[end - 95], bytes[end - 94], bytes[end - 27], bytes[end - 26]), (0, 7, 7, 0));
+    }
+}
