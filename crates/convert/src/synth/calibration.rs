@@ -1,5 +1,5 @@
 //! The numbers that make the routing of a synthetic model resemble the real one's. They were fitted:
-//! first on simulated scores, then with `hotset synth --check` on written models.
+//! first on simulated scores, then with `hotset synth --check` on written models. docs/synth.md has the figures.
 //!
 //! A router's score is a sum of four parts, whose sizes are given relative to that of the token:
 //! popularity (the same for every token), the topic, the token (shared in part with the token

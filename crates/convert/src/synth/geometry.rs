@@ -14,8 +14,8 @@ const LEAST_VOCAB: usize = 1024;
 const LEAST_HIDDEN: usize = 128;
 
 /// A shape by its name: `qwen3-30b-a3b` has exactly that model's; `half-width` its layers and experts
-/// at a quarter of the widths' product, `demo-shape` the shape of the model that ships, `tiny` what a
-/// test can afford.
+/// in narrower matrices, `demo-shape` the shape of the model that ships with a head of its own, `tiny`
+/// what a test can afford.
 pub fn preset(name: &str) -> Option<ModelConfig> {
     let large = ModelConfig {
         name: name.to_owned(),
