@@ -50,6 +50,7 @@ enum Command {
     Bench(commands::bench::BenchArgs),
     Plan(commands::plan::PlanArgs),
     Doctor(commands::doctor::DoctorArgs),
+    Synth(Box<commands::synth::SynthArgs>),
 }
 
 fn main() -> ExitCode {
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => commands::bench::run(&args),
         Command::Plan(args) => commands::plan::run(&args),
         Command::Doctor(args) => commands::doctor::run(&args),
+        Command::Synth(args) => commands::synth::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -155,8 +155,49 @@ fn packing_and_verifying_round_trip() {
 }
 
 #[test]
+fn synthetic_models_say_their_text_and_are_checked_against_the_real_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (gguf, store) = (path("a.gguf"), path("a.hotset"));
+    let made = json(&["synth", &gguf, "--preset", "tiny", "--seed", "3", "--json"]);
+    assert!(made["name"] == "synthetic-tiny-seed-3" && made["store_id"].is_null(), "{made}");
+    assert_eq!(made["file_bytes"].as_u64(), Some(fs::metadata(&gguf).unwrap().len()));
+    let said = succeed(&["synth", &store, "--preset", "tiny", "--layers", "2", "--seed", "3"]);
+    assert!(said.contains("synthetic-tiny-changed-seed-3") && said.contains("its text is noise"), "{said}");
+    succeed(&["verify", &store]);
+    assert!(fail(2, &["synth", &gguf, "--preset", "tiny"]).contains("exists; --force overwrites it"));
+
+    let words = |model: &str, start: &str, tokens: &str| {
+        succeed(&["synth", "--text-of", model, "--start", start, "--tokens", tokens]).trim_end().to_owned()
+    };
+    for model in [&gguf, &store] {
+        let prompt = words(model, "0", "16");
+        // With the sampling of the command line, which penalises repetition.
+        let answer = json(&["run", model, "-p", &prompt, "-n", "100", "--json"]);
+        assert!(answer["prompt_tokens"] == 16 && answer["text"] == words(model, "16", "100"), "{answer}");
+    }
+
+    // 16 experts are another shape than the one that the targets were measured on.
+    let checked = json(&["synth", "--check", &gguf, "--json", "--tokens", "64"]);
+    let figures = checked["figures"].as_array().unwrap();
+    assert!(figures.len() > 10 && figures.iter().all(|f| f["target"].is_null() && f["off"] == false));
+    let foretold = figures.last().unwrap()["measured"].as_f64().unwrap();
+    assert!((80.0..99.0).contains(&foretold), "{checked}");
+
+    // Routing by the text of others: the shipped model, which was not made by us, and is off.
+    let text = path("text");
+    fs::write(&text, "The old gentleman sat by the fire with a letter in his hand.\n".repeat(20)).unwrap();
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/demo/demo.hotset");
+    let demo = demo.to_str().unwrap();
+    assert!(fail(2, &["synth", "--check", demo]).contains("was not made by `hotset synth`"));
+    let output = run(&["synth", "--check", demo, "--text", &text, "--tokens", "128"]);
+    assert_eq!(output.status.code(), Some(1), "twenty times the same line is more local than any text");
+    assert!(self::text(&output.stderr).contains("are off by more than 5 points"));
+}
+
+#[test]
 fn wrong_usage_is_one_line_and_code_2() {
-    let cases: [(&[&str], &str); 14] = [
+    let cases: [(&[&str], &str); 17] = [
         (&["fly"], "unrecognized subcommand 'fly'"),
         (&["run", "--flavour", "mint"], "unexpected argument '--flavour'"),
         (&["run", "no/such/model.gguf", "hi"], "no such file or directory"),
@@ -169,6 +210,9 @@ fn wrong_usage_is_one_line_and_code_2() {
         (&["run", "-p", "one", "two"], "two prompts"),
         (&["pack", "a", "b", "--quant", "q3"], "`q3` is not a known recipe; known are keep"),
         (&["pack", "a", "b", "--tensor-type", "x"], "KIND=TYPE"),
+        (&["synth"], "required arguments"),
+        (&["synth", "a.gguf", "--preset", "qwen4"], "`qwen4` is not a known preset; known are qwen3-30b-a3b"),
+        (&["synth", "a.gguf", "--preset", "tiny", "--hidden", "250"], "multiples of 32"),
         (&["verify"], "required arguments were not provided"),
         (&["verify", "no-such-store"], "no such file or directory"),
     ];

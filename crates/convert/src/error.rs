@@ -1,4 +1,4 @@
-//! Why packing stopped. Nothing is left under the target's name.
+//! Why packing, or making a model, stopped. Nothing is left under the target's name.
 
 use std::path::PathBuf;
 
@@ -26,12 +26,15 @@ pub enum PackError {
     /// A packed source whose bytes are not those that were packed.
     #[error("tensor `{0}` of the source does not match its checksum; run `hotset verify` on it")]
     SourceChecksum(String),
+    /// A shape that no synthetic model can have.
+    #[error("{0}")]
+    Shape(String),
     /// The file system is too full to begin.
     #[error(
-        "{target}: the store needs {needed}, the file system has {free} free; free some space or choose another place"
+        "{target}: the file needs {needed}, the file system has {free} free; free some space or choose another place"
     )]
     NoSpace {
-        /// The store to be.
+        /// The file to be.
         target: PathBuf,
         /// Its size.
         needed: Bytes,

@@ -141,7 +141,8 @@ fn target_type(
     })
 }
 
-fn check_space(target: &Path, needed: Bytes) -> Result<(), PackError> {
+/// Refuses to begin what the file system has no room for.
+pub(crate) fn check_space(target: &Path, needed: Bytes) -> Result<(), PackError> {
     let parent = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Where the file system cannot be asked, the writer's own errors must do.
     let Ok(fs) = rustix::fs::statvfs(parent) else { return Ok(()) };

@@ -86,6 +86,23 @@ impl Engine {
         Session::new(KvCache::new(self.model.config(), self.plan.context, self.options.kv_types))
     }
 
+    /// Computes a text after what the session holds and samples nothing; `progress` is told the tokens
+    /// done.
+    pub fn read(
+        &mut self,
+        session: &mut Session,
+        text: &[u32],
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<(), EngineError> {
+        let mut done = 0;
+        for chunk in text.chunks(self.model.chunk()) {
+            session.append(&mut self.model, chunk)?;
+            done += chunk.len();
+            progress(done);
+        }
+        Ok(())
+    }
+
     pub(crate) fn parts(&mut self) -> (&mut Qwen3Moe, &Tokenizer) {
         (&mut self.model, &self.tokenizer)
     }

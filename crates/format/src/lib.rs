@@ -1,7 +1,7 @@
 //! Model files: what is in them and where, checked before anything is allocated or believed.
 //!
 //! Owns the readers of the three formats (Hugging Face directory, GGUF, packed store) and the
-//! writer of the store; all three end in one [`Checkpoint`]. It must never read weights on its own
+//! writers of store and GGUF; all three end in one [`Checkpoint`]. It must never read weights on its own
 //! account, never allocate more than the bytes that remain in the file, never panic on any input,
 //! and never contain `unsafe`.
 #![forbid(unsafe_code)]
@@ -13,6 +13,7 @@ mod error;
 mod files;
 pub mod gguf;
 pub mod huggingface;
+mod partial;
 pub mod store;
 mod vocabulary;
 

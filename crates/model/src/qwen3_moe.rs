@@ -11,8 +11,9 @@ use hotset_residency::{Pager, PagerStats};
 use crate::attention::attend;
 use crate::experts::{ExpertGeometry, compute_wanted, group_by_expert, route_chunk, sum_in_rank_order};
 use crate::predict::predict_next;
+use crate::probe::Probe;
 use crate::scratch::HEAD_ROWS;
-use crate::{Activations, DenseWeights, ForwardError, KvCache, RoutingStats, Scratch, rope};
+use crate::{Activations, DenseWeights, ForwardError, KvCache, RouterProbe, RoutingStats, Scratch, rope};
 
 /// A loaded model. Source of the architecture: the Qwen3-MoE implementation in transformers
 /// (`modeling_qwen3_moe.py`) and the Qwen3 technical report (2505.09388).
@@ -27,6 +28,7 @@ pub struct Qwen3Moe {
     scratch: Scratch,
     chunk: usize,
     stats: RoutingStats,
+    probe: Option<Probe>,
 }
 
 impl Qwen3Moe {
@@ -58,6 +60,7 @@ impl Qwen3Moe {
             router,
             chunk,
             stats: RoutingStats::default(),
+            probe: None,
         }
     }
 
@@ -84,6 +87,11 @@ impl Qwen3Moe {
     /// The pager, for inspection.
     pub fn pager(&self) -> &Pager {
         &self.pager
+    }
+
+    /// Lets somebody look at the routers of every pass from now on; it allocates when it first does.
+    pub fn probe_routers(&mut self, probe: RouterProbe) {
+        self.probe = Some(Probe::new(probe));
     }
 
     /// Runs up to [`Qwen3Moe::chunk`] tokens that follow what `cache` holds, and appends them to it.
@@ -200,11 +208,16 @@ impl Qwen3Moe {
 
     /// Norm, router, choice, a look ahead, experts as they become ready, sum in rank order, residual.
     fn experts(&mut self, layer: LayerId, n: usize) -> Result<(), ForwardError> {
-        let Self { config: c, dense, pool, pager, router, scratch: s, stats, .. } = self;
+        let Self { config: c, dense, pool, pager, router, scratch: s, stats, probe, .. } = self;
         normalise(&s.x, &dense.layer(layer).ffn_norm, c.rms_eps, &mut s.normed, n);
         // Routers stay exact whatever their type: they decide, where the others only sum up.
         let normed = Vectors::exact(&s.normed[..n * c.hidden], c.hidden);
         matmul(pool, dense.router(layer), normed, &mut s.scores[..n * c.experts]);
+        if let Some(probe) = probe {
+            let next = layer.index() + 1;
+            let next = (next < c.layers).then(|| dense.router(LayerId(next as u16)));
+            probe.look(pool, layer, &s.scores[..n * c.experts], next, normed);
+        }
         pager.poll();
         route_chunk(layer, router.as_mut(), pager.hot(layer), s, (n, c.top_k), stats)?;
         group_by_expert(s, n, c.top_k);

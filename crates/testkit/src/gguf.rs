@@ -4,16 +4,12 @@ use std::io;
 use std::path::Path;
 
 use hotset_base::WeightType;
+use hotset_format::gguf::GgufPairs;
 use hotset_kernels::quantize_row;
 
 use crate::tiny::{SPECIALS, TEMPLATE, TinyModel, TinyTensor};
 
 const ALIGNMENT: usize = 32;
-const UINT32: u32 = 4;
-const INT32: u32 = 5;
-const FLOAT32: u32 = 6;
-const STRING: u32 = 8;
-const ARRAY: u32 = 9;
 
 /// A file under construction. Nothing is checked: counts, types and offsets are what the test says.
 #[derive(Clone, Debug, Default)]
@@ -45,44 +41,37 @@ impl GgufBuilder {
         self.table.extend(bytes);
     }
 
-    fn pair(&mut self, key: &str, kind: u32) {
-        self.pairs += 1;
-        push_string(&mut self.metadata, key);
-        self.metadata.extend(kind.to_le_bytes());
+    /// The pairs a sound file has, written by the real writer.
+    fn add(&mut self, add: impl FnOnce(&mut GgufPairs)) {
+        let mut pairs = GgufPairs::default();
+        add(&mut pairs);
+        self.pairs += pairs.count();
+        self.metadata.extend(pairs.bytes());
     }
 
     /// A pair with a 32-bit number.
     pub fn number(&mut self, key: &str, value: u32) {
-        self.pair(key, UINT32);
-        self.metadata.extend(value.to_le_bytes());
+        self.add(|pairs| pairs.number(key, value));
     }
 
     /// A pair with a float.
     pub fn float(&mut self, key: &str, value: f32) {
-        self.pair(key, FLOAT32);
-        self.metadata.extend(value.to_le_bytes());
+        self.add(|pairs| pairs.float(key, value));
     }
 
     /// A pair with a string.
     pub fn text(&mut self, key: &str, value: &str) {
-        self.pair(key, STRING);
-        push_string(&mut self.metadata, value);
+        self.add(|pairs| pairs.text(key, value));
     }
 
     /// A pair with an array of strings.
     pub fn texts(&mut self, key: &str, values: &[String]) {
-        self.pair(key, ARRAY);
-        self.metadata.extend(STRING.to_le_bytes());
-        self.metadata.extend((values.len() as u64).to_le_bytes());
-        values.iter().for_each(|value| push_string(&mut self.metadata, value));
+        self.add(|pairs| pairs.texts(key, values));
     }
 
     /// A pair with an array of signed numbers.
     pub fn numbers(&mut self, key: &str, values: &[i32]) {
-        self.pair(key, ARRAY);
-        self.metadata.extend(INT32.to_le_bytes());
-        self.metadata.extend((values.len() as u64).to_le_bytes());
-        values.iter().for_each(|value| self.metadata.extend(value.to_le_bytes()));
+        self.add(|pairs| pairs.numbers(key, values));
     }
 
     /// A table entry; `dims` innermost first.

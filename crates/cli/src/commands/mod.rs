@@ -8,4 +8,5 @@ pub mod perplexity;
 pub mod plan;
 pub mod run;
 pub mod show;
+pub mod synth;
 pub mod verify;

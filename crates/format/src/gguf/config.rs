@@ -5,7 +5,7 @@ use std::path::Path;
 use super::metadata::Metadata;
 use crate::{FormatError, ModelConfig};
 
-const ARCHITECTURE: &str = "qwen3moe";
+pub(super) const ARCHITECTURE: &str = "qwen3moe";
 pub(super) const ARCHITECTURE_KEY: &str = "general.architecture";
 pub(super) const NAME_KEY: &str = "general.name";
 pub(super) const SCALING_KEY: &str = "qwen3moe.rope.scaling.type";

@@ -10,10 +10,12 @@ mod metadata;
 mod names;
 mod split;
 mod vocabulary;
+mod writer;
 
 use std::path::Path;
 
 pub(crate) use split::set_name;
+pub use writer::{GgufLayout, GgufPairs, GgufTensor, GgufWriter};
 
 use crate::assemble::{TensorMap, assemble};
 use crate::{Checkpoint, FormatError, Origin};

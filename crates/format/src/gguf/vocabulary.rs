@@ -7,9 +7,10 @@ use crate::vocabulary::specification;
 use crate::{AddedToken, FormatError, TokenizerSpec};
 
 /// `llama_token_type`
-const CONTROL: i32 = 3;
-const USER_DEFINED: i32 = 4;
-const UNUSED: i32 = 5;
+pub(super) const NORMAL: i32 = 1;
+pub(super) const CONTROL: i32 = 3;
+pub(super) const USER_DEFINED: i32 = 4;
+pub(super) const UNUSED: i32 = 5;
 
 pub(super) const MODEL_KEY: &str = "tokenizer.ggml.model";
 pub(super) const PRE_KEY: &str = "tokenizer.ggml.pre";

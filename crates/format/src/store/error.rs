@@ -88,7 +88,7 @@ pub enum StoreError {
         offset: u64,
     },
     /// Another process is writing the same target.
-    #[error("{path}: another hotset is writing this store; wait for it or choose another name")]
+    #[error("{path}: another hotset is writing this file; wait for it or choose another name")]
     Locked {
         /// The partial file.
         path: PathBuf,

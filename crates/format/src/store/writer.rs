@@ -1,8 +1,6 @@
 //! Writes a store so that at every moment there is either no store or a complete one.
 
-use std::fs::{self, File, TryLockError};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use hotset_base::{Bytes, ExpertKey};
@@ -11,53 +9,25 @@ use super::StoreError;
 use super::checksum::{part_seed, tensor_seed};
 use super::header::{DenseEntry, Header, PartEntry, Section, expert_entry_to_bytes};
 use super::layout::{Span, StoreLayout};
+use crate::partial::PartialFile;
 
 /// A store being written. Parts may be written from several threads and in any order; dropping the
 /// writer before [`StoreWriter::finish`] removes what was written.
 pub struct StoreWriter {
-    target: PathBuf,
-    partial: PathBuf,
-    file: File,
+    file: PartialFile,
     layout: StoreLayout,
     dense_crcs: Vec<AtomicU32>,
     part_crcs: Vec<[AtomicU32; 3]>,
-    finished: bool,
 }
 
 impl StoreWriter {
     /// Creates `TARGET.partial` and locks it.
     pub fn create(target: &Path, layout: StoreLayout) -> Result<Self, StoreError> {
-        let mut name = target.as_os_str().to_owned();
-        name.push(".partial");
-        let partial = PathBuf::from(name);
-        let io = |action| {
-            let path = partial.clone();
-            move |source| StoreError::Io { path, action, source }
-        };
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&partial)
-            .map_err(io("create"))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(StoreError::Locked { path: partial }),
-            Err(TryLockError::Error(source)) => {
-                return Err(StoreError::Io { path: partial, action: "lock", source });
-            }
-        }
-        file.set_len(0).map_err(io("empty"))?;
-        file.set_len(layout.file_bytes).map_err(io("size"))?;
         Ok(Self {
-            target: target.to_owned(),
+            file: PartialFile::create(target, layout.file_bytes)?,
             dense_crcs: layout.dense_shapes.iter().map(|_| AtomicU32::new(0)).collect(),
             part_crcs: layout.part_shapes.iter().map(|_| Default::default()).collect(),
-            partial,
-            file,
             layout,
-            finished: false,
         })
     }
 
@@ -74,20 +44,12 @@ impl StoreWriter {
         check_payload(|| format!("{key} part {part}"), bytes, span)?;
         let crc = crc32c::crc32c_append(part_seed(key, part), bytes);
         self.part_crcs[flat][part].store(crc, Ordering::Relaxed);
-        self.write_at(bytes, span.offset)
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), StoreError> {
-        self.file.write_all_at(bytes, offset).map_err(self.io("write"))
-    }
-
-    fn io(&self, action: &'static str) -> impl Fn(std::io::Error) -> StoreError + '_ {
-        move |source| StoreError::Io { path: self.partial.clone(), action, source }
+        self.file.write_at(bytes, span.offset)
     }
 
     /// Writes tables and header, makes everything durable and gives the store its name. Returns the
     /// store id in hexadecimal.
-    pub fn finish(mut self) -> Result<String, StoreError> {
+    pub fn finish(self) -> Result<String, StoreError> {
         let dense_table = self.dense_table();
         let expert_table = self.expert_table();
         let mut hasher = blake3::Hasher::new();
@@ -101,10 +63,10 @@ impl StoreWriter {
             (&expert_table, self.layout.expert_table),
         ];
         for (bytes, span) in sections {
-            self.write_at(bytes, span.offset)?;
+            self.file.write_at(bytes, span.offset)?;
         }
         // The weights must be durable before the header that vouches for them.
-        self.file.sync_all().map_err(self.io("sync"))?;
+        self.file.sync()?;
         let section = |(bytes, span): (&Vec<u8>, Span)| Section { span, crc: crc32c::crc32c(bytes) };
         let header = Header {
             file_bytes: self.layout.file_bytes,
@@ -115,20 +77,9 @@ impl StoreWriter {
             expert_table: section(sections[2]),
             expert_count: self.layout.part_shapes.len() as u32,
         };
-        self.write_at(&header.to_bytes(), 0)?;
-        self.file.sync_all().map_err(self.io("sync"))?;
-        fs::rename(&self.partial, &self.target).map_err(self.io("rename"))?;
-        self.finished = true;
-        self.sync_directory()?;
+        self.file.write_at(&header.to_bytes(), 0)?;
+        self.file.commit()?;
         Ok(store_id.to_hex().to_string())
-    }
-
-    fn sync_directory(&self) -> Result<(), StoreError> {
-        let parent = match self.target.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        File::open(parent).and_then(|dir| dir.sync_all()).map_err(self.io("sync the directory of"))
     }
 
     fn dense_table(&self) -> Vec<u8> {
@@ -177,7 +128,7 @@ impl DenseStream<'_> {
         if total > span.bytes {
             return Err(self.wrong_payload(total));
         }
-        self.writer.write_at(bytes, span.offset + self.written)?;
+        self.writer.file.write_at(bytes, span.offset + self.written)?;
         self.crc = crc32c::crc32c_append(self.crc, bytes);
         self.written = total;
         Ok(())
@@ -197,15 +148,6 @@ impl DenseStream<'_> {
             what: self.writer.layout.dense_shapes[self.index].name.clone(),
             actual: Bytes(actual),
             expected: Bytes(self.writer.layout.dense[self.index].bytes),
-        }
-    }
-}
-
-impl Drop for StoreWriter {
-    fn drop(&mut self) {
-        if !self.finished {
-            // Nothing can be done about a failure here; what remains has no header and does not open.
-            let _ = fs::remove_file(&self.partial);
         }
     }
 }
