@@ -31,6 +31,12 @@ pub trait Evict: Send {
 
     /// What the expert's place in the arena is worth.
     fn retention(&self, key: ExpertKey) -> Retention;
+
+    /// An expert's retention stays what it is until the expert is used again: it may be kept in order
+    /// instead of being asked for.
+    fn is_steady(&self) -> bool {
+        false
+    }
 }
 
 /// The eviction policies by name.
