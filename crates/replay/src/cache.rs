@@ -1,7 +1,8 @@
 //! The arena of the simulator: slots, who is in them, and who leaves. The rules are the pager's: all experts
-//! of a visit are used first; what is not there is admitted in rising order of expert numbers; an empty slot
-//! is taken before a full one, what the visit did not want before what it did, the smallest retention before
-//! larger ones, and of equals the slot of the lowest number.
+//! of a visit are used first, in rank order, then those that are not there are admitted; an empty slot is taken
+//! before a full one, what the visit did not want before what it did, the smallest retention before larger
+//! ones, and of equals the slot of the lowest number. Where a visit wants more experts than there are slots, the
+//! pager keeps what was read last; here, those of the largest retention stay.
 
 use std::ops::Range;
 
@@ -88,7 +89,7 @@ impl Cache {
         &self.hot[layer.index() * self.experts..][..self.experts]
     }
 
-    /// A visit: `experts` in rising order.
+    /// A visit: `experts` in rank order.
     pub fn visit(&mut self, layer: LayerId, experts: &[ExpertId]) {
         self.now += 1;
         self.layer = layer;
@@ -118,8 +119,8 @@ impl Cache {
             *used += 1;
             slots.start + *used - 1
         } else {
-            let (smallest, slot) = self.victim(pool);
-            if self.may_bypass && worth <= smallest {
+            let (wanted, smallest, slot) = self.victim(pool);
+            if (wanted || self.may_bypass) && worth <= smallest {
                 return;
             }
             let flat = self.residents[slot].flat(self.experts);
@@ -132,21 +133,22 @@ impl Cache {
         self.pools[pool].set_worth(slot, worth);
     }
 
-    /// The slot of a full pool to overwrite, and its retention.
-    fn victim(&mut self, pool: usize) -> (Retention, usize) {
+    /// The slot of a full pool to overwrite, with what is against it: whether the present visit wants its
+    /// resident, and the retention. The clairvoyant needs no protection of the visit's own experts: it knows
+    /// what they are worth.
+    fn victim(&mut self, pool: usize) -> (bool, Retention, usize) {
         let Self { pools, residents, wanted, layer, may_bypass, evict, .. } = self;
         let Pool { slots, order, .. } = &mut pools[pool];
-        let is_wanted = |slot: usize| {
+        let is_protected = |slot: usize| {
             let key = residents[slot];
-            key.layer == *layer && wanted[key.expert.index()]
+            !*may_bypass && key.layer == *layer && wanted[key.expert.index()]
         };
-        if let Some(order) = order {
-            // The clairvoyant knows what the visit's own experts are worth; others keep them if they can.
-            let found = order.smallest(|slot| *may_bypass || !is_wanted(slots.start + slot as usize));
-            return (found.0, slots.start + found.1 as usize);
-        }
-        let worth = |slot: usize| (is_wanted(slot), evict.retention(residents[slot]), slot);
-        let (_, retention, slot) = slots.clone().map(worth).min().expect("a pool has slots");
-        (retention, slot)
+        let Some(order) = order else {
+            let worth = |slot: usize| (is_protected(slot), evict.retention(residents[slot]), slot);
+            return slots.clone().map(worth).min().expect("a pool has slots");
+        };
+        let (retention, slot) = order.smallest(|slot| !is_protected(slots.start + slot as usize));
+        let slot = slots.start + slot as usize;
+        (is_protected(slot), retention, slot)
     }
 }

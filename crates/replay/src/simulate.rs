@@ -50,7 +50,6 @@ pub fn replay(
             }
             wanted.clear();
             wanted.extend(chosen.iter().map(|choice| choice.expert));
-            wanted.sort_unstable();
             cache.visit(layer, &wanted);
         }
     }

@@ -26,7 +26,8 @@ pub trait Evict: Send {
     /// Name on the command line.
     fn name(&self) -> &'static str;
 
-    /// A layer-token chose this expert, whether or not it was hot.
+    /// A layer-token chose this expert, whether or not it was hot. Its experts come in rank order, those of a
+    /// prompt chunk in the order of their numbers.
     fn used(&mut self, key: ExpertKey, now: u64);
 
     /// What the expert's place in the arena is worth.
