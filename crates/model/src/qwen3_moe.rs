@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use hotset_base::LayerId;
+use hotset_base::{LayerId, Phase};
 use hotset_format::{Checkpoint, ModelConfig};
 use hotset_kernels::{Pool, Vectors, matmul, rms_norm, rms_norm_in_place};
 use hotset_policy::route::Route;
@@ -10,6 +10,7 @@ use hotset_residency::{Pager, PagerStats};
 
 use crate::attention::attend;
 use crate::experts::{ExpertGeometry, compute_wanted, group_by_expert, route_chunk, sum_in_rank_order};
+use crate::observe::{Observation, Observe};
 use crate::predict::predict_next;
 use crate::probe::Probe;
 use crate::scratch::HEAD_ROWS;
@@ -29,6 +30,8 @@ pub struct Qwen3Moe {
     chunk: usize,
     stats: RoutingStats,
     probe: Option<Probe>,
+    phase: Phase,
+    observation: Option<Observation>,
 }
 
 impl Qwen3Moe {
@@ -61,6 +64,8 @@ impl Qwen3Moe {
             chunk,
             stats: RoutingStats::default(),
             probe: None,
+            phase: Phase::Setup,
+            observation: None,
         }
     }
 
@@ -94,6 +99,26 @@ impl Qwen3Moe {
         self.probe = Some(Probe::new(probe));
     }
 
+    /// Tells somebody of every pass from now on.
+    pub fn observe(&mut self, observer: Box<dyn Observe>) {
+        self.observation = Some(Observation::new(observer, self.config.experts));
+    }
+
+    /// Tells the observer nothing more, and gives it back.
+    pub fn end_observation(&mut self) -> Option<Box<dyn Observe>> {
+        self.observation.take().map(|observation| observation.observer)
+    }
+
+    /// The tokens from now on are of this phase.
+    pub fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+    }
+
+    /// Name of the routing policy.
+    pub fn router_name(&self) -> &'static str {
+        self.router.name()
+    }
+
     /// Runs up to [`Qwen3Moe::chunk`] tokens that follow what `cache` holds, and appends them to it.
     ///
     /// Afterwards [`Qwen3Moe::logits`] gives the scores after any of them. Every token's result is
@@ -102,6 +127,9 @@ impl Qwen3Moe {
         self.check(cache, tokens)?;
         self.embed(tokens)?;
         self.find_angles(cache.len(), tokens.len());
+        if let Some(observation) = &mut self.observation {
+            observation.observer.pass(self.phase, cache.len(), tokens);
+        }
         for layer in (0..self.config.layers as u16).map(LayerId) {
             self.attention(layer, cache, tokens.len());
             self.experts(layer, tokens.len())?;
@@ -208,7 +236,7 @@ impl Qwen3Moe {
 
     /// Norm, router, choice, a look ahead, experts as they become ready, sum in rank order, residual.
     fn experts(&mut self, layer: LayerId, n: usize) -> Result<(), ForwardError> {
-        let Self { config: c, dense, pool, pager, router, scratch: s, stats, probe, .. } = self;
+        let Self { config: c, dense, pool, pager, router, scratch: s, stats, probe, observation, .. } = self;
         normalise(&s.x, &dense.layer(layer).ffn_norm, c.rms_eps, &mut s.normed, n);
         // Routers stay exact whatever their type: they decide, where the others only sum up.
         let normed = Vectors::exact(&s.normed[..n * c.hidden], c.hidden);
@@ -219,12 +247,18 @@ impl Qwen3Moe {
             probe.look(pool, layer, &s.scores[..n * c.experts], next, normed);
         }
         pager.poll();
+        if let Some(observation) = observation {
+            observation.before(pager, layer);
+        }
         route_chunk(layer, router.as_mut(), pager.hot(layer), s, (n, c.top_k), stats)?;
         group_by_expert(s, n, c.top_k);
         pager.request(layer, &s.wanted);
         predict_next(pool, dense, pager, layer, s, (n, c.top_k));
         compute_wanted(pool, pager, self.geometry[layer.index()], s, n)?;
         sum_in_rank_order(s, n, c.top_k, c.hidden);
+        if let Some(observation) = observation {
+            observation.after(pager, layer, s, (n, c.top_k));
+        }
         Ok(())
     }
 }
