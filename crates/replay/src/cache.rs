@@ -12,13 +12,16 @@ use hotset_policy::evict::{Evict, Retention};
 use crate::order::Order;
 use crate::{Demand, ReplayPolicy, Scope};
 
+/// Slots of a pool that are searched faster than they are kept in order.
+const SEARCHED: usize = 64;
+
 /// Slots that some layers share.
 #[derive(Debug)]
 struct Pool {
     slots: Range<usize>,
     /// Slots in use; they are filled from the first and never emptied.
     used: usize,
-    /// Kept for policies whose retentions allow it. Slots count from the pool's first.
+    /// Of large pools, for policies whose retentions allow it. Slots count from the pool's first.
     order: Option<Order>,
 }
 
@@ -66,7 +69,7 @@ impl Cache {
         let pool = |i: usize| Pool {
             slots: i * size..(i + 1) * size,
             used: 0,
-            order: evict.is_steady().then(|| Order::new(size)),
+            order: (evict.is_steady() && size > SEARCHED).then(|| Order::new(size)),
         };
         Self {
             may_bypass: policy.is_clairvoyant(),

@@ -66,13 +66,21 @@ impl Outcome {
         self.hot_slots += hot_slots;
         self.swap_ins += swap_ins;
         self.bytes += swap_ins * expert_bytes;
-        let is_chosen = |wanted: &Choice| chosen.iter().any(|choice| choice.expert == wanted.expert);
-        let is_native = |choice: &&Choice| native.iter().any(|wanted| wanted.expert == choice.expert);
-        // As many native experts were replaced as strangers came; those of the largest mass count first.
-        let mut strangers = chosen.len() - chosen.iter().filter(is_native).count();
+        self.regret(native, chosen, hot);
+    }
+
+    /// As many native experts were substituted as strangers were chosen; those of the largest mass count first.
+    fn regret(&mut self, native: &[Choice], chosen: &[Choice], hot: &[bool]) {
+        let has = |set: &[Choice], expert| set.iter().any(|choice| choice.expert == expert);
+        // The recorded native choice, the usual case, is one slice and has no strangers.
+        let lossless = std::ptr::eq(native, chosen);
+        let mut strangers = match lossless {
+            true => 0,
+            false => chosen.iter().filter(|choice| !has(native, choice.expert)).count(),
+        };
         let whole: f64 = native.iter().map(|wanted| f64::from(wanted.weight)).sum();
         for wanted in native {
-            let kind = if is_chosen(wanted) {
+            let kind = if lossless || has(chosen, wanted.expert) {
                 if hot[wanted.expert.index()] {
                     continue;
                 }

@@ -21,36 +21,38 @@ pub(crate) enum Router {
         policy: Box<dyn Route>,
         /// `[experts]`: log p, which is the logits but for a constant.
         logits: Vec<f32>,
+        /// Room for the chosen set.
+        chosen: Vec<Choice>,
     },
 }
 
 impl Router {
-    pub fn new(maker: Option<RouterMaker<'_>>, experts: usize) -> Self {
-        match maker {
-            None => Self::Recorded,
-            Some(make) => Self::Policy { policy: make(), logits: vec![0.0; experts] },
+    pub fn new(maker: Option<RouterMaker<'_>>, demand: &Demand) -> Self {
+        let Some(make) = maker else { return Self::Recorded };
+        let header = demand.header();
+        Self::Policy {
+            policy: make(),
+            logits: vec![0.0; header.experts],
+            chosen: vec![Choice::NONE; header.top_k],
         }
     }
 
-    /// The chosen set of one layer-token into `out`; empty where nothing was recorded.
-    pub fn choose(
-        &mut self,
-        demand: &Demand,
+    /// The chosen set of one layer-token; empty where nothing was recorded.
+    pub fn choose<'a>(
+        &'a mut self,
+        demand: &'a Demand,
         (token, layer): (usize, LayerId),
         hot: &[bool],
-        out: &mut Vec<Choice>,
-    ) -> Result<(), NotFinite> {
-        out.clear();
-        out.extend(demand.chosen(token, layer));
-        match self {
-            Self::Policy { policy, logits } if !out.is_empty() => {
-                let probabilities = demand.probabilities(token, layer);
-                let log = |p: &f16| p.to_f32().max(SMALLEST).ln();
-                logits.iter_mut().zip(probabilities).for_each(|(logit, p)| *logit = log(p));
-                out.resize(demand.header().top_k, Choice::NONE);
-                policy.route(layer, logits, hot, out)
-            }
-            _ => Ok(()),
+    ) -> Result<&'a [Choice], NotFinite> {
+        let recorded = demand.chosen(token, layer);
+        let Self::Policy { policy, logits, chosen } = self else { return Ok(recorded) };
+        if recorded.is_empty() {
+            return Ok(recorded);
         }
+        let probabilities = demand.probabilities(token, layer);
+        let log = |p: &f16| p.to_f32().max(SMALLEST).ln();
+        logits.iter_mut().zip(probabilities).for_each(|(logit, p)| *logit = log(p));
+        policy.route(layer, logits, hot, chosen)?;
+        Ok(chosen)
     }
 }

@@ -34,19 +34,19 @@ pub fn replay(
     }
     let header = demand.header();
     let mut cache = Cache::new(demand, setting.policy, setting.experts_per_layer);
-    let mut router = Router::new(router, header.experts);
+    let mut router = Router::new(router, demand);
     let mut outcome = Outcome::new(setting.policy, setting.experts_per_layer, demand.tokens() - warm);
-    let (mut chosen, mut wanted) = (Vec::new(), Vec::<ExpertId>::new());
+    let mut wanted: Vec<ExpertId> = Vec::new();
     for token in 0..demand.tokens() {
         for layer in (0..header.layers as u16).map(LayerId) {
             let hot = cache.hot(layer);
-            router.choose(demand, (token, layer), hot, &mut chosen)?;
+            let chosen = router.choose(demand, (token, layer), hot)?;
             if chosen.is_empty() {
                 continue;
             }
             if token >= warm {
                 let native = demand.native(token, layer);
-                outcome.count(native, &chosen, hot, header.expert_bytes[layer.index()]);
+                outcome.count(native, chosen, hot, header.expert_bytes[layer.index()]);
             }
             wanted.clear();
             wanted.extend(chosen.iter().map(|choice| choice.expert));

@@ -21,12 +21,9 @@ pub struct Summary {
     pub slots: u64,
     /// Of those, hot ones.
     pub hot_slots: u64,
-    /// Chosen slots whose layer had a token before.
-    pub slots_with_previous: u64,
-    /// Of those, chosen by the token before too.
-    pub shared_with_previous: u64,
-    /// Chosen slots seen within the last [`SEEN_WITHIN`] tokens.
-    pub seen: [u64; SEEN_WITHIN.len()],
+    /// Chosen slots of tokens that have at least [`SEEN_WITHIN`] tokens before them, and those of them that were
+    /// chosen by one of the last so many.
+    seen: [(u64, u64); SEEN_WITHIN.len()],
     /// Reads: demand, late, ahead.
     pub reads: [u64; 3],
     /// Compute waited for reads.
@@ -46,9 +43,7 @@ impl Summary {
             tokens: [0; 3],
             slots: 0,
             hot_slots: 0,
-            slots_with_previous: 0,
-            shared_with_previous: 0,
-            seen: [0; SEEN_WITHIN.len()],
+            seen: [(0, 0); SEEN_WITHIN.len()],
             reads: [0; 3],
             stall: Duration::ZERO,
             last: vec![0; header.layers * header.experts],
@@ -80,13 +75,11 @@ impl Summary {
         for choice in chosen {
             self.slots += 1;
             self.hot_slots += u64::from(visit.is_hot(choice.expert));
-            self.slots_with_previous += u64::from(now > 1);
             let flat = ExpertKey::new(visit.layer, choice.expert).flat(self.experts);
             let last = std::mem::replace(&mut self.last[flat], now);
-            if last > 0 {
-                self.shared_with_previous += u64::from(now - last == 1);
-                let within = SEEN_WITHIN.iter().map(|&tokens| u64::from(now - last <= tokens));
-                self.seen.iter_mut().zip(within).for_each(|(sum, n)| *sum += n);
+            for (&within, (all, seen)) in SEEN_WITHIN.iter().zip(&mut self.seen) {
+                *all += u64::from(now > within);
+                *seen += u64::from(now > within && last > 0 && now - last <= within);
             }
         }
     }
@@ -106,14 +99,10 @@ impl Summary {
         share(self.hot_slots, self.slots)
     }
 
-    /// Share of a token's picks that the token before had picked in the same layer.
-    pub fn overlap(&self) -> f64 {
-        share(self.shared_with_previous, self.slots_with_previous)
-    }
-
-    /// Share of the picks that were picked in the last [`SEEN_WITHIN`] tokens.
+    /// Share of the picks that were picked in the same layer within the last [`SEEN_WITHIN`] tokens, of tokens
+    /// that have so many before them. The first is the overlap with the previous token.
     pub fn seen_within(&self) -> [f64; SEEN_WITHIN.len()] {
-        self.seen.map(|seen| share(seen, self.slots))
+        self.seen.map(|(all, seen)| share(seen, all))
     }
 
     /// Distinct experts of each layer.

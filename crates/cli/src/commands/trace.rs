@@ -148,7 +148,6 @@ struct Report<'a> {
     narration_tokens: u64,
     counted_tokens: u64,
     whole: bool,
-    overlap_with_previous: f64,
     seen_in_last_1: f64,
     seen_in_last_4: f64,
     seen_in_last_8: f64,
@@ -203,7 +202,6 @@ impl<'a> Report<'a> {
             narration_tokens: tokens(Phase::Narration),
             counted_tokens: counted,
             whole,
-            overlap_with_previous: summary.overlap(),
             seen_in_last_1: seen[0],
             seen_in_last_4: seen[1],
             seen_in_last_8: seen[2],
@@ -240,8 +238,7 @@ fn table(path: &Path, header: &TraceHeader, r: &Report<'_>) -> String {
             ),
         ),
         ("figures of", of.to_owned()),
-        ("overlap", format!("{} of a token's picks are the previous token's in that layer", percent(r.overlap_with_previous))),
-        ("seen in last", seen.join(", ")),
+        ("seen in last", format!("{} (tokens, in the same layer)", seen.join(", "))),
         (
             "distinct experts",
             format!(
