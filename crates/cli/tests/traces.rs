@@ -41,8 +41,23 @@ fn fail(code: i32, args: &[&str]) -> String {
 /// A run of the shipped model with 16 slots in every layer; gives its report.
 fn traced(path: &str) -> Value {
     let args = [
-        "run", "The old gentleman", "-n", "40", "--temp", "0", "--json", "--experts-per-layer", "16", "--evict",
-        "lru", "--lookahead", "0", "--ubatch-size", "1", "--trace", path,
+        "run",
+        "The old gentleman",
+        "-n",
+        "40",
+        "--temp",
+        "0",
+        "--json",
+        "--experts-per-layer",
+        "16",
+        "--evict",
+        "lru",
+        "--lookahead",
+        "0",
+        "--ubatch-size",
+        "1",
+        "--trace",
+        path,
     ];
     objects(&args).remove(0)
 }
@@ -135,7 +150,10 @@ fn what_cannot_be_replayed_is_refused_in_one_line() {
     succeed(&["perplexity", model.to_str().unwrap(), text, "--json", "--trace", trace]);
     assert!(fail(2, &["replay", trace]).contains("--phase all"));
     assert!(!objects(&["replay", trace, "--phase", "all", "--json"]).is_empty());
-    assert!(fail(2, &["replay", trace, "--phase", "all", "--warm", "5000"]).contains("--warm 5000 leaves nothing"));
+    assert!(
+        fail(2, &["replay", trace, "--phase", "all", "--warm", "5000"])
+            .contains("--warm 5000 leaves nothing")
+    );
     let clairvoyant = ["replay", trace, "--phase", "all", "--router", "native", "--policy", "belady"];
     assert!(fail(2, &clairvoyant).contains("belady must know the demand in advance"));
     assert!(fail(2, &["replay", trace, "--policy", "mru"]).contains("`mru` is not a cache"));

@@ -11,7 +11,9 @@ pub enum ReplayError {
     #[error(transparent)]
     Trace(#[from] TraceError),
     /// Nothing to count.
-    #[error("the trace has no decoded tokens (it is of a prompt or a scored text); replay it with --phase all")]
+    #[error(
+        "the trace has no decoded tokens (it is of a prompt or a scored text); replay it with --phase all"
+    )]
     NothingDecoded,
     /// Nothing to count.
     #[error("the trace has no whole token")]

@@ -36,7 +36,12 @@ fn outcome(demand: &Demand, policy: &str, experts_per_layer: usize) -> Outcome {
 }
 
 /// Traces of `layers` layers; every layer-token has `k` distinct picks, low numbers more often.
-fn picks(layers: usize, experts: u16, k: usize, tokens: std::ops::Range<usize>) -> impl Strategy<Value = Picks> {
+fn picks(
+    layers: usize,
+    experts: u16,
+    k: usize,
+    tokens: std::ops::Range<usize>,
+) -> impl Strategy<Value = Picks> {
     let pick = (0..experts, 0..experts).prop_map(|(a, b)| a.min(b));
     let layer_token = proptest::collection::vec(pick, 4 * k).prop_map(move |drawn| {
         let mut picks: Vec<u16> = Vec::new();
@@ -209,7 +214,8 @@ fn warm_tokens_are_replayed_and_not_counted() {
 
 #[test]
 fn settings_side_by_side_are_settings_one_by_one() {
-    let picks: Picks = (0..50u16).map(|t| vec![vec![t * 7 % 11, 11 + t % 5], vec![t % 3, 3 + t % 7]]).collect();
+    let picks: Picks =
+        (0..50u16).map(|t| vec![vec![t * 7 % 11, 11 + t % 5], vec![t % 3, 3 + t % 7]]).collect();
     let demand = demand(&picks, 16);
     let names = ["global-lru", "lru", "lfu", "belady"];
     let settings: Vec<Setting> = names
@@ -223,7 +229,9 @@ fn settings_side_by_side_are_settings_one_by_one() {
 
 #[test]
 fn names_are_those_that_are_printed() {
-    for name in ["lru", "global-lru", "lfu", "lfru", "least-stale", "global-least-stale", "belady", "belady-layer"] {
+    for name in
+        ["lru", "global-lru", "lfu", "lfru", "least-stale", "global-least-stale", "belady", "belady-layer"]
+    {
         assert_eq!(name.parse::<ReplayPolicy>().unwrap().to_string(), name);
     }
     assert!("mru".parse::<ReplayPolicy>().unwrap_err().to_string().contains("belady-layer"));

@@ -119,7 +119,9 @@ impl TraceHeader {
         let top_k = number(20, "experts per token", MAX_TOP_K.min(experts))?;
         let flags = u16_at(bytes, 22);
         let metadata_bytes = u32_at(bytes, 24) as usize;
-        if flags & !(FULL_SCORES | WHOLE_HOT_SETS | NATIVE_CHOICE) != 0 || bytes[32..CRC_AT].iter().any(|&byte| byte != 0) {
+        if flags & !(FULL_SCORES | WHOLE_HOT_SETS | NATIVE_CHOICE) != 0
+            || bytes[32..CRC_AT].iter().any(|&byte| byte != 0)
+        {
             return Err(damaged("reserved fields of the header are not zero".to_owned()));
         }
         if metadata_bytes as u64 > MAX_TRACE_METADATA.0 {

@@ -183,7 +183,8 @@ fn column<T: DataType>(
     definition: Option<&[i16]>,
     repetition: Option<&[i16]>,
 ) -> Result<(), ParquetError> {
-    let mut writer = group.next_column()?.ok_or_else(|| ParquetError::General("too few columns".to_owned()))?;
+    let mut writer =
+        group.next_column()?.ok_or_else(|| ParquetError::General("too few columns".to_owned()))?;
     writer.typed::<T>().write_batch(values, definition, repetition)?;
     writer.close()
 }

@@ -169,7 +169,8 @@ impl TraceReader {
             return self.cut(BLOCK_HEAD + read);
         }
         let records = self.read_records(head, &payload).map_err(|detail| self.damaged(detail))?;
-        if matches!(records.back(), Some(Record::End { .. })) && fill(&mut self.input, &mut [0], &self.path)? > 0
+        if matches!(records.back(), Some(Record::End { .. }))
+            && fill(&mut self.input, &mut [0], &self.path)? > 0
         {
             return Err(self.damaged("bytes behind the end of the trace".to_owned()));
         }

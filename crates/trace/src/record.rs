@@ -54,7 +54,12 @@ pub(crate) fn largest(header: &TraceHeader) -> usize {
     pass.max(visit).max(layer_token)
 }
 
-pub(crate) fn put_pass(out: &mut Vec<u8>, phase: Phase, position: u32, tokens: impl ExactSizeIterator<Item = Option<u32>>) {
+pub(crate) fn put_pass(
+    out: &mut Vec<u8>,
+    phase: Phase,
+    position: u32,
+    tokens: impl ExactSizeIterator<Item = Option<u32>>,
+) {
     out.push(PASS);
     out.push(phase as u8);
     out.extend((tokens.len() as u16).to_le_bytes());

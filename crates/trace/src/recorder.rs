@@ -102,12 +102,7 @@ impl Recorder {
     }
 
     /// Tokens are about to be computed together; the first stands at `position`.
-    pub fn pass(
-        &mut self,
-        phase: Phase,
-        position: u32,
-        tokens: impl ExactSizeIterator<Item = Option<u32>>,
-    ) {
+    pub fn pass(&mut self, phase: Phase, position: u32, tokens: impl ExactSizeIterator<Item = Option<u32>>) {
         if self.buffer.len() >= WORTH_WRITING {
             self.hand_over();
         }

@@ -33,7 +33,8 @@ fn header(full_scores: bool) -> TraceHeader {
 
 /// `seed` decides everything; weights and probabilities are what f32 and f16 hold exactly.
 fn pass(header: &TraceHeader, tokens: usize, seed: u32) -> Pass {
-    let number = |i: usize, below: usize| (seed as usize).wrapping_mul(7919).wrapping_add(i * 104_729) % below;
+    let number =
+        |i: usize, below: usize| (seed as usize).wrapping_mul(7919).wrapping_add(i * 104_729) % below;
     let layer_token = |i: usize| LayerToken {
         chosen: (0..header.top_k)
             .map(|rank| Choice {
@@ -211,7 +212,8 @@ fn hostile_heads_are_refused_before_anything_is_allocated() {
 fn with_payload(payload: &[u8]) -> Vec<u8> {
     let whole = write(&header(true), &[]);
     let crc = crc32c::crc32c_append(crc32c::crc32c(&0u32.to_le_bytes()), payload);
-    let mut block = [b"TBLK", &[0; 4][..], &(payload.len() as u32).to_le_bytes(), &crc.to_le_bytes()].concat();
+    let mut block =
+        [b"TBLK", &[0; 4][..], &(payload.len() as u32).to_le_bytes(), &crc.to_le_bytes()].concat();
     block.extend(crc32c::crc32c(&block).to_le_bytes());
     [&whole[..borders(&whole)[0]], &block, payload].concat()
 }
@@ -260,7 +262,12 @@ fn passes_that_were_not_finished_are_left_out_and_counted() {
     recorder.copy(&first);
     recorder.pass(Phase::Setup, 0, [Some(1), Some(2)].into_iter());
     let hot = vec![false; header.experts];
-    recorder.visit(&VisitHead { layer: LayerId(0), hot: &hot, reads: Reads::default(), stall: Duration::ZERO });
+    recorder.visit(&VisitHead {
+        layer: LayerId(0),
+        hot: &hot,
+        reads: Reads::default(),
+        stall: Duration::ZERO,
+    });
     recorder.copy(&last);
     recorder.pass(Phase::Setup, 0, [None].into_iter());
     drop(recorder);
@@ -279,7 +286,12 @@ fn scores_are_recorded_as_their_softmax() {
     let (mut recorder, file) = Recorder::create(&path, &header).unwrap();
     recorder.pass(Phase::Narration, 5, [Some(77)].into_iter());
     let hot = vec![true; header.experts];
-    recorder.visit(&VisitHead { layer: LayerId(0), hot: &hot, reads: Reads::default(), stall: Duration::ZERO });
+    recorder.visit(&VisitHead {
+        layer: LayerId(0),
+        hot: &hot,
+        reads: Reads::default(),
+        stall: Duration::ZERO,
+    });
     recorder.layer_token(&chosen, Scores::Logits(&logits));
     drop(recorder);
     file.finish().unwrap();
@@ -349,7 +361,8 @@ fn csv_errors_name_the_line() {
     refused("0,1,1,0,1,5", "0,1,1,0,1,3", "line 6: expert E3 is chosen twice");
     refused("0,1,1,0,1,5", "0,1,1,0,0,5", "line 7: slot 0 where 1 belongs");
     refused("0,1,1,1,0,7", "0,1,1,1,1,7", "line 8: slot 1 where 0 belongs");
-    refused("# model=m", "# m=m no_layer=1 and", "no line `# model=");
+    refused("n_layer=2", "n_layers=2", "line 3: layer 0 is not one of n_layer");
+    refused("0,1,1,0,1,5", "# n_layer=2 n_expert=4 n_expert_used=2\n0,1,1,0,1,5", "line 7: a second line");
     assert!(import("").is_err());
 }
 

@@ -221,14 +221,16 @@ impl<'a> Report<'a> {
 
 fn table(path: &Path, header: &TraceHeader, r: &Report<'_>) -> String {
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
-    let seen =
-        [r.seen_in_last_1, r.seen_in_last_4, r.seen_in_last_8, r.seen_in_last_16, r.seen_in_last_32];
+    let seen = [r.seen_in_last_1, r.seen_in_last_4, r.seen_in_last_8, r.seen_in_last_16, r.seen_in_last_32];
     let seen: Vec<String> =
         SEEN_WITHIN.iter().zip(seen).map(|(tokens, share)| format!("{tokens}: {}", percent(share))).collect();
     let scores = if r.full_scores { "of all experts" } else { "of the chosen experts only" };
     let of = if r.counted_tokens == r.tokens { "all tokens" } else { "decoded tokens" };
     let rows = [
-        ("model", format!("{}, {} layers of {} experts, {} per token", r.model, r.layers, r.experts, r.top_k)),
+        (
+            "model",
+            format!("{}, {} layers of {} experts, {} per token", r.model, r.layers, r.experts, r.top_k),
+        ),
         ("scores", scores.to_owned()),
         (
             "tokens",

@@ -152,6 +152,9 @@ impl Parser {
         let fields: BTreeMap<&str, &str> =
             text.split_whitespace().filter_map(|field| field.split_once('=')).collect();
         if fields.contains_key("n_layer") {
+            if header.is_some() {
+                return Err(self.error("a second line `# model=... n_layer=...`".to_owned()));
+            }
             *header = Some(self.header(&fields)?);
         } else if let (Some(layer), Some(bytes)) = (fields.get("layer"), fields.get("expert_bytes")) {
             let layer: usize = self.number("layer", layer)?;

@@ -38,7 +38,12 @@ pub struct ReplayArgs {
     trace: PathBuf,
 
     /// Caches, with commas between them
-    #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "global-lru,lru,lfu,belady-layer,belady")]
+    #[arg(
+        long,
+        value_name = "NAME,...",
+        value_delimiter = ',',
+        default_value = "global-lru,lru,lfu,belady-layer,belady"
+    )]
     policy: Vec<ReplayPolicy>,
 
     /// Slots per layer
