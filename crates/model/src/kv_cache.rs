@@ -1,10 +1,14 @@
 //! Keys and values of the tokens seen so far, in memory of fixed size.
 
+use std::io;
+use std::ops::Range;
 use std::str::FromStr;
 
+use bytemuck::{cast_slice, cast_slice_mut};
 use hotset_base::{Bytes, LayerId};
 use hotset_format::ModelConfig;
 use hotset_kernels::{axpy, axpy_f16, dot_f16, dot_f32, f32_to_f16_row};
+use hotset_residency::Block;
 
 /// Precision of the cache.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -52,23 +56,37 @@ impl FromStr for KvType {
     }
 }
 
-enum Storage {
-    F16(Vec<u16>),
-    F32(Vec<f32>),
+/// Numbers of one precision in memory that is there from the start.
+struct Storage {
+    ty: KvType,
+    memory: Block,
+}
+
+/// The numbers, as what they are.
+enum Numbers<'a> {
+    F16(&'a [u16]),
+    F32(&'a [f32]),
 }
 
 impl Storage {
-    fn new(ty: KvType, elements: usize) -> Self {
-        match ty {
-            KvType::F16 => Self::F16(vec![0; elements]),
-            KvType::F32 => Self::F32(vec![0.0; elements]),
+    fn new(ty: KvType, elements: usize) -> io::Result<Self> {
+        let memory = Block::new(elements * ty.element_bytes())?;
+        memory.populate()?;
+        Ok(Self { ty, memory })
+    }
+
+    fn range(&self, range: Range<usize>) -> Numbers<'_> {
+        match self.ty {
+            KvType::F16 => Numbers::F16(&cast_slice(&self.memory)[range]),
+            KvType::F32 => Numbers::F32(&cast_slice(&self.memory)[range]),
         }
     }
 
     fn write(&mut self, at: usize, row: &[f32]) {
-        match self {
-            Self::F16(all) => f32_to_f16_row(row, &mut all[at..at + row.len()]),
-            Self::F32(all) => all[at..at + row.len()].copy_from_slice(row),
+        let range = at..at + row.len();
+        match self.ty {
+            KvType::F16 => f32_to_f16_row(row, &mut cast_slice_mut(&mut self.memory)[range]),
+            KvType::F32 => cast_slice_mut(&mut self.memory)[range].copy_from_slice(row),
         }
     }
 }
@@ -84,17 +102,21 @@ pub struct KvCache {
 }
 
 impl KvCache {
-    /// Room for `context` tokens. The memory is reserved at once and touched as it fills.
-    pub fn new(config: &ModelConfig, context: usize, types: KvTypes) -> Self {
+    /// Room for `context` tokens. All memory is taken at once: if there is too little, that is an error here and
+    /// not in the middle of an answer.
+    ///
+    /// # Errors
+    /// What the system says when it refuses the memory.
+    pub fn new(config: &ModelConfig, context: usize, types: KvTypes) -> io::Result<Self> {
         let elements = config.layers * config.kv_heads * context * config.head_dim;
-        Self {
-            keys: Storage::new(types.keys, elements),
-            values: Storage::new(types.values, elements),
+        Ok(Self {
+            keys: Storage::new(types.keys, elements)?,
+            values: Storage::new(types.values, elements)?,
             context,
             kv_heads: config.kv_heads,
             head_dim: config.head_dim,
             len: 0,
-        }
+        })
     }
 
     /// Memory a cache of this size takes.
@@ -150,9 +172,9 @@ impl KvCache {
         let start = self.at(layer, head, first);
         for (i, score) in scores.iter_mut().enumerate() {
             let row = start + i * d..start + (i + 1) * d;
-            *score = match &self.keys {
-                Storage::F16(keys) => dot_f16(&keys[row], q),
-                Storage::F32(keys) => dot_f32(&keys[row], q),
+            *score = match self.keys.range(row) {
+                Numbers::F16(key) => dot_f16(key, q),
+                Numbers::F32(key) => dot_f32(key, q),
             };
         }
     }
@@ -163,9 +185,9 @@ impl KvCache {
         let start = self.at(layer, head, first);
         for (i, &weight) in weights.iter().enumerate() {
             let row = start + i * d..start + (i + 1) * d;
-            match &self.values {
-                Storage::F16(values) => axpy_f16(weight, &values[row], out),
-                Storage::F32(values) => axpy(weight, &values[row], out),
+            match self.values.range(row) {
+                Numbers::F16(value) => axpy_f16(weight, value, out),
+                Numbers::F32(value) => axpy(weight, value, out),
             }
         }
     }

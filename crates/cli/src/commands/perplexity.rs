@@ -76,7 +76,7 @@ pub fn run(args: &PerplexityArgs) -> Result<()> {
     let mut options = args.engine.options();
     options.context = options.context.or(Some(WINDOW));
     let mut engine = args.engine.open(&checkpoint, options, args.json)?;
-    let mut session = engine.session();
+    let mut session = engine.session()?;
     for (path, text) in args.files.iter().zip(&texts) {
         let mut tokens = engine.tokenizer().encode(text, true)?;
         let window = session.context();
