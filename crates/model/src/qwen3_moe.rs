@@ -8,7 +8,7 @@ use hotset_kernels::{Pool, Vectors, matmul, rms_norm, rms_norm_in_place};
 use hotset_policy::route::Route;
 use hotset_residency::{Pager, PagerStats};
 
-use crate::attention::attend;
+use crate::attention::{attend, heads_together};
 use crate::experts::{ExpertGeometry, compute_wanted, group_by_expert, route_chunk, sum_in_rank_order};
 use crate::predict::predict_next;
 use crate::probe::Probe;
@@ -196,10 +196,11 @@ impl Qwen3Moe {
             cache.write(layer, cache.len() + token, k, &s.v[token * wk.rows()..(token + 1) * wk.rows()]);
         }
         let (q, cache, first) = (&s.q, &*cache, cache.len());
-        let (heads, group) = (c.heads, c.heads / c.kv_heads);
-        pool.for_each_chunk(&mut s.attended[..q_len], d, |i, out| {
-            let (token, head) = (i / heads, i % heads);
-            attend(cache, layer, head / group, first + token + 1, &q[i * d..(i + 1) * d], out);
+        let (group, together) = (c.heads / c.kv_heads, heads_together(c, n, pool.threads()));
+        pool.for_each_chunk(&mut s.attended[..q_len], together * d, |i, out| {
+            let (token, head) = (i * together / c.heads, i * together % c.heads);
+            let q = &q[i * together * d..(i + 1) * together * d];
+            attend(cache, layer, head / group, first + token + 1, q, out);
         });
         let attended = s.int8.vectors(pool, &s.attended[..q_len], wo.cols(), &[wo.ty()]);
         matmul(pool, wo, attended, &mut s.delta[..n * hidden]);
