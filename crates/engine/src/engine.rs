@@ -49,7 +49,6 @@ impl Engine {
         progress: &mut dyn FnMut(Bytes),
     ) -> Result<Self, EngineError> {
         let config = &checkpoint.config;
-        let system = |what| move |source| EngineError::System { what, source };
         if options.mlock {
             machine::lock_memory()
                 .map_err(system("lock memory (--mlock; raise the limit with ulimit -l)"))?;
@@ -135,8 +134,12 @@ impl Engine {
     }
 
     /// A conversation with an empty context. The plan has room for one.
-    pub fn session(&self) -> Session {
-        Session::new(KvCache::new(self.model.config(), self.plan.context, self.options.kv_types))
+    ///
+    /// # Errors
+    /// If the system refuses the memory of its KV cache.
+    pub fn session(&self) -> Result<Session, EngineError> {
+        let cache = KvCache::new(self.model.config(), self.plan.context, self.options.kv_types);
+        Ok(Session::new(cache.map_err(system("take the memory of the KV cache"))?))
     }
 
     /// Computes a text after what the session holds and samples nothing; `progress` is told the tokens
@@ -159,4 +162,9 @@ impl Engine {
     pub(crate) fn parts(&mut self) -> (&mut Qwen3Moe, &Tokenizer) {
         (&mut self.model, &self.tokenizer)
     }
+}
+
+/// What the system refused, as an error.
+fn system(what: &'static str) -> impl Fn(std::io::Error) -> EngineError {
+    move |source| EngineError::System { what, source }
 }

@@ -44,7 +44,7 @@ fn decode(path: &Path, trace: Option<&Path>) {
     let model = hotset_format::open(path).unwrap();
     // A small arena: the path with evictions and reads is the one that must not allocate.
     let mut engine = engine(&model, Arena::Tenth, 2).unwrap();
-    let mut session = engine.session();
+    let mut session = engine.session().unwrap();
     let sampling = SamplerConfig { seed: 3, ..SamplerConfig::default() };
     let mut sampler = Sampler::new(sampling, model.config.vocab).unwrap();
     let mut counts = Counts(Vec::with_capacity(256));

@@ -18,6 +18,7 @@ mod qwen3_moe;
 mod rope;
 mod routing_stats;
 mod scratch;
+mod stage_times;
 
 pub use dense::{DenseWeights, EmbeddingPlace};
 pub use error::{ForwardError, LoadError};
@@ -27,3 +28,4 @@ pub use probe::RouterProbe;
 pub use qwen3_moe::Qwen3Moe;
 pub use routing_stats::RoutingStats;
 pub use scratch::{Activations, Scratch};
+pub use stage_times::StageTimes;

@@ -80,7 +80,8 @@ pub fn run(args: &PerplexityArgs) -> Result<()> {
     let mut options = args.engine.options();
     options.context = options.context.or(Some(WINDOW));
     let mut engine = args.engine.open(&checkpoint, options, args.json)?;
-    let mut session = engine.session();
+    args.trace.begin(&mut engine)?;
+    let mut session = engine.session()?;
     for (path, text) in args.files.iter().zip(&texts) {
         let mut tokens = engine.tokenizer().encode(text, true)?;
         let window = session.context();
