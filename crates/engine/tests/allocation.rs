@@ -44,6 +44,9 @@ fn decode(path: &Path, trace: Option<&Path>) {
     let model = hotset_format::open(path).unwrap();
     // A small arena: the path with evictions and reads is the one that must not allocate.
     let mut engine = engine(&model, Arena::Tenth, 2).unwrap();
+    if let Some(trace) = trace {
+        engine.trace_to(trace).unwrap();
+    }
     let mut session = engine.session().unwrap();
     let sampling = SamplerConfig { seed: 3, ..SamplerConfig::default() };
     let mut sampler = Sampler::new(sampling, model.config.vocab).unwrap();

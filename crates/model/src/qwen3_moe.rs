@@ -252,8 +252,9 @@ impl Qwen3Moe {
 
     /// Norm, router, choice, a look ahead, experts as they become ready, sum in rank order, residual.
     fn experts(&mut self, layer: LayerId, n: usize) -> Result<(), ForwardError> {
-        let Self { config: c, dense, pool, pager, router, scratch: s, stats, times, probe, observation, .. } =
-            self;
+        let Self {
+            config: c, dense, pool, pager, router, scratch: s, stats, times, probe, observation, ..
+        } = self;
         let mut clock = StageClock::start();
         normalise(&s.x, &dense.layer(layer).ffn_norm, c.rms_eps, &mut s.normed, n);
         // Routers stay exact whatever their type: they decide, where the others only sum up.
