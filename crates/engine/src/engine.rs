@@ -107,7 +107,7 @@ impl Engine {
         let router = self.model.router_name();
         let settings = [
             ("router", router.to_owned()),
-            ("evict", format!("{:?}", self.options.evict)),
+            ("evict", self.options.evict.to_string()),
             ("arena_slots", self.plan.arena.slots().to_string()),
             ("shared_by_layers", (self.plan.arena.partitions.len() < config.layers).to_string()),
             ("chunk", self.plan.chunk.to_string()),

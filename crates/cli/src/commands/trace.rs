@@ -131,7 +131,9 @@ fn import(args: &ImportArgs) -> Result<()> {
 
 /// In the working directory: the CSV file may lie where nothing can be written.
 fn default_name(csv: &Path) -> PathBuf {
-    PathBuf::from(csv.file_stem().unwrap_or(csv.as_os_str())).with_added_extension("trace")
+    let mut name = csv.file_stem().unwrap_or(csv.as_os_str()).to_owned();
+    name.push(".trace");
+    PathBuf::from(name)
 }
 
 #[derive(Serialize)]

@@ -6,6 +6,8 @@ mod lfru;
 mod lfu;
 mod lru;
 
+use std::fmt;
+
 use hotset_base::ExpertKey;
 
 pub use least_stale::LeastStale;
@@ -64,6 +66,18 @@ impl EvictKind {
             Self::Lfu { half_life } => Box::new(Lfu::new(layers, experts, half_life)),
             Self::Lfru => Box::new(Lfru::new(layers, experts)),
             Self::LeastStale => Box::new(LeastStale::new(layers, experts)),
+        }
+    }
+}
+
+impl fmt::Display for EvictKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lru => f.write_str("lru"),
+            Self::Lfu { half_life: None } => f.write_str("lfu"),
+            Self::Lfu { half_life: Some(visits) } => write!(f, "lfu, half-life {visits}"),
+            Self::Lfru => f.write_str("lfru"),
+            Self::LeastStale => f.write_str("least-stale"),
         }
     }
 }

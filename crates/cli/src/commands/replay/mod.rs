@@ -29,9 +29,9 @@ use crate::output::Usage;
     hotset replay t.trace --policy lru,lfu,belady-layer --experts-per-layer 8,16,32 --warm 32 --json
     hotset replay t.trace --phase all --svg curves.svg
 
-Caches: lru, lfu, lfru, least-stale and belady-layer have H slots in every layer; global-lru, global-lfu,
-global-lfru, global-least-stale and belady share H x layers slots. belady knows the future and bounds
-what any cache can do that does not change the demand (docs/replay.md).")]
+Caches: lru, lfu, lfru, least-stale and belady-layer have H slots in every layer; global-lru,
+global-lfu, global-lfru, global-least-stale and belady share H x layers slots. belady knows the future
+and bounds what any cache can do that does not change the demand (docs/replay.md).")]
 pub struct ReplayArgs {
     /// A trace of --trace, or a routing trace in CSV
     #[arg(value_name = "TRACE")]
