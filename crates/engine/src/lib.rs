@@ -32,6 +32,6 @@ pub use machine::{
 };
 pub use perplexity::{Perplexity, Windowing, perplexity};
 pub use plan::{BudgetSource, DEFAULT_HALF_LIFE, EngineOptions, Plan, PlanError};
-pub use probe::{ComputeSpeed, DiskProbe, DiskSpeed, measure_compute};
+pub use probe::{ComputeSpeed, DiskProbe, DiskSpeed, KernelSpeed, measure_compute, measure_kernels};
 pub use session::Session;
 pub(crate) use tracing::Tracing;

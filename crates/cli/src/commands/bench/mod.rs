@@ -1,6 +1,7 @@
 //! `hotset bench`: how fast, beside how fast it could be.
 
 mod expected;
+mod kernels;
 mod limit;
 mod prompt;
 mod report;
@@ -35,6 +36,7 @@ use crate::{csv, model_args, output};
     hotset bench                                    the model that ships
     hotset bench model.gguf --memory 7GiB --limit 8GiB -p 512 -n 128 -r 3
     hotset bench model.gguf -p 0 -n 64 -t 4 --json
+    hotset bench --kernels                          no model: weights times a vector, every type
 
 Percentiles are of single tokens of all repetitions: p99.9 means something from 1000 tokens on.")]
 pub struct BenchArgs {
@@ -70,6 +72,10 @@ pub struct BenchArgs {
     /// root or a delegated group
     #[arg(long, value_name = "SIZE")]
     limit: Option<Bytes>,
+
+    /// Measure the kernels instead of a model: GB/s of weights, with one thread and with all
+    #[arg(long, conflicts_with_all = ["positional", "limit", "file"])]
+    kernels: bool,
 
     /// Curve of hit rates for the forecast, as for `hotset plan`
     #[arg(long, value_name = "FILE")]
@@ -108,6 +114,9 @@ enum OutputFormat {
 }
 
 pub fn run(args: &BenchArgs) -> Result<()> {
+    if args.kernels {
+        return kernels::run(args.engine.threads, args.format());
+    }
     let workload = args.workload()?;
     let locality = measure::locality(args.locality.as_deref())?;
     // Looked at before a group is made: a wrong name is not worth one.
