@@ -150,6 +150,9 @@ struct Report<'a> {
     narration_tokens: u64,
     counted_tokens: u64,
     whole: bool,
+    /// Times the run waited because the disk was too slow for the trace; `None` if it was cut off.
+    trace_waits: Option<u64>,
+    trace_wait_ms: Option<f64>,
     seen_in_last_1: f64,
     seen_in_last_4: f64,
     seen_in_last_8: f64,
@@ -174,8 +177,7 @@ fn show(args: &ShowArgs) -> Result<()> {
         all.add(&pass);
     }
     let summary = if args.all || decoded.counted_tokens() == 0 { all } else { decoded };
-    let whole = !matches!(source.ending(), Some(Ending::Cut { .. }));
-    let report = Report::new(&header, &summary, whole);
+    let report = Report::new(&header, &summary, source.ending());
     note_ending(&source);
     if args.json {
         return output::print_json(&report);
@@ -184,13 +186,17 @@ fn show(args: &ShowArgs) -> Result<()> {
 }
 
 impl<'a> Report<'a> {
-    fn new(header: &'a TraceHeader, summary: &Summary, whole: bool) -> Self {
+    fn new(header: &'a TraceHeader, summary: &Summary, ending: Option<Ending>) -> Self {
         let tokens = |phase: Phase| summary.tokens[phase as usize];
         let counted = summary.counted_tokens();
         let per_token = |total: f64| if counted == 0 { 0.0 } else { total / counted as f64 };
         let distinct: Vec<usize> = summary.distinct().collect();
         let seen = summary.seen_within();
         let reads = summary.reads.map(|reads| per_token(reads as f64));
+        let waits = match ending {
+            Some(Ending::Whole { waits, waited }) => Some((waits, waited.as_secs_f64() * 1e3)),
+            _ => None,
+        };
         Self {
             model: &header.model,
             layers: header.layers,
@@ -203,7 +209,9 @@ impl<'a> Report<'a> {
             reasoning_tokens: tokens(Phase::Reasoning),
             narration_tokens: tokens(Phase::Narration),
             counted_tokens: counted,
-            whole,
+            whole: !matches!(ending, Some(Ending::Cut { .. })),
+            trace_waits: waits.map(|(count, _)| count),
+            trace_wait_ms: waits.map(|(_, ms)| ms),
             seen_in_last_1: seen[0],
             seen_in_last_4: seen[1],
             seen_in_last_8: seen[2],
@@ -260,9 +268,13 @@ fn table(path: &Path, header: &TraceHeader, r: &Report<'_>) -> String {
         ),
         ("stall", format!("{:.2} ms per token", r.stall_ms_per_token)),
     ];
+    let waited = match (r.trace_waits, r.trace_wait_ms) {
+        (Some(waits @ 1..), Some(ms)) => Some(("waited for disk", format!("{waits} times, {ms:.1} ms"))),
+        _ => None,
+    };
     let options = header.options.iter().map(|(name, value)| (name.as_str(), value.clone()));
     let mut out = path.display().to_string();
-    for (name, value) in rows.into_iter().chain(options) {
+    for (name, value) in rows.into_iter().chain(waited).chain(options) {
         let _ = write!(out, "\n  {name:<16} {value}");
     }
     out
