@@ -16,6 +16,7 @@ mod perplexity;
 mod plan;
 mod probe;
 mod session;
+mod tracing;
 
 pub use bench::{Bound, Floor, Repetition, Spread, TokenBytes, Workload, percentile};
 pub use engine::Engine;
@@ -33,3 +34,4 @@ pub use perplexity::{Perplexity, Windowing, perplexity};
 pub use plan::{BudgetSource, DEFAULT_HALF_LIFE, EngineOptions, Plan, PlanError};
 pub use probe::{ComputeSpeed, DiskProbe, DiskSpeed, KernelSpeed, measure_compute, measure_kernels};
 pub use session::Session;
+pub(crate) use tracing::Tracing;

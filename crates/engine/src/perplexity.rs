@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use hotset_base::Phase;
 use hotset_model::KvCache;
 
 use crate::figures::Snapshot;
@@ -68,6 +69,7 @@ pub fn perplexity(
     if text.len() < 2 {
         return Err(EngineError::TextTooShort(text.len()));
     }
+    engine.model().enter(Phase::Setup);
     let start = Snapshot::take(engine.model());
     let mut total = Perplexity { tokens: text.len(), ..Default::default() };
     let mut computed = 0;

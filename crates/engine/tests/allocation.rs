@@ -5,6 +5,7 @@
 mod common;
 
 use std::alloc::System;
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use common::*;
@@ -30,18 +31,22 @@ fn main() {
     let dir = tempfile::tempdir().unwrap();
     let shape = TinyShape { experts: 16, top_k: 4, ..TinyShape::default() };
     TinyModel::random(shape, 11).write_hf(dir.path(), WeightType::BF16, 2).unwrap();
-    decode(dir.path());
+    decode(dir.path(), None);
+    decode(dir.path(), Some(&dir.path().join("a.trace")));
     // Quantised weights: vectors are put into int8.
     let path = dir.path().join("quantised.gguf");
     let shape = TinyShape { experts: 16, top_k: 4, ..TinyShape::k_quant() };
     TinyModel::random(shape, 12).write_gguf(&path, &|_| WeightType::Q4_K, 1).unwrap();
-    decode(&path);
+    decode(&path, None);
 }
 
-fn decode(path: &std::path::Path) {
+fn decode(path: &Path, trace: Option<&Path>) {
     let model = hotset_format::open(path).unwrap();
     // A small arena: the path with evictions and reads is the one that must not allocate.
     let mut engine = engine(&model, Arena::Tenth, 2).unwrap();
+    if let Some(trace) = trace {
+        engine.trace_to(trace).unwrap();
+    }
     let mut session = engine.session().unwrap();
     let sampling = SamplerConfig { seed: 3, ..SamplerConfig::default() };
     let mut sampler = Sampler::new(sampling, model.config.vocab).unwrap();
@@ -54,5 +59,7 @@ fn decode(path: &std::path::Path) {
     assert!(counts.len() > 30, "{} pieces of text", counts.len());
     let warm = &counts[10..counts.len() - 1];
     assert_eq!(warm.first(), warm.last(), "allocations while decoding: {warm:?}");
-    println!("decoding {} pieces allocated nothing", warm.len());
+    let traced = engine.end_trace().unwrap().map_or(0, |totals| totals.bytes.0);
+    assert_eq!(traced > 0, trace.is_some());
+    println!("decoding {} pieces allocated nothing; {traced} bytes of trace", warm.len());
 }

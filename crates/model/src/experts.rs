@@ -84,6 +84,11 @@ pub(crate) fn group_by_expert(s: &mut Scratch, n: usize, k: usize) {
     }
     s.starts.rotate_right(1);
     s.starts[0] = 0;
+    if n == 1 {
+        // One token's experts keep their rank order, for the eviction policy.
+        s.wanted.clear();
+        s.wanted.extend(s.choices[..k].iter().map(|choice| choice.expert));
+    }
 }
 
 /// Computes every expert of the pager's visit as it becomes ready; outputs land in their slots. Gate and

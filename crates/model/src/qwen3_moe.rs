@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use hotset_base::LayerId;
+use hotset_base::{LayerId, Phase};
 use hotset_format::{Checkpoint, ModelConfig};
 use hotset_kernels::{Pool, Vectors, matmul, rms_norm, rms_norm_in_place};
 use hotset_policy::route::Route;
@@ -10,10 +10,14 @@ use hotset_residency::{Pager, PagerStats};
 
 use crate::attention::{attend, heads_together};
 use crate::experts::{ExpertGeometry, compute_wanted, group_by_expert, route_chunk, sum_in_rank_order};
+use crate::observe::{Observation, Observe};
 use crate::predict::predict_next;
 use crate::probe::Probe;
 use crate::scratch::HEAD_ROWS;
-use crate::{Activations, DenseWeights, ForwardError, KvCache, RouterProbe, RoutingStats, Scratch, rope};
+use crate::stage_times::StageClock;
+use crate::{
+    Activations, DenseWeights, ForwardError, KvCache, RouterProbe, RoutingStats, Scratch, StageTimes, rope,
+};
 
 /// A loaded model. Source of the architecture: the Qwen3-MoE implementation in transformers
 /// (`modeling_qwen3_moe.py`) and the Qwen3 technical report (2505.09388).
@@ -28,7 +32,10 @@ pub struct Qwen3Moe {
     scratch: Scratch,
     chunk: usize,
     stats: RoutingStats,
+    times: StageTimes,
     probe: Option<Probe>,
+    phase: Phase,
+    observation: Option<Observation>,
 }
 
 impl Qwen3Moe {
@@ -60,7 +67,10 @@ impl Qwen3Moe {
             router,
             chunk,
             stats: RoutingStats::default(),
+            times: StageTimes::default(),
             probe: None,
+            phase: Phase::Setup,
+            observation: None,
         }
     }
 
@@ -79,6 +89,11 @@ impl Qwen3Moe {
         self.stats
     }
 
+    /// Where the time has gone since the model was loaded.
+    pub fn stage_times(&self) -> StageTimes {
+        self.times
+    }
+
     /// What the pager has done since the model was loaded.
     pub fn pager_stats(&self) -> PagerStats {
         self.pager.stats()
@@ -94,6 +109,26 @@ impl Qwen3Moe {
         self.probe = Some(Probe::new(probe));
     }
 
+    /// Tells somebody of every pass from now on.
+    pub fn observe(&mut self, observer: Box<dyn Observe>) {
+        self.observation = Some(Observation::new(observer, self.config.experts));
+    }
+
+    /// Tells the observer nothing more, and gives it back.
+    pub fn end_observation(&mut self) -> Option<Box<dyn Observe>> {
+        self.observation.take().map(|observation| observation.observer)
+    }
+
+    /// The tokens from now on are of this phase.
+    pub fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+    }
+
+    /// Name of the routing policy.
+    pub fn router_name(&self) -> &'static str {
+        self.router.name()
+    }
+
     /// Runs up to [`Qwen3Moe::chunk`] tokens that follow what `cache` holds, and appends them to it.
     ///
     /// Afterwards [`Qwen3Moe::logits`] gives the scores after any of them. Every token's result is
@@ -102,6 +137,9 @@ impl Qwen3Moe {
         self.check(cache, tokens)?;
         self.embed(tokens)?;
         self.find_angles(cache.len(), tokens.len());
+        if let Some(observation) = &mut self.observation {
+            observation.observer.pass(self.phase, cache.len(), tokens);
+        }
         for layer in (0..self.config.layers as u16).map(LayerId) {
             self.attention(layer, cache, tokens.len());
             self.experts(layer, tokens.len())?;
@@ -114,7 +152,7 @@ impl Qwen3Moe {
     ///
     /// At most [`Qwen3Moe::logits_rows`] rows at a time.
     pub fn logits(&mut self, rows: Range<usize>) -> &[f32] {
-        let hidden = self.config.hidden;
+        let (hidden, mut clock) = (self.config.hidden, StageClock::start());
         let s = &mut self.scratch;
         let wanted = rows.len();
         for (i, row) in rows.enumerate() {
@@ -126,6 +164,7 @@ impl Qwen3Moe {
         let head = self.dense.head();
         let normed = s.int8.vectors(&self.pool, &s.normed[..wanted * hidden], hidden, &[head.ty()]);
         matmul(&self.pool, head, normed, logits);
+        clock.lap(&mut self.times.head);
         logits
     }
 
@@ -175,7 +214,8 @@ impl Qwen3Moe {
 
     /// Norm, QKV, q/k norm, rope, KV append, attention, projection, residual.
     fn attention(&mut self, layer: LayerId, cache: &mut KvCache, n: usize) {
-        let Self { config: c, dense, pool, scratch: s, .. } = self;
+        let Self { config: c, dense, pool, scratch: s, times, .. } = self;
+        let mut clock = StageClock::start();
         let weights = dense.layer(layer);
         let [wq, wk, wv, wo] = dense.attention(layer);
         let (hidden, d) = (c.hidden, c.head_dim);
@@ -186,6 +226,7 @@ impl Qwen3Moe {
         matmul(pool, wq, normed, &mut s.q[..q_len]);
         matmul(pool, wk, normed, &mut s.k[..kv_len]);
         matmul(pool, wv, normed, &mut s.v[..kv_len]);
+        clock.lap(&mut times.projections);
         for token in 0..n {
             let angle = token * d / 2..(token + 1) * d / 2;
             let (cos, sin) = (&s.cos[angle.clone()], &s.sin[angle]);
@@ -202,14 +243,19 @@ impl Qwen3Moe {
             let q = &q[i * together * d..(i + 1) * together * d];
             attend(cache, layer, head / group, first + token + 1, q, out);
         });
+        clock.lap(&mut times.attention);
         let attended = s.int8.vectors(pool, &s.attended[..q_len], wo.cols(), &[wo.ty()]);
         matmul(pool, wo, attended, &mut s.delta[..n * hidden]);
         s.x.iter_mut().zip(&s.delta[..n * hidden]).for_each(|(x, delta)| *x += delta);
+        clock.lap(&mut times.projections);
     }
 
     /// Norm, router, choice, a look ahead, experts as they become ready, sum in rank order, residual.
     fn experts(&mut self, layer: LayerId, n: usize) -> Result<(), ForwardError> {
-        let Self { config: c, dense, pool, pager, router, scratch: s, stats, probe, .. } = self;
+        let Self {
+            config: c, dense, pool, pager, router, scratch: s, stats, times, probe, observation, ..
+        } = self;
+        let mut clock = StageClock::start();
         normalise(&s.x, &dense.layer(layer).ffn_norm, c.rms_eps, &mut s.normed, n);
         // Routers stay exact whatever their type: they decide, where the others only sum up.
         let normed = Vectors::exact(&s.normed[..n * c.hidden], c.hidden);
@@ -220,12 +266,20 @@ impl Qwen3Moe {
             probe.look(pool, layer, &s.scores[..n * c.experts], next, normed);
         }
         pager.poll();
+        if let Some(observation) = observation {
+            observation.before(pager, layer);
+        }
         route_chunk(layer, router.as_mut(), pager.hot(layer), s, (n, c.top_k), stats)?;
         group_by_expert(s, n, c.top_k);
         pager.request(layer, &s.wanted);
         predict_next(pool, dense, pager, layer, s, (n, c.top_k));
+        clock.lap(&mut times.router);
         compute_wanted(pool, pager, self.geometry[layer.index()], s, n)?;
         sum_in_rank_order(s, n, c.top_k, c.hidden);
+        if let Some(observation) = observation {
+            observation.after(pager, layer, s, (n, c.top_k));
+        }
+        clock.lap(&mut times.experts);
         Ok(())
     }
 }

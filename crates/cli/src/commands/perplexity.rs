@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::engine_args::EngineArgs;
 use crate::figures::paging;
 use crate::output::Usage;
+use crate::trace_args::TraceArgs;
 use crate::{model_args, output};
 
 /// Score texts: perplexity per token
@@ -41,6 +42,9 @@ pub struct PerplexityArgs {
 
     #[command(flatten)]
     engine: EngineArgs,
+
+    #[command(flatten)]
+    trace: TraceArgs,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -76,6 +80,7 @@ pub fn run(args: &PerplexityArgs) -> Result<()> {
     let mut options = args.engine.options();
     options.context = options.context.or(Some(WINDOW));
     let mut engine = args.engine.open(&checkpoint, options, args.json)?;
+    args.trace.begin(&mut engine)?;
     let mut session = engine.session()?;
     for (path, text) in args.files.iter().zip(&texts) {
         let mut tokens = engine.tokenizer().encode(text, true)?;
@@ -91,7 +96,7 @@ pub fn run(args: &PerplexityArgs) -> Result<()> {
         bar.finish_and_clear();
         args.report(&engine, path, &score)?;
     }
-    Ok(())
+    args.trace.end(&mut engine, args.json)
 }
 
 impl PerplexityArgs {

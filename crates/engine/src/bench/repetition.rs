@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use hotset_base::Phase;
 use hotset_model::Qwen3Moe;
 
 use crate::figures::Snapshot;
@@ -65,6 +66,7 @@ impl Engine {
         session.clear();
         let model = self.model();
         let mut out = Repetition { latencies: Vec::with_capacity(workload.predict), ..Repetition::default() };
+        model.enter(Phase::Setup);
         let (start, cpu) = (Snapshot::take(model), CpuTime::now());
         let mut row = 0;
         for chunk in prompt.chunks(model.chunk()) {
@@ -73,6 +75,7 @@ impl Engine {
         }
         let mut token = likeliest(model, row);
         (out.prefill, out.prefill_cpu) = (start.phase(model, prompt.len()), CpuTime::now() - cpu);
+        model.enter(Phase::Narration);
         for _ in 0..workload.warmup {
             token = decode(model, session, token)?;
         }

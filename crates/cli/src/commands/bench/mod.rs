@@ -21,6 +21,7 @@ use self::report::{GroupReport, Machine, Report, Run};
 use crate::engine_args::EngineArgs;
 use crate::measure::{self, MeasureArgs};
 use crate::output::Usage;
+use crate::trace_args::TraceArgs;
 use crate::{csv, model_args, output};
 
 /// Measure speed, memory and reads, beside what this machine could give
@@ -97,6 +98,9 @@ pub struct BenchArgs {
 
     #[command(flatten)]
     engine: EngineArgs,
+
+    #[command(flatten)]
+    trace: TraceArgs,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -169,6 +173,7 @@ impl BenchArgs {
         let mut disk = self.measure.open_disk(checkpoint, &options.pager.read)?;
         let table = self.format() == OutputFormat::Table;
         let mut engine = self.engine.open(checkpoint, options, !table)?;
+        self.trace.begin(&mut engine)?;
         let prompts = Prompts::new(&engine, self.file.as_deref())?;
         let mut disk_speeds = vec![self.measure.disk(&mut disk)?];
         let mut repetitions = Vec::new();
@@ -178,6 +183,7 @@ impl BenchArgs {
             repetitions.push(self.repeat(&mut engine, &mut session, &prompt, workload, i, table)?);
             disk_speeds.push(self.measure.disk(&mut disk)?);
         }
+        self.trace.end(&mut engine, !table)?;
         let run = Run {
             path,
             prompt_source: prompts.source,
