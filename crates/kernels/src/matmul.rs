@@ -12,6 +12,8 @@ use crate::{Matrix, Pool, Vectors};
 const BLOCK: usize = 3;
 /// Vectors in int8 that meet all rows of a band before the next ones do: they stay in the first-level cache.
 const INT8_TILE: usize = 8;
+/// Rows that one vector in int8 meets in one call.
+const INT8_ROWS: usize = 64;
 
 /// `y[token * rows + r] = w[r] . x[token]` for every token.
 ///
@@ -47,6 +49,16 @@ pub(crate) fn times_int8<'x>(
     put: impl Fn(usize, usize, f32),
 ) {
     let kernels = Kernels::of(w.ty());
+    if count == 1 {
+        let mut sums = [0.0; INT8_ROWS];
+        for first in band.clone().step_by(INT8_ROWS) {
+            let sums = &mut sums[..INT8_ROWS.min(band.end - first)];
+            let rows = w.rows_bytes(first..first + sums.len());
+            (kernels.one)(rows, w.row_len(), vector(0), sums);
+            sums.iter().enumerate().for_each(|(i, sum)| put(first + i, 0, *sum));
+        }
+        return;
+    }
     for tile in (0..count).step_by(INT8_TILE) {
         let end = count.min(tile + INT8_TILE);
         for r in band.clone() {
@@ -62,7 +74,9 @@ pub(crate) fn times_int8<'x>(
                 i += 2;
             }
             if i < end {
-                put(r, i, (kernels.one)(row, [vector(i)])[0]);
+                let mut sum = [0.0];
+                (kernels.one)(row, row.len(), vector(i), &mut sum);
+                put(r, i, sum[0]);
             }
         }
     }

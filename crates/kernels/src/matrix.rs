@@ -1,5 +1,7 @@
 //! A matrix of weights in borrowed bytes.
 
+use std::ops::Range;
+
 use hotset_base::WeightType;
 
 /// `rows` x `cols` weights, row-major, as they lie in a file or an arena slot.
@@ -41,6 +43,11 @@ impl<'a> Matrix<'a> {
 
     /// The bytes of one row.
     pub fn row_bytes(&self, row: usize) -> &'a [u8] {
-        &self.bytes[row * self.row_bytes..(row + 1) * self.row_bytes]
+        self.rows_bytes(row..row + 1)
+    }
+
+    /// The bytes of some rows.
+    pub(crate) fn rows_bytes(&self, rows: Range<usize>) -> &'a [u8] {
+        &self.bytes[rows.start * self.row_bytes..rows.end * self.row_bytes]
     }
 }

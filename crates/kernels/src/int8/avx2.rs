@@ -11,16 +11,34 @@ use crate::half_float::u16_at;
 /// Running sums 0 to 7 and 8 to 15 of each vector.
 type Sums<const N: usize> = [[__m256; 2]; N];
 
+/// Bytes of weights between those being multiplied and those asked for.
+const AHEAD: usize = 4096;
+/// Bytes that memory gives at once.
+const LINE: usize = 64;
+
 /// Runs `body` for every group of a block with `g` a constant.
 macro_rules! for_each_group {
     ($g:ident, $body:block) => { for_each_group!(@ $g $body 0 1 2 3 4 5 6 7) };
     (@ $g:ident $body:block $($i:literal)*) => {{ $({ let $g: usize = $i; $body })* }};
 }
 
+/// Fast twin of `scalar::dot` for each of some rows.
+///
+/// # Safety
+/// The processor has AVX2, FMA and F16C.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn rows<Q: Int8Format>(rows: &[u8], row_bytes: usize, x: &[Int8Block], out: &mut [f32]) {
+    for (row, out) in rows.chunks_exact(row_bytes).zip(out) {
+        // SAFETY: the same promise.
+        [*out] = unsafe { dots::<Q, 1>(row, [x]) };
+    }
+}
+
 /// Fast twin of `scalar::dot` for `N` vectors.
 ///
 /// # Safety
 /// The processor has AVX2, FMA and F16C.
+#[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) unsafe fn dots<Q: Int8Format, const N: usize>(row: &[u8], xs: [&[Int8Block]; N]) -> [f32; N] {
     let steps = row.chunks_exact(Q::STEP);
@@ -28,6 +46,10 @@ pub(super) unsafe fn dots<Q: Int8Format, const N: usize>(row: &[u8], xs: [&[Int8
     let (mut sums, spreads): (Sums<N>, _) = ([[_mm256_setzero_ps(); 2]; N], spreads());
     for (at, step) in steps.enumerate() {
         let x = xs.map(|x| &x[at]);
+        // Measured: with blocks of 32 or more vectors it gains nothing.
+        if N == 1 && Q::WEIGHTS > GROUP {
+            prefetch::<Q>(step);
+        }
         // SAFETY: the same promise.
         unsafe {
             if Q::WEIGHTS == GROUP {
@@ -46,6 +68,15 @@ pub(super) unsafe fn dots<Q: Int8Format, const N: usize>(row: &[u8], xs: [&[Int8
         out[n] = reduce(sums[n]);
     }
     out
+}
+
+/// Asks for weights that lie [`AHEAD`] bytes on, also beyond the row: rows follow one another.
+#[inline(always)]
+fn prefetch<Q: Int8Format>(step: &[u8]) {
+    for line in (0..Q::STEP).step_by(LINE) {
+        // SAFETY: an address is only hinted at, and may be any.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(step.as_ptr().wrapping_add(AHEAD + line).cast()) };
+    }
 }
 
 #[inline]

@@ -103,17 +103,22 @@ pub mod int8_scalar {
 /// If the type has no int8 kernel, or `row` is not whole blocks that end in the last block of `x`.
 pub fn dot_int8(ty: WeightType, row: &[u8], x: &[Int8Block]) -> f32 {
     check(ty, row, x.len());
-    (Kernels::of(ty).one)(row, [x])[0]
+    let mut out = [0.0];
+    (Kernels::of(ty).one)(row, row.len(), x, &mut out);
+    out[0]
 }
 
 /// A row times `N` vectors.
 type Dots<const N: usize> = fn(&[u8], [&[Int8Block]; N]) -> [f32; N];
+/// Rows of a length in bytes, one after the other, times a vector.
+type Rows = fn(&[u8], usize, &[Int8Block], &mut [f32]);
 
-/// A row times one, two or four vectors: the same bits, but a weight is decoded once. Vectors must have the
-/// blocks that the row needs.
+/// Rows times one vector, and a row times two or four: the same bits, but a weight is decoded once. Vectors must
+/// have the blocks that a row needs. (With one vector, what begins and ends a call counts: a row may be only
+/// three blocks.)
 #[derive(Clone, Copy)]
 pub(crate) struct Kernels {
-    pub one: Dots<1>,
+    pub one: Rows,
     pub two: Dots<2>,
     pub four: Dots<4>,
 }
@@ -127,7 +132,7 @@ impl Kernels {
 }
 
 fn kernels<Q: Int8Format>() -> Kernels {
-    Kernels { one: fast::<Q, 1>, two: fast::<Q, 2>, four: fast::<Q, 4> }
+    Kernels { one: rows::<Q>, two: fast::<Q, 2>, four: fast::<Q, 4> }
 }
 
 fn check(ty: WeightType, row: &[u8], blocks: usize) {
@@ -148,6 +153,22 @@ fn fast<Q: Int8Format, const N: usize>(row: &[u8], xs: [&[Int8Block]; N]) -> [f3
         #[cfg(target_arch = "aarch64")]
         Level::DotProd => unsafe { neon::dots_dotprod::<Q, N>(row, xs) },
         Level::Baseline => xs.map(|x| slow::<Q>(row, x)),
+    }
+}
+
+fn rows<Q: Int8Format>(rows: &[u8], row_bytes: usize, x: &[Int8Block], out: &mut [f32]) {
+    if row_bytes == 0 {
+        return out.fill(0.0);
+    }
+    match level() {
+        // SAFETY: `level` has found the extensions.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { avx2::rows::<Q>(rows, row_bytes, x, out) },
+        _ => {
+            for (row, out) in rows.chunks_exact(row_bytes).zip(out) {
+                [*out] = fast::<Q, 1>(row, [x]);
+            }
+        }
     }
 }
 
