@@ -139,6 +139,7 @@ impl EngineArgs {
             chunk: self.ubatch_size,
             kv_types: KvTypes { keys: self.cache_type_k, values: self.cache_type_v },
             activations: if self.exact_activations { Activations::F32 } else { Activations::Int8 },
+            router: hotset_policy::route::RouterOptions::Native,
             evict: match self.evict {
                 EvictName::Lru => EvictKind::Lru,
                 EvictName::Lfu => EvictKind::Lfu { half_life: Some(self.evict_half_life).filter(|&n| n > 0) },

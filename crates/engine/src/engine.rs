@@ -1,10 +1,10 @@
 //! Opening a model in the planned order.
 
 use hotset_base::Bytes;
-use hotset_format::Checkpoint;
+use hotset_format::{Checkpoint, ModelConfig};
 use hotset_kernels::Pool;
 use hotset_model::{DenseWeights, KvCache, Qwen3Moe};
-use hotset_policy::route::{Native, Route};
+use hotset_policy::route::{Phase, Route, RouterOptions, RouterShape};
 use hotset_residency::{ExpertSource, Pager};
 use hotset_text::Tokenizer;
 
@@ -29,7 +29,7 @@ impl Engine {
         plan: Plan,
         progress: &mut dyn FnMut(Bytes),
     ) -> Result<Self, EngineError> {
-        let router = Box::new(Native::new(checkpoint.config.norm_topk));
+        let router = options.router.build(router_shape(&checkpoint.config, &plan));
         Self::open_with_router(checkpoint, tokenizer, options, plan, router, progress)
     }
 
@@ -86,6 +86,14 @@ impl Engine {
         Session::new(KvCache::new(self.model.config(), self.plan.context, self.options.kv_types))
     }
 
+    /// Starts over as if just opened, with another routing policy: the arena is empty, evidence is gone.
+    pub fn restart(&mut self, router: RouterOptions) {
+        let config = self.model.config();
+        let evict = self.options.evict.build(config.layers, config.experts);
+        let router = router.build(router_shape(config, &self.plan));
+        self.model.restart(router, evict);
+    }
+
     /// Computes a text after what the session holds and samples nothing; `progress` is told the tokens
     /// done.
     pub fn read(
@@ -95,6 +103,7 @@ impl Engine {
         progress: &mut dyn FnMut(usize),
     ) -> Result<(), EngineError> {
         let mut done = 0;
+        self.model.set_phase(Phase::Setup);
         for chunk in text.chunks(self.model.chunk()) {
             session.append(&mut self.model, chunk)?;
             done += chunk.len();
@@ -105,5 +114,15 @@ impl Engine {
 
     pub(crate) fn parts(&mut self) -> (&mut Qwen3Moe, &Tokenizer) {
         (&mut self.model, &self.tokenizer)
+    }
+}
+
+fn router_shape(config: &ModelConfig, plan: &Plan) -> RouterShape {
+    RouterShape {
+        layers: config.layers,
+        experts: config.experts,
+        top_k: config.top_k,
+        norm_topk: config.norm_topk,
+        slots: plan.arena.experts_per_layer() as f32,
     }
 }

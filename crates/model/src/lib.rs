@@ -23,5 +23,5 @@ pub use error::{ForwardError, LoadError};
 pub use kv_cache::{KvCache, KvType, KvTypes};
 pub use probe::RouterProbe;
 pub use qwen3_moe::Qwen3Moe;
-pub use routing_stats::RoutingStats;
+pub use routing_stats::{Regret, RoutingStats};
 pub use scratch::{Activations, Scratch};

@@ -5,7 +5,8 @@ use std::ops::Range;
 use hotset_base::LayerId;
 use hotset_format::{Checkpoint, ModelConfig};
 use hotset_kernels::{Pool, Vectors, matmul, rms_norm, rms_norm_in_place};
-use hotset_policy::route::Route;
+use hotset_policy::evict::Evict;
+use hotset_policy::route::{Phase, Route};
 use hotset_residency::{Pager, PagerStats};
 
 use crate::attention::attend;
@@ -29,6 +30,9 @@ pub struct Qwen3Moe {
     chunk: usize,
     stats: RoutingStats,
     probe: Option<Probe>,
+    /// Tokens computed so far: the clock of routing.
+    clock: u64,
+    phase: Phase,
 }
 
 impl Qwen3Moe {
@@ -61,7 +65,16 @@ impl Qwen3Moe {
             chunk,
             stats: RoutingStats::default(),
             probe: None,
+            clock: 0,
+            phase: Phase::default(),
         }
+    }
+
+    /// Starts over with other policies: the arena is empty, what was learnt is gone; totals go on.
+    pub fn restart(&mut self, router: Box<dyn Route>, evict: Box<dyn Evict>) {
+        self.pager.clear(evict);
+        self.router = router;
+        self.clock = 0;
     }
 
     /// Shape of the model.
@@ -77,6 +90,11 @@ impl Qwen3Moe {
     /// What routing has done since the model was loaded.
     pub fn routing_stats(&self) -> RoutingStats {
         self.stats
+    }
+
+    /// Says what the tokens of the next passes are part of.
+    pub fn set_phase(&mut self, phase: Phase) {
+        self.phase = phase;
     }
 
     /// What the pager has done since the model was loaded.
@@ -107,6 +125,7 @@ impl Qwen3Moe {
             self.experts(layer, tokens.len())?;
         }
         cache.advance(tokens.len());
+        self.clock += tokens.len() as u64;
         Ok(())
     }
 
@@ -208,7 +227,7 @@ impl Qwen3Moe {
 
     /// Norm, router, choice, a look ahead, experts as they become ready, sum in rank order, residual.
     fn experts(&mut self, layer: LayerId, n: usize) -> Result<(), ForwardError> {
-        let Self { config: c, dense, pool, pager, router, scratch: s, stats, probe, .. } = self;
+        let Self { config: c, dense, pool, pager, router, scratch: s, stats, probe, clock, phase, .. } = self;
         normalise(&s.x, &dense.layer(layer).ffn_norm, c.rms_eps, &mut s.normed, n);
         // Routers stay exact whatever their type: they decide, where the others only sum up.
         let normed = Vectors::exact(&s.normed[..n * c.hidden], c.hidden);
@@ -219,12 +238,14 @@ impl Qwen3Moe {
             probe.look(pool, layer, &s.scores[..n * c.experts], next, normed);
         }
         pager.poll();
-        route_chunk(layer, router.as_mut(), pager.hot(layer), s, (n, c.top_k), stats)?;
+        let now = (*clock, *phase);
+        route_chunk(layer, router.as_mut(), now, pager, s, (n, c.top_k), stats)?;
         group_by_expert(s, n, c.top_k);
         pager.request(layer, &s.wanted);
+        s.admitted.iter().for_each(|&expert| pager.admit(layer, expert));
         predict_next(pool, dense, pager, layer, s, (n, c.top_k));
         compute_wanted(pool, pager, self.geometry[layer.index()], s, n)?;
-        sum_in_rank_order(s, n, c.top_k, c.hidden);
+        sum_in_rank_order(s, n, c.top_k, c.hidden, (layer, router.as_mut()));
         Ok(())
     }
 }
