@@ -76,6 +76,11 @@ impl Engine {
         &mut self.model
     }
 
+    /// The routing policy it was opened with.
+    pub fn router(&self) -> RouterOptions {
+        self.options.router
+    }
+
     /// Name of the engine that reads experts.
     pub fn read_engine(&self) -> &str {
         self.model.pager().engine_name()

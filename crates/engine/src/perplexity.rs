@@ -5,6 +5,7 @@ use std::ops::Range;
 use hotset_model::KvCache;
 
 use crate::figures::Snapshot;
+use crate::pricing::step;
 use crate::{Engine, EngineError, PhaseFigures, Session};
 
 /// How a text is cut and which tokens are scored.
@@ -46,7 +47,7 @@ impl Perplexity {
 
 impl Windowing {
     /// The tokens of a window of `len` that are scored, given that the window is cut to `window`.
-    fn scored(self, len: usize, window: usize) -> Range<usize> {
+    pub(crate) fn scored(self, len: usize, window: usize) -> Range<usize> {
         match self {
             Self::Whole => 1..len,
             // As llama.cpp: the token after position n/2 is the first one scored.
@@ -56,7 +57,8 @@ impl Windowing {
     }
 }
 
-/// Scores a text; `progress` is told the tokens done.
+/// Scores a text; `progress` is told the tokens done. Under a lossy routing policy token by token, as the
+/// policy would be asked while decoding; else a chunk at a time.
 pub fn perplexity(
     engine: &mut Engine,
     session: &mut Session,
@@ -67,6 +69,9 @@ pub fn perplexity(
 ) -> Result<Perplexity, EngineError> {
     if text.len() < 2 {
         return Err(EngineError::TextTooShort(text.len()));
+    }
+    if engine.router().is_lossy() {
+        return step(engine, session, text, (window, windowing), progress, |_| {});
     }
     let start = Snapshot::take(engine.model());
     let mut total = Perplexity { tokens: text.len(), ..Default::default() };

@@ -86,10 +86,6 @@ type Picks = Arc<Mutex<Vec<(LayerId, Vec<u16>)>>>;
 struct Recording(Native, Picks);
 
 impl Route for Recording {
-    fn name(&self) -> &'static str {
-        "native"
-    }
-
     fn route(&mut self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
         self.0.route(token, out)?;
         let picks = out.chosen.iter().map(|choice| choice.expert.0).collect();
@@ -104,8 +100,13 @@ fn route_agreement(model: &Checkpoint, trace: &Trace) -> f64 {
     let options = EngineOptions { memory: Some(Bytes::mib(1024)), ..EngineOptions::default() };
     let plan = Plan::new(model, &options, Bytes(0)).unwrap();
     let c = &model.config;
-    let shape =
-        RouterShape { layers: c.layers, experts: c.experts, top_k: c.top_k, norm_topk: c.norm_topk, slots: 1.0 };
+    let shape = RouterShape {
+        layers: c.layers,
+        experts: c.experts,
+        top_k: c.top_k,
+        norm_topk: c.norm_topk,
+        slots: 1.0,
+    };
     let router = Box::new(Recording(Native::new(shape), Arc::clone(&picks)));
     let tokenizer = Tokenizer::new(&model.tokenizer).unwrap();
     let mut engine = Engine::open_with_router(model, tokenizer, options, plan, router, &mut |_| {}).unwrap();

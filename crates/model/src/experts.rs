@@ -36,14 +36,14 @@ impl ExpertGeometry {
     }
 }
 
-/// Chooses the experts of every token of the chunk, tells the pager what was wanted and counts what was hot.
+/// Chooses the experts of every token of the chunk and counts what was hot.
 ///
 /// `clock`: tokens computed before the chunk.
 pub(crate) fn route_chunk(
     layer: LayerId,
     router: &mut dyn Route,
     (clock, phase): (u64, Phase),
-    pager: &mut Pager,
+    pager: &Pager,
     s: &mut Scratch,
     (n, k): (usize, usize),
     stats: &mut RoutingStats,
@@ -61,7 +61,6 @@ pub(crate) fn route_chunk(
         s.chosen[token] = s.decision.chosen.len();
         s.choices[token * k..][..s.decision.chosen.len()].copy_from_slice(&s.decision.chosen);
         s.admitted.extend(s.decision.admit.iter().take(s.admitted.capacity() - s.admitted.len()));
-        s.decision.native.iter().for_each(|native| pager.wanted(layer, native.expert, native.weight));
     }
     Ok(())
 }
@@ -158,7 +157,7 @@ pub(crate) fn sum_in_rank_order(
                 let output = norm(&s.outputs[slot * hidden..(slot + 1) * hidden]);
                 Contribution { expert, weight, share: weight * output / whole }
             }));
-            router.observe(layer, &s.contributions, whole / norm(x));
+            router.observe(layer, &s.contributions);
         }
         x.iter_mut().zip(sum).for_each(|(x, sum)| *x += *sum);
     }

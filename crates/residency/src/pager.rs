@@ -202,12 +202,6 @@ impl Pager {
         }
     }
 
-    /// Tells the eviction policy what the model's own router wants of a layer, with its weight. Comes before
-    /// the request of that visit.
-    pub fn wanted(&mut self, layer: LayerId, expert: ExpertId, weight: f32) {
-        self.evict.wanted(ExpertKey::new(layer, expert), weight, self.now + 1);
-    }
-
     /// Reads an expert of the present visit's layer for later visits, if it deserves a place more than what
     /// would have to leave.
     pub fn admit(&mut self, layer: LayerId, expert: ExpertId) {

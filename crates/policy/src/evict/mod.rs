@@ -1,6 +1,5 @@
 //! Eviction: which resident expert is worth least.
 
-mod demand;
 mod history;
 mod least_stale;
 mod lfru;
@@ -9,7 +8,6 @@ mod lru;
 
 use hotset_base::ExpertKey;
 
-pub use demand::Demand;
 pub use least_stale::LeastStale;
 pub use lfru::Lfru;
 pub use lfu::Lfu;
@@ -31,10 +29,6 @@ pub trait Evict: Send {
     /// A layer-token chose this expert, whether or not it was hot.
     fn used(&mut self, key: ExpertKey, now: u64);
 
-    /// The model's own router wanted this expert for a layer-token, with this mixing weight, whatever was
-    /// chosen in the end. Comes before the layer-token's uses, with their `now`.
-    fn wanted(&mut self, _key: ExpertKey, _weight: f32, _now: u64) {}
-
     /// What the expert's place in the arena is worth.
     fn retention(&self, key: ExpertKey) -> Retention;
 }
@@ -49,11 +43,6 @@ pub enum EvictKind {
         /// Visits of its layer after which a use counts half; `None` never fades.
         half_life: Option<u32>,
     },
-    /// Router mass of the native demand, which fades.
-    Demand {
-        /// Visits of its layer after which mass counts half.
-        half_life: u32,
-    },
     /// Uses over the time since the last one.
     Lfru,
     /// What its layer has not chosen longest, then what its layer needs last.
@@ -66,7 +55,6 @@ impl EvictKind {
         match self {
             Self::Lru => Box::new(Lru::new(layers, experts)),
             Self::Lfu { half_life } => Box::new(Lfu::new(layers, experts, half_life)),
-            Self::Demand { half_life } => Box::new(Demand::new(layers, experts, half_life)),
             Self::Lfru => Box::new(Lfru::new(layers, experts)),
             Self::LeastStale => Box::new(LeastStale::new(layers, experts)),
         }

@@ -43,10 +43,6 @@ impl CachePrior {
 }
 
 impl Route for CachePrior {
-    fn name(&self) -> &'static str {
-        "cache-prior"
-    }
-
     fn route(&mut self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
         let (shape, options) = (self.shape, self.options);
         out.choose_native(token.layer, token.logits, shape.top_k, shape.norm_topk)?;

@@ -1,8 +1,8 @@
 //! The routing policies with their parameters.
 
 use super::{
-    CachePrior, CachePriorOptions, Drop, DropOptions, Native, Route, RouterShape, Strict, StrictOptions, Trust,
-    TrustOptions,
+    CachePrior, CachePriorOptions, Drop, DropOptions, Native, Route, RouterShape, Strict, StrictOptions,
+    Trust, TrustOptions,
 };
 
 /// A policy and its parameters.
@@ -30,6 +30,17 @@ impl RouterOptions {
             Self::Drop(options) => Box::new(Drop::new(shape, options)),
             Self::Trust(options) => Box::new(Trust::new(shape, options)),
             Self::Strict(options) => Box::new(Strict::new(shape, options)),
+        }
+    }
+
+    /// Name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::CachePrior(_) => "cache-prior",
+            Self::Drop(_) => "drop",
+            Self::Trust(_) => "trust",
+            Self::Strict(_) => "strict",
         }
     }
 

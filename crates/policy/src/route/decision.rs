@@ -114,7 +114,8 @@ pub(super) fn top_k<const CAP: usize>(scores: &[f32], k: usize, out: &mut ArrayV
 
 /// Puts a choice in its place among at most `k` in falling order, by insertion (k is small).
 pub(super) fn insert<const CAP: usize>(out: &mut ArrayVec<Choice, CAP>, k: usize, choice: Choice) {
-    let before = |a: &Choice, b: &Choice| a.weight > b.weight || (a.weight == b.weight && a.expert < b.expert);
+    let before =
+        |a: &Choice, b: &Choice| a.weight > b.weight || (a.weight == b.weight && a.expert < b.expert);
     let mut place = out.len();
     while place > 0 && before(&choice, &out[place - 1]) {
         place -= 1;

@@ -32,10 +32,6 @@ impl Drop {
 }
 
 impl Route for Drop {
-    fn name(&self) -> &'static str {
-        "drop"
-    }
-
     fn route(&mut self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
         let shape = self.shape;
         out.choose_native(token.layer, token.logits, shape.top_k, shape.norm_topk)?;

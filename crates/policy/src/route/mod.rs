@@ -92,9 +92,6 @@ pub struct Contribution {
 
 /// A routing policy: a pure state machine with tables of fixed size.
 pub trait Route: Send {
-    /// Name on the command line.
-    fn name(&self) -> &'static str;
-
     /// Chooses the experts of one layer-token. `out` comes as the one before left it.
     ///
     /// Tokens come in order, each through all layers; those of one prompt chunk layer by layer.
@@ -105,7 +102,6 @@ pub trait Route: Send {
         false
     }
 
-    /// What the chosen experts of one layer-token did. `effect`: `||sum|| / ||x||`, with `x` the residual
-    /// stream the sum is added to.
-    fn observe(&mut self, _layer: LayerId, _used: &[Contribution], _effect: f32) {}
+    /// What the chosen experts of one layer-token did.
+    fn observe(&mut self, _layer: LayerId, _used: &[Contribution]) {}
 }

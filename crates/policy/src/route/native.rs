@@ -16,10 +16,6 @@ impl Native {
 }
 
 impl Route for Native {
-    fn name(&self) -> &'static str {
-        "native"
-    }
-
     fn route(&mut self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
         out.choose_native(token.layer, token.logits, self.shape.top_k, self.shape.norm_topk)
     }

@@ -19,7 +19,8 @@ impl LogitRange {
 
     /// Takes note of a token and gives the mean with it.
     pub fn update(&mut self, layer: LayerId, logits: &[f32]) -> f32 {
-        let (min, max) = logits.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), &x| (a.min(x), b.max(x)));
+        let (min, max) =
+            logits.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), &x| (a.min(x), b.max(x)));
         let (mean, seen) = &mut self.layers[layer.index()];
         *seen = (*seen + 1.0).min(REACH);
         *mean += (max - min - *mean) / *seen;

@@ -63,6 +63,17 @@ impl Strict {
         }
     }
 
+    /// Chooses the native best of the hot set.
+    fn choose(&self, token: &LayerToken<'_>, out: &mut Decision) {
+        let first = token.layer.index() * self.shape.experts;
+        let members = &self.members[first..first + self.shape.experts];
+        let mut best = ArrayVec::<Choice, MAX_TOP_K>::new();
+        for (expert, &weight) in token.logits.iter().enumerate().filter(|(expert, _)| members[*expert]) {
+            insert(&mut best, self.shape.top_k, Choice { expert: ExpertId(expert as u16), weight });
+        }
+        out.choose(token.logits, self.shape.norm_topk, best.iter().map(|choice| choice.expert));
+    }
+
     /// Adds a token's router mass; at the end of a window, chooses the hot set.
     fn learn(&mut self, token: &LayerToken<'_>, out: &Decision) {
         let first = token.layer.index() * self.shape.experts;
@@ -73,7 +84,7 @@ impl Strict {
         }
         let window = &mut self.layers[token.layer.index()];
         window.tokens += 1;
-        if window.tokens % self.options.window.max(1) != 0 {
+        if !window.tokens.is_multiple_of(self.options.window.max(1)) {
             return;
         }
         window.chosen = true;
@@ -88,25 +99,13 @@ impl Strict {
 }
 
 impl Route for Strict {
-    fn name(&self) -> &'static str {
-        "strict"
-    }
-
     fn route(&mut self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
         let shape = self.shape;
         out.choose_native(token.layer, token.logits, shape.top_k, shape.norm_topk)?;
-        let chosen_before = self.layers[token.layer.index()].chosen;
+        if token.phase != Phase::Setup && self.layers[token.layer.index()].chosen {
+            self.choose(token, out);
+        }
         self.learn(token, out);
-        if token.phase == Phase::Setup || !chosen_before {
-            return Ok(());
-        }
-        let first = token.layer.index() * shape.experts;
-        let members = &self.members[first..first + shape.experts];
-        let mut best = ArrayVec::<Choice, MAX_TOP_K>::new();
-        for (expert, &weight) in token.logits.iter().enumerate().filter(|(expert, _)| members[*expert]) {
-            insert(&mut best, shape.top_k, Choice { expert: ExpertId(expert as u16), weight });
-        }
-        out.choose(token.logits, shape.norm_topk, best.iter().map(|choice| choice.expert));
         Ok(())
     }
 }

@@ -17,12 +17,14 @@ use ledger::Ledger;
 pub use options::TrustOptions;
 use regret::Regret;
 
-/// Every native expert that is not hot is worth a wait, or is refused: what leaving it out would change in the
-/// layer's output is weighed against the price of a read.
+/// Every native expert that is not hot is worth a wait, or is refused: what its absence would change is
+/// weighed against the price of a read.
 ///
-/// The damage of a refusal is `(w * gain * effect)^2`: independent changes add up in squares, and so does
-/// what they do to the output's distribution. Refused damage adds up in the regret ledger; an expert whose
-/// regret passes the price is admitted, without being waited for. Mixing weights stay the router's.
+/// The damage of computing a substitute of weight `v` (0: nothing) in the place of an expert of weight `w`
+/// is `((w - v) + mismatch * w)^2`, the price `tolerance^2`: independent changes of a layer's output add up
+/// in squares, and so does what they do to the distribution of the next token. Refused damage adds up in the
+/// regret ledger; an expert whose regret passes the price is admitted, without being waited for. Mixing
+/// weights stay the router's.
 #[derive(Debug)]
 pub struct Trust {
     shape: RouterShape,
@@ -50,11 +52,19 @@ impl Trust {
         }
     }
 
-    /// What leaving out this much weight of an expert would do: see [`Trust`].
-    fn damage(&self, layer: LayerId, choice: Choice) -> f32 {
-        let measured = self.ledger.gain(layer, choice.expert, 0.0) * self.ledger.effect(layer);
-        let share = choice.weight * measured.powf(self.options.trust);
-        share * share
+    /// What computing a substitute of this weight in the place of `choice` would do: see [`Trust`].
+    fn damage(&self, layer: LayerId, choice: Choice, substitute: f32) -> f32 {
+        let gain = self.trusted(layer, choice.expert, 0.0);
+        let change = (choice.weight - substitute).max(0.0) + self.options.mismatch * choice.weight;
+        (gain * change).powi(2)
+    }
+
+    /// The gain to expect of an expert, as far as the ledger is believed.
+    fn trusted(&self, layer: LayerId, expert: ExpertId, caution: f32) -> f32 {
+        match self.options.trust {
+            0.0 => 1.0,
+            trust => self.ledger.gain(layer, expert, caution).powf(trust),
+        }
     }
 
     /// The price of a read now.
@@ -74,35 +84,54 @@ impl Trust {
         false
     }
 
-    /// Decides about every native expert that is not hot, the heaviest first. Gives those that stay and
-    /// the weight of each that was refused.
-    fn sort_out(
-        &mut self,
-        token: &LayerToken<'_>,
-        out: &mut Decision,
-    ) -> (ArrayVec<ExpertId, MAX_TOP_K>, ArrayVec<f32, MAX_TOP_K>) {
-        let (mut kept, mut refused) = (ArrayVec::new(), ArrayVec::new());
+    /// Decides about every native expert that is not hot, the lightest first. Gives the chosen ones.
+    fn sort_out(&mut self, token: &LayerToken<'_>, out: &mut Decision) -> ArrayVec<ExpertId, MAX_TOP_K> {
+        let mut kept = ArrayVec::new();
         let price = self.price();
-        for (rank, &choice) in out.native.iter().enumerate() {
+        let candidates = self.candidates(token, out);
+        let mut substitutes = candidates.iter().peekable();
+        for (rank, &choice) in out.native.iter().enumerate().rev() {
             let expert = choice.expert;
             if token.hot[expert.index()] {
                 kept.push(expert);
                 continue;
             }
-            let damage = self.damage(token.layer, choice);
+            let substitute = substitutes.peek();
+            let damage = self.damage(token.layer, choice, substitute.map_or(0.0, |s| s.weight));
             if (rank < self.options.sacred || damage >= price) && self.may_wait(token) {
                 self.regret.settle(token.layer, expert);
                 kept.push(expert);
                 continue;
             }
-            refused.push(choice.weight);
+            if let Some(substitute) = substitute {
+                kept.push(substitute.expert);
+                substitutes.next();
+            }
             let regret = self.regret.add(token.layer, expert, token.clock, damage);
-            if self.options.admission > 0.0 && regret >= self.options.admission * price && self.may_admit(token) {
+            if self.options.admission > 0.0
+                && regret >= self.options.admission * price
+                && self.may_admit(token)
+            {
                 self.regret.settle(token.layer, expert);
                 out.admit.push(expert);
             }
         }
-        (kept, refused)
+        kept
+    }
+
+    /// The hot ones among the next ranks after the native set, best first, with the weights they would have in
+    /// it, less what the ledger doubts.
+    fn candidates(&self, token: &LayerToken<'_>, out: &Decision) -> ArrayVec<Choice, MAX_EXPERTS> {
+        let mut candidates = ArrayVec::<Choice, MAX_EXPERTS>::new();
+        top_k(token.logits, self.options.window.clamp(self.shape.top_k, self.shape.experts), &mut candidates);
+        let scale = out.native[0].weight / out.probability(candidates[0].weight);
+        candidates.drain(..self.shape.top_k);
+        candidates.retain(|candidate| token.hot[candidate.expert.index()]);
+        for candidate in &mut candidates {
+            let trusted = self.trusted(token.layer, candidate.expert, self.options.caution).min(1.0);
+            candidate.weight = scale * out.probability(candidate.weight) * trusted;
+        }
+        candidates
     }
 
     fn may_admit(&mut self, token: &LayerToken<'_>) -> bool {
@@ -110,49 +139,9 @@ impl Trust {
             && self.exploration.take(token.phase, token.clock)
             && self.bucket.as_mut().is_none_or(|bucket| bucket.take(token.expert_bytes))
     }
-
-    /// Puts hot experts of the next ranks in the places of refused ones that are not much heavier.
-    fn substitute(
-        &self,
-        token: &LayerToken<'_>,
-        out: &Decision,
-        refused: &[f32],
-        kept: &mut ArrayVec<ExpertId, MAX_TOP_K>,
-    ) {
-        if refused.is_empty() || self.options.substitute > 1.0 {
-            return;
-        }
-        let mut candidates = ArrayVec::<Choice, MAX_EXPERTS>::new();
-        top_k(token.logits, self.options.window.clamp(self.shape.top_k, self.shape.experts), &mut candidates);
-        let scale = out.native[0].weight / out.probability(candidates[0].weight);
-        let mut places = refused.iter();
-        let Some(mut place) = places.next() else { return };
-        for candidate in &candidates[self.shape.top_k..] {
-            if !token.hot[candidate.expert.index()] {
-                continue;
-            }
-            let weight = scale * out.probability(candidate.weight);
-            // Refused ones come heaviest first, candidates too: a place too heavy stays empty.
-            while weight < self.options.substitute * place {
-                match places.next() {
-                    Some(next) => place = next,
-                    None => return,
-                }
-            }
-            kept.push(candidate.expert);
-            match places.next() {
-                Some(next) => place = next,
-                None => return,
-            }
-        }
-    }
 }
 
 impl Route for Trust {
-    fn name(&self) -> &'static str {
-        "trust"
-    }
-
     fn route(&mut self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
         let shape = self.shape;
         out.choose_native(token.layer, token.logits, shape.top_k, shape.norm_topk)?;
@@ -165,11 +154,7 @@ impl Route for Trust {
         if self.waiting.0 != token.clock {
             self.waiting = (token.clock, 0.0);
         }
-        let (mut kept, refused) = self.sort_out(token, out);
-        if refused.is_empty() {
-            return Ok(());
-        }
-        self.substitute(token, out, &refused, &mut kept);
+        let mut kept = self.sort_out(token, out);
         if kept.is_empty() {
             kept.push(self.last_resort(token, out));
         }
@@ -181,8 +166,8 @@ impl Route for Trust {
         self.options.trust != 0.0
     }
 
-    fn observe(&mut self, layer: LayerId, used: &[Contribution], effect: f32) {
-        self.ledger.observe(layer, used, effect);
+    fn observe(&mut self, layer: LayerId, used: &[Contribution]) {
+        self.ledger.observe(layer, used);
     }
 }
 

@@ -5,24 +5,24 @@ use hotset_base::Bytes;
 /// With `tolerance` 0 nothing is ever refused and the policy is the native one, bit for bit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TrustOptions {
-    /// The change of a layer's output (as a share of it) that one read is worth.
+    /// Mixing weight that one read is worth: below it, an expert that is not hot is refused.
     pub tolerance: f32,
-    /// How much of the measured gains and effects goes into a damage: 0 takes every expert of every layer for
-    /// equal, 1 believes the measurements.
+    /// What a substitute of the same weight still changes, as a share of that weight: 0 takes experts for
+    /// interchangeable, 1 for strangers.
+    pub mismatch: f32,
+    /// How much measured gains count, as an exponent: 0 takes all experts for equal, 1 believes the ledger.
     pub trust: f32,
     /// Standard deviations that a substitute's gain is taken below its mean.
     pub caution: f32,
-    /// Tokens after which evidence and regret count half (the Markov relevancy horizon).
+    /// Tokens after which regret counts half (the Markov relevancy horizon).
     pub horizon: f32,
-    /// The first ranks of the native order, which are never refused.
+    /// The first ranks of the native order, which are refused only when a budget is spent.
     pub sacred: usize,
     /// Substitutes come from these first ranks.
     pub window: usize,
-    /// A substitute is taken if its weight is at least this share of the refused one's; above 1, never.
-    pub substitute: f32,
     /// Regret at which a refused expert is admitted, in prices of a read; 0 admits none.
     pub admission: f32,
-    /// How much dearer a read is when the swap budget is spent, as a multiple.
+    /// How much dearer a read becomes as the swap budget is spent, as a multiple.
     pub cost: f32,
     /// Bytes that may be read per token; 0 for no limit.
     pub swap_budget: Bytes,
@@ -39,14 +39,14 @@ pub struct TrustOptions {
 impl Default for TrustOptions {
     fn default() -> Self {
         Self {
-            tolerance: 0.08,
+            tolerance: 0.018,
+            mismatch: 0.05,
             trust: 0.0,
-            caution: 0.0,
+            caution: 1.0,
             horizon: 256.0,
-            sacred: 1,
-            window: 16,
-            substitute: 2.0,
-            admission: 1.0,
+            sacred: 2,
+            window: 32,
+            admission: 0.0,
             cost: 0.0,
             swap_budget: Bytes(0),
             swap_window: 64,
