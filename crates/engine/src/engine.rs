@@ -43,7 +43,6 @@ impl Engine {
         progress: &mut dyn FnMut(Bytes),
     ) -> Result<Self, EngineError> {
         let config = &checkpoint.config;
-        let system = |what| move |source| EngineError::System { what, source };
         if options.mlock {
             machine::lock_memory()
                 .map_err(system("lock memory (--mlock; raise the limit with ulimit -l)"))?;
@@ -87,8 +86,12 @@ impl Engine {
     }
 
     /// A conversation with an empty context. The plan has room for one.
-    pub fn session(&self) -> Session {
-        Session::new(KvCache::new(self.model.config(), self.plan.context, self.options.kv_types))
+    ///
+    /// # Errors
+    /// If the system refuses the memory of its KV cache.
+    pub fn session(&self) -> Result<Session, EngineError> {
+        let cache = KvCache::new(self.model.config(), self.plan.context, self.options.kv_types);
+        Ok(Session::new(cache.map_err(system("take the memory of the KV cache"))?))
     }
 
     /// Starts over as if just opened, with another routing policy: the arena is empty, evidence is gone.
@@ -130,4 +133,9 @@ fn router_shape(config: &ModelConfig, plan: &Plan) -> RouterShape {
         norm_topk: config.norm_topk,
         slots: plan.arena.experts_per_layer() as f32,
     }
+}
+
+/// What the system refused, as an error.
+fn system(what: &'static str) -> impl Fn(std::io::Error) -> EngineError {
+    move |source| EngineError::System { what, source }
 }

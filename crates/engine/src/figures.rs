@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hotset_model::{Qwen3Moe, RoutingStats};
+use hotset_model::{Qwen3Moe, RoutingStats, StageTimes};
 use hotset_residency::PagerStats;
 
 /// What one phase (prefill or decode) did.
@@ -16,6 +16,8 @@ pub struct PhaseFigures {
     pub routing: RoutingStats,
     /// Paging.
     pub pager: PagerStats,
+    /// Where the time went.
+    pub stages: StageTimes,
 }
 
 /// What a request did.
@@ -58,11 +60,17 @@ pub(crate) struct Snapshot {
     start: std::time::Instant,
     routing: RoutingStats,
     pager: PagerStats,
+    stages: StageTimes,
 }
 
 impl Snapshot {
     pub fn take(model: &Qwen3Moe) -> Self {
-        Self { start: std::time::Instant::now(), routing: model.routing_stats(), pager: model.pager_stats() }
+        Self {
+            start: std::time::Instant::now(),
+            routing: model.routing_stats(),
+            pager: model.pager_stats(),
+            stages: model.stage_times(),
+        }
     }
 
     pub fn phase(&self, model: &Qwen3Moe, tokens: usize) -> PhaseFigures {
@@ -71,6 +79,7 @@ impl Snapshot {
             time: self.start.elapsed(),
             routing: model.routing_stats() - self.routing,
             pager: model.pager_stats() - self.pager,
+            stages: model.stage_times() - self.stages,
         }
     }
 }

@@ -57,7 +57,7 @@ fn decode_with(path: &std::path::Path, router: RouterOptions) {
     // A small arena: the path with evictions and reads is the one that must not allocate.
     let options = EngineOptions { threads: Some(2), router, ..EngineOptions::default() };
     let mut engine = engine_with(&model, Arena::Tenth, options).unwrap();
-    let mut session = engine.session();
+    let mut session = engine.session().unwrap();
     let sampling = SamplerConfig { seed: 3, ..SamplerConfig::default() };
     let mut sampler = Sampler::new(sampling, model.config.vocab).unwrap();
     let mut counts = Counts(Vec::with_capacity(256));

@@ -20,7 +20,7 @@ fn attempt(path: &Path, arena: Arena) -> Result<Vec<u32>, String> {
     let mut engine = engine(&model, arena, 1).map_err(|e| e.to_string())?;
     let tokens = prompt(model.config.vocab, 12);
     let model = engine.model();
-    let mut cache = KvCache::new(model.config(), tokens.len(), KvTypes::both(KvType::F32));
+    let mut cache = KvCache::new(model.config(), tokens.len(), KvTypes::both(KvType::F32)).unwrap();
     let mut all = Vec::new();
     for part in tokens.chunks(4) {
         model.forward(&mut cache, part).map_err(|e| e.to_string())?;
@@ -143,7 +143,7 @@ fn a_file_that_changes_under_us_ends_the_request_and_not_the_engine() {
             flip(&model.file(expert.up.extent.file).path, expert.up.extent.offset, 1);
         }
         let forward = engine.model();
-        let mut cache = KvCache::new(forward.config(), 8, KvTypes::both(KvType::F32));
+        let mut cache = KvCache::new(forward.config(), 8, KvTypes::both(KvType::F32)).unwrap();
         let error = forward.forward(&mut cache, &tokens).unwrap_err();
         assert!(
             matches!(error, ForwardError::Pager(PagerError::Checksum { part: "up", .. })),

@@ -58,7 +58,7 @@ fn reference() -> Reference {
 /// Tokens equal to the reference's, and whether the first other one is a near tie.
 fn greedy(engine: &mut Engine, prompt: &Prompt, tie: f32) -> (usize, bool) {
     let model = engine.model();
-    let mut cache = KvCache::new(model.config(), 256, KvTypes::both(KvType::F32));
+    let mut cache = KvCache::new(model.config(), 256, KvTypes::both(KvType::F32)).unwrap();
     model.forward(&mut cache, &prompt.ids).unwrap();
     let mut row = prompt.ids.len() - 1;
     for (i, &expected) in prompt.greedy_ids.iter().enumerate() {
@@ -130,7 +130,7 @@ fn mean_perplexity(model: &Checkpoint) -> f64 {
     for entry in std::fs::read_dir(data("eval")).unwrap() {
         let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
         let tokens = engine.tokenizer().encode(&text, true).unwrap();
-        let mut session = engine.session();
+        let mut session = engine.session().unwrap();
         let score =
             perplexity(&mut engine, &mut session, &tokens, 512, Windowing::Whole, &mut |_| {}).unwrap();
         sum += score.perplexity().ln();

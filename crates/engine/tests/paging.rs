@@ -62,7 +62,7 @@ fn no_way_of_paging_changes_a_bit() {
 /// The logits of every token, or the first error.
 fn attempt(engine: &mut hotset_engine::Engine, tokens: &[u32]) -> Result<Vec<u32>, ForwardError> {
     let model = engine.model();
-    let mut cache = KvCache::new(model.config(), tokens.len(), KvTypes::both(KvType::F32));
+    let mut cache = KvCache::new(model.config(), tokens.len(), KvTypes::both(KvType::F32)).unwrap();
     let mut all = Vec::new();
     for &token in tokens {
         model.forward(&mut cache, &[token])?;

@@ -28,7 +28,7 @@ fn trust() -> TrustOptions {
 
 fn price_of(model: &Checkpoint, router: RouterOptions) -> Price {
     let mut engine = engine_with(model, Arena::Half, options(router)).unwrap();
-    let (mut session, text) = (engine.session(), prompt(model.config.vocab, 100));
+    let (mut session, text) = (engine.session().unwrap(), prompt(model.config.vocab, 100));
     price(&mut engine, &mut session, &text, (50, Windowing::Whole), &mut |_| {}).unwrap()
 }
 

@@ -22,3 +22,4 @@ pub use page_reader::PageReader;
 pub use reader::{EngineKind, ReadOptions, Reader};
 pub use request::{Check, Completion, MAX_CHECKS, MAX_RUNS, ReadError, ReadRequest, Run, Urgency};
 pub use target::{BufferRange, ReadTarget};
+pub use uring::probe_io_uring;

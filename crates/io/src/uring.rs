@@ -69,6 +69,14 @@ impl Ring {
     }
 }
 
+/// Whether the kernel gives a ring.
+///
+/// # Errors
+/// What it says where it does not: ENOSYS, it is too old; EPERM, it is switched off or a sandbox forbids it.
+pub fn probe_io_uring() -> io::Result<()> {
+    Ring::open(1, &[]).map(drop)
+}
+
 /// Starts the thread.
 pub(crate) fn start(shared: Arc<Shared>, ring: Ring) -> io::Result<JoinHandle<()>> {
     let (started, starts) = mpsc::channel();

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use hotset_base::WeightType;
-use hotset_kernels::{Matrix, Pool, Vectors, axpy_f16, dequantize_row, dot, dot_f16, matmul, scalar};
+use hotset_kernels::{Matrix, Pool, Vectors, dequantize_row, dot, matmul, multiply_add_f16, scalar};
 
 const COLS: usize = 2048;
 const ROWS: usize = 512;
@@ -55,12 +55,14 @@ fn hand_off() -> f64 {
     beyond[beyond.len() / 2]
 }
 
-/// Nanoseconds of one attention head's `dot` and `axpy` over an f16 row of 128.
-fn head() -> (f64, f64) {
-    let (row, q, mut out) = ([0x2e66u16; 128], [0.5f32; 128], [0.0f32; 128]);
-    let dot = gb_per_s(1, |_| _ = black_box(dot_f16(black_box(&row), black_box(&q))));
-    let axpy = gb_per_s(1, |_| axpy_f16(black_box(0.5), black_box(&row), black_box(&mut out)));
-    (1.0 / dot, 1.0 / axpy)
+/// Nanoseconds that attention takes per position of the context: eight query heads that share a key and a
+/// value of 128 numbers in f16, one thread.
+fn position() -> f64 {
+    const SHAPE: (usize, usize, usize) = (8, 64, 128);
+    let (values, weights, mut out) = ([0x2e66u16; 64 * 128], [0.5f32; 8 * 64], [0.0f32; 8 * 128]);
+    let block = |_| multiply_add_f16(SHAPE, black_box(&weights), black_box(&values), black_box(&mut out));
+    // Scores cost as much as mixing the values: the same numbers of rows and columns, exchanged.
+    2.0 / gb_per_s(64, block)
 }
 
 fn main() {
@@ -87,9 +89,9 @@ fn main() {
         let rates = [1, 2, 3, 32].map(|tokens| format!("{:.1}", prefill(ty, tokens)));
         println!("matmul {ty} of 1, 2, 3, 32 tokens: {} GFLOP/s", rates.join(", "));
     }
-    let (dot, axpy) = head();
     println!(
-        "f16 head of 128: dot {dot:.1} ns, axpy {axpy:.1} ns; two threads' hand-off {:.2} us, median",
+        "attention: {:.1} ns a position, 8 heads on a key/value head of 128 in f16; two threads' hand-off {:.2} us, median",
+        position(),
         hand_off()
     );
 }

@@ -93,27 +93,72 @@ pub(crate) unsafe fn dots<const N: usize>(row: &[f32], xs: [&[f32]; N]) -> [f32;
     out
 }
 
-/// `y += a * row`, fused; `row` is `y.len()` weights of a plain format.
+/// Fast twin of `product::columns`, for whole groups of columns; returns how many columns these are.
+///
+/// `a`: `[m, at least k]`, `b`: `[k, at least n]` of a plain format, `c`: `[m, at least n]`.
 ///
 /// # Safety
 /// The processor has AVX2, FMA and F16C.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(crate) unsafe fn axpy<B: Format>(a: f32, row: &[u8], y: &mut [f32]) {
+pub(crate) unsafe fn multiply_add<B: Format>(
+    (m, k, n): (usize, usize, usize),
+    a: &[f32],
+    b: &[u8],
+    c: &mut [f32],
+) -> usize {
     const { assert!(B::WEIGHTS == 1, "a plain format") };
-    let (steps, (ys, y_tail)) = (row.chunks_exact(B::STEP_BYTES), y.as_chunks_mut::<GROUP>());
-    let (tail, wide_a) = (steps.remainder(), _mm256_set1_ps(a));
-    for (step, y) in steps.zip(ys) {
-        // SAFETY: the same promise.
-        let w = unsafe { B::group_avx2(step, 0) };
-        let mut sums = load(y);
-        for k in 0..4 {
-            sums[k] = _mm256_fmadd_ps(wide_a, w[k], sums[k]);
+    let (a_stride, b_stride, c_stride) = (a.len() / m, b.len() / k, c.len() / m);
+    let whole = n - n % GROUP;
+    for first in (0..whole).step_by(GROUP) {
+        let b = &b[first * B::BYTES..];
+        let row = |i: usize| &a[i * a_stride..][..k];
+        let mut i = 0;
+        while i < m {
+            let tile = &mut c[i * c_stride + first..];
+            // SAFETY: the same promise.
+            i += unsafe {
+                if i + 2 <= m {
+                    tile_of::<B, 2>([row(i), row(i + 1)], b, b_stride, tile, c_stride)
+                } else {
+                    tile_of::<B, 1>([row(i)], b, b_stride, tile, c_stride)
+                }
+            };
         }
-        store(sums, y);
     }
-    for (i, y) in y_tail.iter_mut().enumerate() {
-        *y = a.mul_add(B::single(tail, i), *y);
+    whole
+}
+
+/// One group of columns of `N` rows of `c`, kept in registers meanwhile; returns `N`.
+///
+/// # Safety
+/// The processor has AVX2, FMA and F16C.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn tile_of<B: Format, const N: usize>(
+    a: [&[f32]; N],
+    b: &[u8],
+    b_stride: usize,
+    c: &mut [f32],
+    c_stride: usize,
+) -> usize {
+    let mut sums = [[_mm256_setzero_ps(); 4]; N];
+    for i in 0..N {
+        sums[i] = load(&c[i * c_stride..].as_chunks::<GROUP>().0[0]);
     }
+    for l in 0..a[0].len() {
+        // SAFETY: the same promise.
+        let b = unsafe { B::group_avx2(&b[l * b_stride..][..B::STEP_BYTES], 0) };
+        for i in 0..N {
+            let a = _mm256_set1_ps(a[i][l]);
+            for part in 0..4 {
+                sums[i][part] = _mm256_fmadd_ps(a, b[part], sums[i][part]);
+            }
+        }
+    }
+    for i in 0..N {
+        store(sums[i], &mut c[i * c_stride..].as_chunks_mut::<GROUP>().0[0]);
+    }
+    N
 }
 
 /// The tree of `dot::reduce`.

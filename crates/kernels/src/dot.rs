@@ -77,11 +77,6 @@ pub fn dot_f32(a: &[f32], b: &[f32]) -> f32 {
     dot(WeightType::F32, cast_slice(a), b)
 }
 
-/// `a . b` in the canonical order; `a` holds f16 bits.
-pub fn dot_f16(a: &[u16], b: &[f32]) -> f32 {
-    dot(WeightType::F16, cast_slice(a), b)
-}
-
 fn check(ty: WeightType, row: &[u8], cols: usize) {
     let expected = ty.row_bytes(cols).map(|bytes| bytes.index());
     assert_eq!(expected, Some(row.len()), "a row of {cols} {ty} weights");

@@ -1,10 +1,8 @@
 //! Operations on whole vectors.
 
-use bytemuck::cast_slice;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 
-use crate::cpu::{Level, level, multiversion};
-use crate::half_float::f16_to_f32;
+use crate::cpu::multiversion;
 
 multiversion! {
     /// `y += a * x`, fused, element by element.
@@ -19,24 +17,6 @@ fn axpy_body(a: f32, x: &[f32], y: &mut [f32]) {
     assert_eq!(x.len(), y.len(), "vectors of one length");
     for (y, x) in y.iter_mut().zip(x) {
         *y = a.mul_add(*x, *y);
-    }
-}
-
-/// `y += a * x`, fused, element by element; `x` holds f16 bits.
-///
-/// # Panics
-/// If the lengths differ.
-pub fn axpy_f16(a: f32, x: &[u16], y: &mut [f32]) {
-    assert_eq!(x.len(), y.len(), "vectors of one length");
-    match level() {
-        // SAFETY: `level` has found the extensions.
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => unsafe { crate::avx2::axpy::<crate::format::F16>(a, cast_slice(x), y) },
-        Level::Baseline => {
-            for (y, x) in y.iter_mut().zip(x) {
-                *y = a.mul_add(f16_to_f32(*x), *y);
-            }
-        }
     }
 }
 

@@ -3,24 +3,41 @@
 mod common;
 
 use common::{Random, same};
-use hotset_kernels::{axpy, axpy_f16, dot_f16, dot_f32, f32_to_f16_row, rms_norm, rms_norm_in_place, silu};
+use hotset_kernels::{
+    axpy, f32_to_f16_row, multiply_add_f16, multiply_add_f32, rms_norm, rms_norm_in_place, silu,
+};
 use proptest::prelude::*;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn halves_stand_for_their_values(seed in any::<u64>(), len in 0usize..200, a in -3f32..3.0) {
+    fn products_of_matrices_are_sums_in_order(
+        seed in any::<u64>(), m in 0usize..6, k in 0usize..70, n in 0usize..100, beyond in 0usize..40,
+    ) {
         let mut random = Random(seed);
-        let bits: Vec<u16> = (0..len).map(|_| random.bits() as u16).collect();
-        let x = random.numbers(len);
-        let wide: Vec<f32> = bits.iter().map(|b| half::f16::from_bits(*b).to_f32()).collect();
-        prop_assert!(same(dot_f16(&bits, &x), dot_f32(&wide, &x)));
-        let (mut y, mut z) = (x.clone(), x.clone());
-        axpy_f16(a, &bits, &mut y);
-        axpy(a, &wide, &mut z);
-        let plain = (0..len).map(|i| a.mul_add(wide[i], x[i]));
-        prop_assert!(plain.zip(&y).zip(&z).all(|((p, y), z)| same(p, *y) && same(p, *z)));
+        let halves: Vec<u16> = (0..k * (n + beyond)).map(|_| random.bits() as u16).collect();
+        let wide: Vec<f32> = halves.iter().map(|b| half::f16::from_bits(*b).to_f32()).collect();
+        let (a, start) = (random.numbers(m * (k + beyond)), random.numbers(m * (n + beyond)));
+        let (mut from_halves, mut from_wide) = (start.clone(), start.clone());
+        multiply_add_f16((m, k, n), &a, &halves, &mut from_halves);
+        multiply_add_f32((m, k, n), &a, &wide, &mut from_wide);
+        for (i, j) in (0..m).flat_map(|i| (0..n + beyond).map(move |j| (i, j))) {
+            let at = i * (n + beyond) + j;
+            let counted = if j < n { 0..k } else { 0..0 };
+            let product = |sum, l| f32::mul_add(a[i * (k + beyond) + l], wide[l * (n + beyond) + j], sum);
+            let expected = counted.fold(start[at], product);
+            prop_assert!(same(expected, from_halves[at]) && same(expected, from_wide[at]), "{i}, {j}");
+        }
+    }
+
+    #[test]
+    fn an_axpy_is_fused(seed in any::<u64>(), len in 0usize..200, a in -3f32..3.0) {
+        let mut random = Random(seed);
+        let (x, start) = (random.numbers(len), random.numbers(len));
+        let mut y = start.clone();
+        axpy(a, &x, &mut y);
+        prop_assert!((0..len).all(|i| same(a.mul_add(x[i], start[i]), y[i])));
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod qwen3_moe;
 mod rope;
 mod routing_stats;
 mod scratch;
+mod stage_times;
 
 pub use dense::{DenseWeights, EmbeddingPlace};
 pub use error::{ForwardError, LoadError};
@@ -25,3 +26,4 @@ pub use probe::RouterProbe;
 pub use qwen3_moe::Qwen3Moe;
 pub use routing_stats::{Regret, RoutingStats};
 pub use scratch::{Activations, Scratch};
+pub use stage_times::StageTimes;

@@ -9,12 +9,15 @@ use hotset_policy::evict::Evict;
 use hotset_policy::route::{Phase, Route};
 use hotset_residency::{Pager, PagerStats};
 
-use crate::attention::attend;
+use crate::attention::{attend, heads_together};
 use crate::experts::{ExpertGeometry, compute_wanted, group_by_expert, route_chunk, sum_in_rank_order};
 use crate::predict::predict_next;
 use crate::probe::Probe;
 use crate::scratch::HEAD_ROWS;
-use crate::{Activations, DenseWeights, ForwardError, KvCache, RouterProbe, RoutingStats, Scratch, rope};
+use crate::stage_times::StageClock;
+use crate::{
+    Activations, DenseWeights, ForwardError, KvCache, RouterProbe, RoutingStats, Scratch, StageTimes, rope,
+};
 
 /// A loaded model. Source of the architecture: the Qwen3-MoE implementation in transformers
 /// (`modeling_qwen3_moe.py`) and the Qwen3 technical report (2505.09388).
@@ -29,6 +32,7 @@ pub struct Qwen3Moe {
     scratch: Scratch,
     chunk: usize,
     stats: RoutingStats,
+    times: StageTimes,
     probe: Option<Probe>,
     /// Tokens computed so far: the clock of routing.
     clock: u64,
@@ -64,6 +68,7 @@ impl Qwen3Moe {
             router,
             chunk,
             stats: RoutingStats::default(),
+            times: StageTimes::default(),
             probe: None,
             clock: 0,
             phase: Phase::default(),
@@ -95,6 +100,11 @@ impl Qwen3Moe {
     /// Says what the tokens of the next passes are part of.
     pub fn set_phase(&mut self, phase: Phase) {
         self.phase = phase;
+    }
+
+    /// Where the time has gone since the model was loaded.
+    pub fn stage_times(&self) -> StageTimes {
+        self.times
     }
 
     /// What the pager has done since the model was loaded.
@@ -133,7 +143,7 @@ impl Qwen3Moe {
     ///
     /// At most [`Qwen3Moe::logits_rows`] rows at a time.
     pub fn logits(&mut self, rows: Range<usize>) -> &[f32] {
-        let hidden = self.config.hidden;
+        let (hidden, mut clock) = (self.config.hidden, StageClock::start());
         let s = &mut self.scratch;
         let wanted = rows.len();
         for (i, row) in rows.enumerate() {
@@ -145,6 +155,7 @@ impl Qwen3Moe {
         let head = self.dense.head();
         let normed = s.int8.vectors(&self.pool, &s.normed[..wanted * hidden], hidden, &[head.ty()]);
         matmul(&self.pool, head, normed, logits);
+        clock.lap(&mut self.times.head);
         logits
     }
 
@@ -194,7 +205,8 @@ impl Qwen3Moe {
 
     /// Norm, QKV, q/k norm, rope, KV append, attention, projection, residual.
     fn attention(&mut self, layer: LayerId, cache: &mut KvCache, n: usize) {
-        let Self { config: c, dense, pool, scratch: s, .. } = self;
+        let Self { config: c, dense, pool, scratch: s, times, .. } = self;
+        let mut clock = StageClock::start();
         let weights = dense.layer(layer);
         let [wq, wk, wv, wo] = dense.attention(layer);
         let (hidden, d) = (c.hidden, c.head_dim);
@@ -205,6 +217,7 @@ impl Qwen3Moe {
         matmul(pool, wq, normed, &mut s.q[..q_len]);
         matmul(pool, wk, normed, &mut s.k[..kv_len]);
         matmul(pool, wv, normed, &mut s.v[..kv_len]);
+        clock.lap(&mut times.projections);
         for token in 0..n {
             let angle = token * d / 2..(token + 1) * d / 2;
             let (cos, sin) = (&s.cos[angle.clone()], &s.sin[angle]);
@@ -215,19 +228,24 @@ impl Qwen3Moe {
             cache.write(layer, cache.len() + token, k, &s.v[token * wk.rows()..(token + 1) * wk.rows()]);
         }
         let (q, cache, first) = (&s.q, &*cache, cache.len());
-        let (heads, group) = (c.heads, c.heads / c.kv_heads);
-        pool.for_each_chunk(&mut s.attended[..q_len], d, |i, out| {
-            let (token, head) = (i / heads, i % heads);
-            attend(cache, layer, head / group, first + token + 1, &q[i * d..(i + 1) * d], out);
+        let (group, together) = (c.heads / c.kv_heads, heads_together(c, n, pool.threads()));
+        pool.for_each_chunk(&mut s.attended[..q_len], together * d, |i, out| {
+            let (token, head) = (i * together / c.heads, i * together % c.heads);
+            let q = &q[i * together * d..(i + 1) * together * d];
+            attend(cache, layer, head / group, first + token + 1, q, out);
         });
+        clock.lap(&mut times.attention);
         let attended = s.int8.vectors(pool, &s.attended[..q_len], wo.cols(), &[wo.ty()]);
         matmul(pool, wo, attended, &mut s.delta[..n * hidden]);
         s.x.iter_mut().zip(&s.delta[..n * hidden]).for_each(|(x, delta)| *x += delta);
+        clock.lap(&mut times.projections);
     }
 
     /// Norm, router, choice, a look ahead, experts as they become ready, sum in rank order, residual.
     fn experts(&mut self, layer: LayerId, n: usize) -> Result<(), ForwardError> {
-        let Self { config: c, dense, pool, pager, router, scratch: s, stats, probe, clock, phase, .. } = self;
+        let Self { config: c, dense, pool, pager, router, scratch: s, stats, times, probe, .. } = self;
+        let now = (self.clock, self.phase);
+        let mut clock = StageClock::start();
         normalise(&s.x, &dense.layer(layer).ffn_norm, c.rms_eps, &mut s.normed, n);
         // Routers stay exact whatever their type: they decide, where the others only sum up.
         let normed = Vectors::exact(&s.normed[..n * c.hidden], c.hidden);
@@ -238,14 +256,15 @@ impl Qwen3Moe {
             probe.look(pool, layer, &s.scores[..n * c.experts], next, normed);
         }
         pager.poll();
-        let now = (*clock, *phase);
         route_chunk(layer, router.as_mut(), now, pager, s, (n, c.top_k), stats)?;
         group_by_expert(s, n, c.top_k);
         pager.request(layer, &s.wanted);
         s.admitted.iter().for_each(|&expert| pager.admit(layer, expert));
         predict_next(pool, dense, pager, layer, s, (n, c.top_k));
+        clock.lap(&mut times.router);
         compute_wanted(pool, pager, self.geometry[layer.index()], s, n)?;
         sum_in_rank_order(s, n, c.top_k, c.hidden, (layer, router.as_mut()));
+        clock.lap(&mut times.experts);
         Ok(())
     }
 }

@@ -98,7 +98,7 @@ impl Drop for Mapping {
     }
 }
 
-/// A block of such memory with one owner: where dense weights live.
+/// A block of such memory with one owner: where dense weights and the KV cache live.
 pub struct Block {
     mapping: Mapping,
     bytes: usize,
@@ -108,6 +108,11 @@ impl Block {
     /// `bytes` zero bytes.
     pub fn new(bytes: usize) -> io::Result<Self> {
         Ok(Self { mapping: Mapping::new(bytes)?, bytes })
+    }
+
+    /// Takes all its memory now, not when it is written.
+    pub fn populate(&self) -> io::Result<()> {
+        self.mapping.populate(&mut |_| ())
     }
 }
 

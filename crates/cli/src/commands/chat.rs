@@ -60,7 +60,7 @@ pub fn converse(
     settings: Settings,
     cancel: &AtomicBool,
 ) -> Result<()> {
-    let session = engine.session();
+    let session = engine.session()?;
     let mut chat = Chat { engine, checkpoint, template, settings, session, messages: Vec::new(), cancel };
     chat.clear();
     let mut editor = DefaultEditor::new()?;

@@ -10,6 +10,7 @@ use hotset_engine::{
     ControlGroup, EngineOptions, GIGA, MemoryBandwidth, available_memory, direct_reads, huge_pages,
     instruction_sets, kernels_in_use, locked_memory_limit, processor_name, read_ahead, total_memory,
 };
+use hotset_io::probe_io_uring;
 use serde::Serialize;
 
 use crate::measure::{self, MeasureArgs};
@@ -66,6 +67,8 @@ struct Group {
 struct Disk {
     file: PathBuf,
     read_engine: String,
+    /// Why reads do not go through io_uring; null where they can.
+    io_uring_refusal: Option<String>,
     direct_reads: bool,
     direct_refusal: Option<String>,
     read_ahead_bytes: Option<Bytes>,
@@ -88,6 +91,7 @@ impl DoctorArgs {
         let mut probe = self.measure.open_disk(&checkpoint, &EngineOptions::default().pager.read)?;
         Ok(Disk {
             read_engine: probe.engine_name().to_owned(),
+            io_uring_refusal: probe_io_uring().err().map(|error| error.to_string()),
             direct_reads: direct.is_ok(),
             direct_refusal: direct.err().map(|error| error.to_string()),
             read_ahead_bytes: read_ahead(&file),
@@ -138,8 +142,7 @@ impl Report {
         )?;
         line("memory limit", self.group_line())?;
         if let Some(group) = &self.control_group {
-            let refusal = group.limit_refusal.as_ref().map(|why| format!("not possible: {why}"));
-            line("bench --limit", refusal.unwrap_or_else(|| "possible".to_owned()))?;
+            line("bench --limit", possible(&group.limit_refusal))?;
         }
         line("locked memory", self.locked_line())?;
         line("huge pages", self.huge_pages.clone().unwrap_or_else(|| "the system does not say".to_owned()))?;
@@ -172,11 +175,8 @@ impl Disk {
     fn print(&self) -> Result<()> {
         let line = |name: &str, value: String| output::print_line(format_args!("{name:<15} {value}"));
         line("read engine", self.read_engine.clone())?;
-        let direct = match &self.direct_refusal {
-            None => "possible".to_owned(),
-            Some(why) => format!("not possible: {why}"),
-        };
-        line("direct reads", format!("{direct} ({})", self.file.display()))?;
+        line("io_uring", possible(&self.io_uring_refusal))?;
+        line("direct reads", format!("{} ({})", possible(&self.direct_refusal), self.file.display()))?;
         line("read-ahead", self.read_ahead_bytes.map_or("unknown".to_owned(), |b| b.to_string()))?;
         line("disk speed", format!("{:.2} GB/s, random experts, {} at a time", self.gbps, self.depth))
     }
@@ -191,6 +191,10 @@ fn limit_refusal(own: &ControlGroup) -> Option<String> {
         Err(error) => return Some(error.to_string()),
     }
     None
+}
+
+fn possible(refusal: &Option<String>) -> String {
+    refusal.as_ref().map_or_else(|| "possible".to_owned(), |why| format!("not possible: {why}"))
 }
 
 fn told(value: &Option<impl Display>) -> String {

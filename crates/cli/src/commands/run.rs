@@ -98,7 +98,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
         return chat::converse(&mut engine, &checkpoint, &template, settings, &cancel);
     };
     let tokens = args.encode(&engine, &template, prompt)?;
-    let mut session = engine.session();
+    let mut session = engine.session()?;
     let mut sampler = Sampler::new(sampling, vocab)?;
     let mut stream = Stream::new(!args.json);
     if !args.json && !args.chat_mode() && io::stdout().is_terminal() {

@@ -54,7 +54,7 @@ pub fn engine_with(model: &Checkpoint, arena: Arena, options: EngineOptions) -> 
 /// Logits after every token, computed in chunks of `chunk`.
 pub fn logits(engine: &mut Engine, tokens: &[u32], chunk: usize) -> Vec<Vec<f32>> {
     let model = engine.model();
-    let mut cache = KvCache::new(model.config(), tokens.len(), KvTypes::both(KvType::F32));
+    let mut cache = KvCache::new(model.config(), tokens.len(), KvTypes::both(KvType::F32)).unwrap();
     let (mut all, rows, vocab) = (Vec::new(), model.logits_rows(), model.config().vocab);
     for part in tokens.chunks(chunk) {
         model.forward(&mut cache, part).unwrap();

@@ -163,7 +163,7 @@ impl BenchArgs {
         let prompts = Prompts::new(&engine, self.file.as_deref())?;
         let mut disk_speeds = vec![self.measure.disk(&mut disk)?];
         let mut repetitions = Vec::new();
-        let mut session = engine.session();
+        let mut session = engine.session()?;
         for i in 0..self.repetitions {
             let prompt = prompts.cut(workload.prompt, i, self.repetitions);
             repetitions.push(self.repeat(&mut engine, &mut session, &prompt, workload, i, table)?);

@@ -1,6 +1,7 @@
 //! What a benchmark found: the JSON object, from which table and CSV are made.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use hotset_base::Bytes;
 use hotset_engine::{
@@ -95,6 +96,21 @@ pub struct Phase {
     pub ahead_wasted_per_token: Spread,
     pub cpu_user_ms_per_token: Spread,
     pub cpu_system_ms_per_token: Spread,
+    /// Where the time of a token goes.
+    pub stages: Stages,
+}
+
+/// Milliseconds per token. With `stall_ms_per_token` and `rest_ms` they are the whole.
+#[derive(Serialize)]
+pub struct Stages {
+    /// Without waiting for reads.
+    pub experts_ms: Spread,
+    pub projections_ms: Spread,
+    pub attention_ms: Spread,
+    pub router_ms: Spread,
+    pub head_ms: Spread,
+    /// Embedding, choosing the token, bookkeeping.
+    pub rest_ms: Spread,
 }
 
 #[derive(Serialize)]
@@ -195,7 +211,19 @@ impl Phase {
         let per_token = |f: &PhaseFigures, total: f64| total / f.tokens.max(1) as f64;
         let time_to_expert_ms =
             |f: &PhaseFigures, share| f.pager.time_to_expert.quantile(share).as_secs_f64() * 1e3;
+        let stage = |time: &dyn Fn(&PhaseFigures) -> Duration| {
+            spread(&|f, _| per_token(f, time(f).as_secs_f64() * 1e3))
+        };
+        let stages = Stages {
+            experts_ms: stage(&|f| f.stages.experts.saturating_sub(f.pager.stall)),
+            projections_ms: stage(&|f| f.stages.projections),
+            attention_ms: stage(&|f| f.stages.attention),
+            router_ms: stage(&|f| f.stages.router),
+            head_ms: stage(&|f| f.stages.head),
+            rest_ms: stage(&|f| f.time.saturating_sub(f.stages.total())),
+        };
         Self {
+            stages,
             tokens_per_second: spread(&|f, _| f.tokens_per_second()),
             hit_rate: spread(&|f, _| f.routing.hit_rate()),
             agreement: spread(&|f, _| f.routing.agreement()),

@@ -79,7 +79,26 @@ fn write_phase(out: &mut String, name: &str, phase: &Phase) -> fmt::Result {
         let name = if i == 0 { format!("{name} {what}") } else { format!("  {what}") };
         writeln!(out, "{name:<28} {:>10.2}   {:>10.2} {:>10.2}", spread.median, spread.min, spread.max)?;
     }
-    Ok(())
+    write_stages(out, phase)
+}
+
+/// Medians over repetitions: they need not add up to the last digit.
+fn write_stages(out: &mut String, phase: &Phase) -> fmt::Result {
+    let s = &phase.stages;
+    let parts = [
+        ("experts", &s.experts_ms),
+        ("waiting", &phase.stall_ms_per_token),
+        ("projections", &s.projections_ms),
+        ("attention", &s.attention_ms),
+        ("router", &s.router_ms),
+        ("head", &s.head_ms),
+        ("rest", &s.rest_ms),
+    ];
+    let all: f64 = parts.iter().map(|(_, ms)| ms.median).sum();
+    let part = |(name, ms): &(&str, &Spread)| {
+        format!("{name} {:.1} ({:.0} %)", ms.median, 100.0 * ms.median / all.max(f64::MIN_POSITIVE))
+    };
+    writeln!(out, "  ms per token: {}", parts.iter().map(part).collect::<Vec<_>>().join(", "))
 }
 
 fn write_latency(out: &mut String, l: &Latency) -> fmt::Result {

@@ -87,7 +87,7 @@ pub fn run(args: &PerplexityArgs) -> Result<()> {
     let mut options = args.engine.options()?;
     options.context = options.context.or(Some(WINDOW));
     let mut engine = args.engine.open(&checkpoint, options, args.json)?;
-    let mut session = engine.session();
+    let mut session = engine.session()?;
     if args.compare_native && !engine.router().is_lossy() {
         return Err(Usage("--compare-native compares a lossy --router with native".to_owned()).into());
     }

@@ -61,7 +61,7 @@ pub fn run(args: &SynthArgs, model: &Path) -> Result<()> {
     engine.model().probe_routers(Box::new(move |layer, scores, next| {
         recorded.lock().unwrap_or_else(PoisonError::into_inner).record(layer, scores, next);
     }));
-    let mut session = engine.session();
+    let mut session = engine.session()?;
     let bar = output::count_bar("tokens", tokens.len() as u64);
     engine.read(&mut session, &tokens, &mut |done| bar.set_position(done as u64))?;
     bar.finish_and_clear();
