@@ -8,9 +8,11 @@ mod bytes;
 mod extent;
 mod ids;
 pub mod limits;
+mod phase;
 mod weight_type;
 
 pub use bytes::{Bytes, ParseBytesError};
 pub use extent::{Extent, ExtentError, checked_extent};
 pub use ids::{ExpertId, ExpertKey, FileId, LayerId};
+pub use phase::Phase;
 pub use weight_type::{ParseWeightTypeError, WeightType};

@@ -57,3 +57,9 @@ pub const MAX_READS_IN_FLIGHT: usize = 64;
 pub const MAX_CHUNK: usize = 512;
 /// Layers the pager looks ahead.
 pub const MAX_LOOKAHEAD: usize = 2;
+/// Metadata of a trace: model name, sizes of experts, options.
+pub const MAX_TRACE_METADATA: Bytes = Bytes::mib(1);
+/// Payload of one block of a trace.
+pub const MAX_TRACE_BLOCK: Bytes = Bytes::mib(1);
+/// A routing trace in CSV.
+pub const MAX_TRACE_CSV: Bytes = Bytes::mib(512);

@@ -1,14 +1,26 @@
-//! Reports as comma-separated values: one line of names, one of values.
+//! Reports as comma-separated values: a line of names, then lines of values.
 
 use serde_json::Value;
 
 /// A report of nested objects as two lines. Names of nested values are joined with dots, arrays of
 /// numbers with spaces.
 pub fn lines(report: &Value) -> String {
-    let mut columns = Vec::new();
-    flatten("", report, &mut columns);
-    let (names, values): (Vec<String>, Vec<String>) = columns.into_iter().unzip();
-    format!("{}\n{}", names.join(","), values.join(","))
+    table(std::slice::from_ref(report))
+}
+
+/// The same for several reports with the same fields: a line of values for each.
+pub fn table(reports: &[Value]) -> String {
+    let mut lines = Vec::new();
+    for (i, report) in reports.iter().enumerate() {
+        let mut columns = Vec::new();
+        flatten("", report, &mut columns);
+        let (names, values): (Vec<String>, Vec<String>) = columns.into_iter().unzip();
+        if i == 0 {
+            lines.push(names.join(","));
+        }
+        lines.push(values.join(","));
+    }
+    lines.join("\n")
 }
 
 fn flatten(name: &str, value: &Value, columns: &mut Vec<(String, String)>) {
@@ -51,5 +63,6 @@ mod tests {
     fn nested_reports_become_two_lines() {
         let report = json!({"a": {"b": 1, "c": [1.5, 2]}, "d": null, "e": "x, \"y\""});
         assert_eq!(lines(&report), "a.b,a.c,d,e\n1,1.5 2,,\"x, \"\"y\"\"\"");
+        assert_eq!(table(&[json!({"a": 1}), json!({"a": 2})]), "a\n1\n2");
     }
 }

@@ -16,6 +16,7 @@ mod router_args;
 mod routing_report;
 mod sampling_args;
 mod stream;
+mod trace_args;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -35,6 +36,7 @@ use clap::{Parser, Subcommand};
     hotset perplexity qwen3.hotset text.txt --memory 8GiB --json
     hotset plan model.gguf --memory 8GiB           what fits, and how fast it will be
     hotset bench model.gguf --memory 7GiB --limit 8GiB
+    hotset run \"Once\" --trace t.trace; hotset replay t.trace
 
 Figures and words are explained in ARCHITECTURE.md. Exit codes: 0 done, 1 failed, 2 wrong usage.")]
 struct Cli {
@@ -53,6 +55,8 @@ enum Command {
     Plan(commands::plan::PlanArgs),
     Doctor(commands::doctor::DoctorArgs),
     Synth(Box<commands::synth::SynthArgs>),
+    Trace(commands::trace::TraceCommand),
+    Replay(commands::replay::ReplayArgs),
 }
 
 fn main() -> ExitCode {
@@ -70,6 +74,8 @@ fn main() -> ExitCode {
         Command::Plan(args) => commands::plan::run(&args),
         Command::Doctor(args) => commands::doctor::run(&args),
         Command::Synth(args) => commands::synth::run(&args),
+        Command::Trace(args) => commands::trace::run(&args),
+        Command::Replay(args) => commands::replay::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -121,10 +121,17 @@ pub enum RouterName {
 }
 
 impl RouterArgs {
-    /// The policy that was asked for.
+    /// The policy to use.
     pub fn options(&self) -> Result<RouterOptions> {
+        Ok(self.asked()?.unwrap_or_default())
+    }
+
+    /// The policy that was asked for, if one was.
+    pub fn asked(&self) -> Result<Option<RouterOptions>> {
         let file = self.router_config.as_deref().map(read).transpose()?.unwrap_or_default();
-        self.settings.clone().or(file).options()
+        let settings = self.settings.clone().or(file);
+        let options = settings.options()?;
+        Ok(settings.router.map(|_| options))
     }
 }
 

@@ -106,6 +106,26 @@ fn bench_as_csv_is_a_line_of_names_and_a_line_of_values() {
 }
 
 #[test]
+fn bench_prints_kernels_beside_the_memory() {
+    let report = json(&["bench", "--kernels", "-t", "2", "--json"]);
+    let (memory, kernels) = (report["memory"].as_array().unwrap(), report["kernels"].as_array().unwrap());
+    assert_eq!(memory.iter().map(|m| m["threads"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2]);
+    for (ty, activations) in [("F32", "f32"), ("Q4_K", "f32"), ("Q4_K", "int8"), ("IQ4_XS", "int8")] {
+        let of = |k: &&Value| k["type"] == ty && k["activations"] == activations;
+        let found: Vec<&Value> = kernels.iter().filter(of).collect();
+        assert_eq!(found.len(), 2, "{ty} {activations}");
+        assert!(
+            found.iter().all(|k| k["gbps"].as_f64() > Some(0.0) && k["memory_gbps"].as_f64() > Some(0.0))
+        );
+    }
+    let lines = succeed(&["bench", "--kernels", "-t", "1", "--csv"]);
+    assert!(lines.starts_with("activations,gbps,memory_gbps,threads,type\nf32,"), "{lines}");
+    let table = succeed(&["bench", "--kernels", "-t", "1"]);
+    assert!(table.contains("\nIQ4_NL ") && table.contains("\n(memory) "), "{table}");
+    assert!(fail(2, &["bench", "--kernels", "model.gguf"]).contains("cannot be used with"));
+}
+
+#[test]
 fn bench_can_leave_out_either_half() {
     let prompt = json(&[&["bench", "-p", "8", "-n", "0", "-r", "1", "--json"], &BRIEF[..]].concat());
     assert!(prompt["decode"].is_null() && prompt["floor"].is_null() && prompt["prefill"].is_object());

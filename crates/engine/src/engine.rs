@@ -1,15 +1,18 @@
 //! Opening a model in the planned order.
 
-use hotset_base::Bytes;
+use std::path::Path;
+
+use hotset_base::{Bytes, Phase};
 use hotset_format::{Checkpoint, ModelConfig};
 use hotset_kernels::Pool;
 use hotset_model::{DenseWeights, KvCache, Qwen3Moe};
-use hotset_policy::route::{Phase, Route, RouterOptions, RouterShape};
+use hotset_policy::route::{Route, RouterOptions, RouterShape};
 use hotset_residency::{ExpertSource, Pager};
 use hotset_text::Tokenizer;
+use hotset_trace::{Totals, TraceHeader};
 
 use crate::machine;
-use crate::{EngineError, EngineOptions, Plan, Session};
+use crate::{EngineError, EngineOptions, Plan, Session, Tracing};
 
 /// A model ready to compute, with its vocabulary.
 pub struct Engine {
@@ -17,6 +20,9 @@ pub struct Engine {
     tokenizer: Tokenizer,
     plan: Plan,
     options: EngineOptions,
+    /// `[layers]`: weights of one expert.
+    expert_bytes: Vec<u64>,
+    tracing: Option<Tracing>,
 }
 
 impl Engine {
@@ -57,7 +63,9 @@ impl Engine {
         // What reading headers has left there would count against the promise.
         checkpoint.files.iter().for_each(|file| machine::drop_page_cache(&file.file));
         let model = Qwen3Moe::new(checkpoint, dense, pool, pager, router, plan.chunk, options.activations);
-        Ok(Self { model, tokenizer, plan, options })
+        let layers = checkpoint.experts.chunks(config.experts);
+        let expert_bytes = layers.map(|layer| layer[0].bytes().0).collect();
+        Ok(Self { model, tokenizer, plan, options, expert_bytes, tracing: None })
     }
 
     /// The plan it was opened with.
@@ -78,6 +86,51 @@ impl Engine {
     /// The routing policy it was opened with.
     pub fn router(&self) -> RouterOptions {
         self.options.router
+    }
+
+    /// Writes a trace of everything computed from now on.
+    ///
+    /// # Errors
+    /// If the file cannot be made.
+    pub fn trace_to(&mut self, path: &Path) -> Result<(), EngineError> {
+        let header = self.trace_header();
+        self.tracing = Some(Tracing::start(&mut self.model, path, &header)?);
+        Ok(())
+    }
+
+    /// Ends the trace, if there is one, and waits until it is on the disk.
+    ///
+    /// # Errors
+    /// If the disk refused it: its file then ends with the last block that could be written.
+    pub fn end_trace(&mut self) -> Result<Option<Totals>, EngineError> {
+        let Some(tracing) = self.tracing.take() else { return Ok(None) };
+        Ok(Some(tracing.end(&mut self.model)?))
+    }
+
+    fn trace_header(&self) -> TraceHeader {
+        let config = self.model.config();
+        let router = self.options.router.name();
+        let settings = [
+            ("router", router.to_owned()),
+            ("evict", self.options.evict.to_string()),
+            ("arena_slots", self.plan.arena.slots().to_string()),
+            ("shared_by_layers", (self.plan.arena.partitions.len() < config.layers).to_string()),
+            ("chunk", self.plan.chunk.to_string()),
+            ("lookahead", self.options.pager.lookahead.to_string()),
+            ("memory_bytes", self.plan.budget.0.to_string()),
+        ];
+        TraceHeader {
+            model: config.name.clone(),
+            layers: config.layers,
+            experts: config.experts,
+            top_k: config.top_k,
+            norm_topk: config.norm_topk,
+            full_scores: true,
+            whole_hot_sets: true,
+            native_choice: router == "native",
+            expert_bytes: self.expert_bytes.clone(),
+            options: settings.map(|(name, value)| (name.to_owned(), value)).into(),
+        }
     }
 
     /// Name of the engine that reads experts.
@@ -111,7 +164,7 @@ impl Engine {
         progress: &mut dyn FnMut(usize),
     ) -> Result<(), EngineError> {
         let mut done = 0;
-        self.model.set_phase(Phase::Setup);
+        self.model.enter(Phase::Setup);
         for chunk in text.chunks(self.model.chunk()) {
             session.append(&mut self.model, chunk)?;
             done += chunk.len();

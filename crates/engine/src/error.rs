@@ -36,6 +36,9 @@ pub enum EngineError {
     /// A token could not be computed.
     #[error(transparent)]
     Forward(#[from] ForwardError),
+    /// A trace could not be written.
+    #[error(transparent)]
+    Trace(#[from] hotset_trace::TraceError),
     /// Nothing to start from.
     #[error("the prompt is empty: give at least one token to start from")]
     EmptyPrompt,

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use hotset_base::Phase;
 use hotset_model::Qwen3Moe;
-use hotset_policy::route::Phase;
 use hotset_text::{Detokenizer, Sampler, Tokenizer};
 
 use crate::figures::Snapshot;
@@ -113,7 +113,7 @@ impl Request<'_> {
         prompt: &[u32],
         out: &mut Generation,
     ) -> Result<Option<usize>, EngineError> {
-        model.set_phase(Phase::Setup);
+        model.enter(Phase::Setup);
         let start = Snapshot::take(model);
         let (mut done, mut row) = (0, None);
         for chunk in prompt.chunks(model.chunk()) {
@@ -138,7 +138,7 @@ impl Request<'_> {
         mut row: usize,
         out: &mut Generation,
     ) -> Result<(), EngineError> {
-        model.set_phase(Phase::Narration);
+        model.enter(Phase::Narration);
         let start = Snapshot::take(model);
         let mut text = Detokenizer::default();
         let mut computed = 0;

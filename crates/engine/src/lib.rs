@@ -17,6 +17,7 @@ mod plan;
 mod pricing;
 mod probe;
 mod session;
+mod tracing;
 
 pub use bench::{Bound, Floor, Repetition, Spread, TokenBytes, Workload, percentile};
 pub use engine::Engine;
@@ -33,5 +34,6 @@ pub use machine::{
 pub use perplexity::{Perplexity, Windowing, perplexity};
 pub use plan::{BudgetSource, DEFAULT_HALF_LIFE, EngineOptions, Plan, PlanError};
 pub use pricing::{Price, price};
-pub use probe::{ComputeSpeed, DiskProbe, DiskSpeed, measure_compute};
+pub use probe::{ComputeSpeed, DiskProbe, DiskSpeed, KernelSpeed, measure_compute, measure_kernels};
 pub use session::Session;
+pub(crate) use tracing::Tracing;

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use hotset_base::Phase;
 use hotset_model::KvCache;
 
 use crate::figures::Snapshot;
@@ -73,6 +74,7 @@ pub fn perplexity(
     if engine.router().is_lossy() {
         return step(engine, session, text, (window, windowing), progress, |_| {});
     }
+    engine.model().enter(Phase::Setup);
     let start = Snapshot::take(engine.model());
     let mut total = Perplexity { tokens: text.len(), ..Default::default() };
     let mut computed = 0;

@@ -4,8 +4,9 @@
 //! routed before anything is read, and a policy is hardly asked), and both start with an empty arena: the
 //! policy lives with the residency that its own choices made.
 
+use hotset_base::Phase;
 use hotset_model::{ForwardError, KvCache};
-use hotset_policy::route::{Phase, RouterOptions};
+use hotset_policy::route::RouterOptions;
 
 use crate::figures::Snapshot;
 use crate::{Engine, EngineError, Perplexity, Session, Windowing};
@@ -135,7 +136,7 @@ pub(crate) fn step(
     progress: &mut dyn FnMut(usize),
     mut look: impl FnMut(&[f32]),
 ) -> Result<Perplexity, EngineError> {
-    engine.model().set_phase(Phase::Narration);
+    engine.model().enter(Phase::Narration);
     let start = Snapshot::take(engine.model());
     let mut total = Perplexity { tokens: text.len(), ..Default::default() };
     let mut computed = 0;

@@ -5,6 +5,7 @@
 mod common;
 
 use std::alloc::System;
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use common::*;
@@ -31,15 +32,16 @@ fn main() {
     let dir = tempfile::tempdir().unwrap();
     let shape = TinyShape { experts: 16, top_k: 4, ..TinyShape::default() };
     TinyModel::random(shape, 11).write_hf(dir.path(), WeightType::BF16, 2).unwrap();
-    decode(dir.path());
+    decode(dir.path(), None);
+    decode(dir.path(), Some(&dir.path().join("a.trace")));
     // Quantised weights: vectors are put into int8.
     let path = dir.path().join("quantised.gguf");
     let shape = TinyShape { experts: 16, top_k: 4, ..TinyShape::k_quant() };
     TinyModel::random(shape, 12).write_gguf(&path, &|_| WeightType::Q4_K, 1).unwrap();
-    decode(&path);
+    decode(&path, None);
 }
 
-fn decode(path: &std::path::Path) {
+fn decode(path: &Path, trace: Option<&Path>) {
     let trust = TrustOptions { tolerance: 0.05, trust: 0.5, admission: 0.5, ..TrustOptions::default() };
     let strict = StrictOptions { hot: 6, window: 8, half_life: 32.0 };
     let routers = [
@@ -49,14 +51,17 @@ fn decode(path: &std::path::Path) {
         RouterOptions::Trust(trust),
         RouterOptions::Strict(strict),
     ];
-    routers.into_iter().for_each(|router| decode_with(path, router));
+    routers.into_iter().for_each(|router| decode_with(path, trace, router));
 }
 
-fn decode_with(path: &std::path::Path, router: RouterOptions) {
+fn decode_with(path: &Path, trace: Option<&Path>, router: RouterOptions) {
     let model = hotset_format::open(path).unwrap();
     // A small arena: the path with evictions and reads is the one that must not allocate.
     let options = EngineOptions { threads: Some(2), router, ..EngineOptions::default() };
     let mut engine = engine_with(&model, Arena::Tenth, options).unwrap();
+    if let Some(trace) = trace {
+        engine.trace_to(trace).unwrap();
+    }
     let mut session = engine.session().unwrap();
     let sampling = SamplerConfig { seed: 3, ..SamplerConfig::default() };
     let mut sampler = Sampler::new(sampling, model.config.vocab).unwrap();
@@ -69,5 +74,8 @@ fn decode_with(path: &std::path::Path, router: RouterOptions) {
     assert!(counts.len() > 30, "{} pieces of text", counts.len());
     let warm = &counts[10..counts.len() - 1];
     assert_eq!(warm.first(), warm.last(), "allocations while decoding: {warm:?}");
-    println!("decoding {} pieces with {} allocated nothing", warm.len(), router.name());
+    let traced = engine.end_trace().unwrap().map_or(0, |totals| totals.bytes.0);
+    assert_eq!(traced > 0, trace.is_some());
+    let (pieces, router) = (warm.len(), router.name());
+    println!("decoding {pieces} pieces with {router} allocated nothing; {traced} bytes of trace");
 }

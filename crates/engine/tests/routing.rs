@@ -4,7 +4,7 @@
 mod common;
 
 use common::*;
-use hotset_base::WeightType;
+use hotset_base::{Phase, WeightType};
 use hotset_engine::{EngineOptions, PhaseFigures, Price, Windowing, price};
 use hotset_format::Checkpoint;
 use hotset_policy::route::{CachePriorOptions, DropOptions, RouterOptions, StrictOptions, TrustOptions};
@@ -40,6 +40,7 @@ fn trust_that_tolerates_nothing_gives_the_native_bits() {
         let tokens = prompt(model.config.vocab, 40);
         let of = |router| {
             let mut engine = engine_with(&model, Arena::Tenth, options(router)).unwrap();
+            engine.model().enter(Phase::Narration);
             bits(&logits(&mut engine, &tokens, 1))
         };
         let zero = TrustOptions { tolerance: 0.0, ..trust() };
@@ -108,7 +109,9 @@ fn a_lossy_run_is_the_same_every_time() {
     let tokens = prompt(model.config.vocab, 60);
     let run = |threads| {
         let options = EngineOptions { threads: Some(threads), ..options(RouterOptions::Trust(trust())) };
-        bits(&logits(&mut engine_with(&model, Arena::Half, options).unwrap(), &tokens, 1))
+        let mut engine = engine_with(&model, Arena::Half, options).unwrap();
+        engine.model().enter(Phase::Narration);
+        bits(&logits(&mut engine, &tokens, 1))
     };
     let first = run(1);
     assert!((0..4).all(|i| run(1 + i % 3) == first));

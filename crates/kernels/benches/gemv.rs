@@ -1,22 +1,18 @@
-//! GB/s of weights in products with one vector, f32 activations against int8 ones:
-//! `cargo bench -p hotset-kernels --bench gemv [-- TYPE ...]`.
+//! Products with vectors, f32 against int8 activations, on one thread with weights in the cache: what the
+//! instructions allow. `cargo bench -p hotset-kernels --bench gemv [-- TYPE ...]`; from memory, and with more
+//! threads: `hotset bench --kernels`.
 //!
-//! The weights, 192 MiB of each type, are more than the caches hold. They are taken in pieces of some 2 MiB, one
-//! with the one kernel, the next with the other, so that both meet the same disturbances. Columns: one thread over
-//! a piece that stays in the second-level cache, and one and two threads from memory. One thread is measured
-//! in its own processor time, two on the wall; every figure is the 95th percentile of its pieces: what others
-//! do on the machine only takes away.
+//! The two kernels take turns, so that both meet the same disturbances, and are measured in their own processor
+//! time; with one vector the 95th percentile of all turns counts: what others do on the machine only takes away.
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hotset_base::WeightType;
 use hotset_kernels::{Int8Buffer, Matrix, Pool, Vectors, has_int8, matmul};
 use rustix::time::{ClockId, clock_gettime};
 
 const COLS: usize = 2048;
-const MEMORY: usize = 192 << 20;
-const PIECE: usize = 2 << 20;
 /// Half of a second-level cache of 1 MiB.
 const CACHED: usize = 512 << 10;
 
@@ -26,23 +22,14 @@ fn thread_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// GB/s of f32 and int8 activations over pieces of `bytes` that `piece(i)` gives.
-fn rates<'a>(
-    pool: &Pool,
-    x: [Vectors<'_>; 2],
-    pieces: usize,
-    piece: impl Fn(usize) -> Matrix<'a>,
-) -> [f64; 2] {
-    let origin = Instant::now();
-    let now = || if pool.threads() == 1 { thread_time() } else { origin.elapsed() };
-    let (mut found, mut y) = ([Vec::new(), Vec::new()], Vec::new());
-    for i in 0..pieces {
-        let w = piece(i);
-        y.resize(w.rows(), 0.0);
-        let start = now();
+/// GB/s of f32 and int8 activations.
+fn rates(pool: &Pool, x: [Vectors<'_>; 2], w: Matrix<'_>) -> [f64; 2] {
+    let (mut found, mut y) = ([Vec::new(), Vec::new()], vec![0.0; w.rows()]);
+    let bytes = w.rows() * w.ty().row_bytes(COLS).expect("whole blocks").index();
+    for i in 0..400 {
+        let start = thread_time();
         matmul(pool, w, x[i % 2], black_box(&mut y));
-        let bytes = w.rows() * w.ty().row_bytes(COLS).expect("whole blocks").index();
-        found[i % 2].push(bytes as f64 / (now() - start).as_secs_f64() / 1e9);
+        found[i % 2].push(bytes as f64 / (thread_time() - start).as_secs_f64() / 1e9);
     }
     found.map(|mut found| {
         found.sort_by(f64::total_cmp);
@@ -70,30 +57,21 @@ fn many(pool: &Pool, ty: WeightType, weights: &[u8], count: usize) -> [f64; 2] {
 fn main() {
     let asked: Vec<WeightType> = std::env::args().filter_map(|arg| arg.parse().ok()).collect();
     let wanted = |ty: &WeightType| if asked.is_empty() { has_int8(*ty) } else { asked.contains(ty) };
-    let pools = [1, 2].map(|threads| Pool::new(threads, COLS).expect("a thread"));
+    let pool = Pool::new(1, COLS).expect("no threads to start");
     let numbers: Vec<f32> = (0..COLS).map(|i| (i as f32 * 0.37).sin()).collect();
     let mut buffer = Int8Buffer::new(1, COLS);
     let start = thread_time();
-    (0..1000).for_each(|_| _ = black_box(buffer.vectors(&pools[0], &numbers, COLS, &[WeightType::Q8_0])));
+    (0..1000).for_each(|_| _ = black_box(buffer.vectors(&pool, &numbers, COLS, &[WeightType::Q8_0])));
     println!("{COLS} numbers to int8: {} ns", (thread_time() - start).as_nanos() / 1000);
-    println!("{:8} {:>17} {:>17} {:>17}", "GB/s", "cache, 1 thread", "memory, 1", "memory, 2");
-    println!("{:8} {:>17} {:>17} {:>17}", "type", "f32   int8", "f32   int8", "f32   int8");
+    println!("{:8} {:>9} {:>9}   GB/s of weights", "type", "f32", "int8");
     for ty in WeightType::all().filter(wanted) {
         let row_bytes = ty.row_bytes(COLS).expect("2048 is a multiple of every block").index();
-        let weights: Vec<u8> = (0..MEMORY).map(|i| (i * 31 % 64) as u8).collect();
-        let matrix = |bytes: usize, i: usize| {
-            let rows = bytes / row_bytes;
-            let at = i % (MEMORY / bytes) * bytes;
-            Matrix::new(ty, rows, COLS, &weights[at..at + rows * row_bytes]).expect("sized for it")
-        };
-        let x = [Vectors::exact(&numbers, COLS), buffer.vectors(&pools[0], &numbers, COLS, &[ty])];
-        let columns = [
-            rates(&pools[0], x, 400, |_| matrix(CACHED, 0)),
-            rates(&pools[0], x, MEMORY / PIECE * 3, |i| matrix(PIECE, i)),
-            rates(&pools[1], x, MEMORY / PIECE * 5, |i| matrix(PIECE, i)),
-        ];
-        let columns = columns.map(|[f32, int8]| format!("{f32:9.2} {int8:6.2} "));
-        println!("{:8} {}", ty.name(), columns.join(" "));
+        let rows = CACHED / row_bytes;
+        let weights: Vec<u8> = (0..rows * row_bytes).map(|i| (i * 31 % 64) as u8).collect();
+        let w = Matrix::new(ty, rows, COLS, &weights).expect("sized for it");
+        let x = [Vectors::exact(&numbers, COLS), buffer.vectors(&pool, &numbers, COLS, &[ty])];
+        let [f32, int8] = rates(&pool, x, w);
+        println!("{:8} {f32:9.2} {int8:9.2}", ty.name());
     }
     const COUNTS: [usize; 6] = [1, 2, 4, 8, 32, 128];
     println!(
@@ -101,7 +79,7 @@ fn main() {
     );
     for ty in WeightType::all().filter(wanted) {
         let weights: Vec<u8> = (0..4 << 20).map(|i| (i * 31 % 64) as u8).collect();
-        let rates = COUNTS.map(|count| many(&pools[0], ty, &weights, count));
+        let rates = COUNTS.map(|count| many(&pool, ty, &weights, count));
         let rates = rates.map(|[f32, int8]| format!("{f32:5.0} /{int8:4.0}"));
         println!("{:8} {}", ty.name(), rates.join(" "));
     }

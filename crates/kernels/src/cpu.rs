@@ -12,6 +12,12 @@ pub(crate) enum Level {
     /// AVX2, FMA and F16C.
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// NEON, which every AArch64 processor has.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+    /// NEON with the sums of four products of bytes (`sdot`), from Cortex-A55 and A76 on.
+    #[cfg(target_arch = "aarch64")]
+    DotProd,
 }
 
 /// The best level of this processor; detected once by the standard library.
@@ -24,6 +30,10 @@ pub(crate) fn level() -> Level {
             return Level::Avx2;
         }
     }
+    #[cfg(target_arch = "aarch64")]
+    if std::arch::is_aarch64_feature_detected!("neon") {
+        return if std::arch::is_aarch64_feature_detected!("dotprod") { Level::DotProd } else { Level::Neon };
+    }
     Level::Baseline
 }
 
@@ -32,6 +42,10 @@ pub fn instruction_set() -> &'static str {
     match level() {
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => "avx2+fma+f16c",
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon => "neon",
+        #[cfg(target_arch = "aarch64")]
+        Level::DotProd => "neon+dotprod",
         Level::Baseline => "scalar",
     }
 }
@@ -51,9 +65,21 @@ macro_rules! multiversion {
                 // SAFETY: `level` has found all three extensions.
                 #[cfg(target_arch = "x86_64")]
                 $crate::cpu::Level::Avx2 => unsafe { avx2($($arg),*) },
-                $crate::cpu::Level::Baseline => $body($($arg),*),
+                // Compilations for AArch64 have NEON.
+                _ => $body($($arg),*),
             }
         }
     };
 }
 pub(crate) use multiversion;
+
+#[cfg(test)]
+mod tests {
+    /// Tests under emulation say which instructions they are meant to run.
+    #[test]
+    fn the_expected_instructions_are_used() {
+        if let Ok(expected) = std::env::var("HOTSET_TEST_INSTRUCTIONS") {
+            assert_eq!(super::instruction_set(), expected);
+        }
+    }
+}

@@ -13,6 +13,8 @@ use hotset_base::WeightType;
 use crate::avx2;
 use crate::cpu::{Level, level};
 use crate::format::*;
+#[cfg(target_arch = "aarch64")]
+use crate::neon;
 
 /// Runs a generic function for the format of a weight type.
 macro_rules! for_type {
@@ -87,6 +89,9 @@ fn dequantize_fast<B: Format>(row: &[u8], out: &mut [f32]) {
         // SAFETY: `level` has found the extensions.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { avx2::dequantize::<B>(row, out) },
+        // SAFETY: both have NEON.
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon | Level::DotProd => unsafe { neon::dequantize::<B>(row, out) },
         Level::Baseline => dequantize_body::<B>(row, out),
     }
 }
@@ -96,6 +101,9 @@ fn dot_fast<B: Format>(row: &[u8], x: &[f32]) -> f32 {
         // SAFETY: `level` has found the extensions.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { avx2::dot::<B>(row, x) },
+        // SAFETY: both have NEON.
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon | Level::DotProd => unsafe { neon::dot::<B>(row, x) },
         Level::Baseline => dot_body::<B>(row, x),
     }
 }

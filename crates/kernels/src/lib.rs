@@ -17,6 +17,8 @@ mod half_float;
 pub mod int8;
 mod matmul;
 mod matrix;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod pool;
 mod product;
 mod quantize;

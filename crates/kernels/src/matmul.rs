@@ -120,6 +120,9 @@ fn dots<const N: usize>(row: &[f32], xs: [&[f32]; N]) -> [f32; N] {
         // SAFETY: `level` has found the extensions.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { crate::avx2::dots(row, xs) },
+        // SAFETY: both have NEON.
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon | Level::DotProd => unsafe { crate::neon::dots(row, xs) },
         Level::Baseline => xs.map(|x| dot_f32(row, x)),
     }
 }

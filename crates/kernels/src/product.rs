@@ -39,6 +39,9 @@ fn multiply_add<B: Format, T: Pod>((m, k, n): (usize, usize, usize), a: &[f32], 
         // SAFETY: `level` has found the extensions.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { crate::avx2::multiply_add::<B>((m, k, n), a, b, c) },
+        // SAFETY: both have NEON.
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon | Level::DotProd => unsafe { crate::neon::multiply_add::<B>((m, k, n), a, b, c) },
         Level::Baseline => 0,
     };
     columns::<B>(whole..n, a.chunks_exact(a.len() / m), b.chunks_exact(b.len() / k), c);

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Random, Scales, same, weights};
+use common::{Random, Scales, same, shifted, weights};
 use hotset_base::WeightType;
 use hotset_kernels::{Int8Block, dequantize_row, dot_int8, has_int8, int8_scalar, quantize_vector};
 use proptest::prelude::*;
@@ -61,14 +61,16 @@ proptest! {
         let x = quantised(&x);
         let (fast, slow) = (dot_int8(ty, &row, &x), int8_scalar::dot_int8(ty, &row, &x));
         prop_assert!(same(fast, slow), "{ty}: {fast} is not {slow}");
+        let at = row.len() % 63;
+        prop_assert!(same(dot_int8(ty, &shifted(&row, at)[at..], &x), slow), "{ty}: from any address");
     }
 
     #[test]
     fn vectors_become_the_same_blocks_fast_and_slow(seed in any::<u64>(), len in 0usize..900, wild in 0u8..6) {
         let mut random = Random(seed);
         let x = match wild {
-            // Any bits: NaN, infinite, subnormal; or all of one magnitude, which puts ties everywhere.
-            0 => (0..len).map(|_| f32::from_bits(random.bits() as u32)).collect(),
+            // Any bits; only finite ones; or all of one magnitude, which puts ties everywhere.
+            0 => random.any_numbers(len),
             1 => (0..len).map(|_| f32::from_bits(random.bits() as u32 & 0xbfff_ffff)).collect(),
             2 => (0..len).map(|_| (random.bits() % 255) as f32 / 2.0 - 63.5).collect(),
             _ => uneven(len, &mut random),

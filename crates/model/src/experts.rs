@@ -1,9 +1,9 @@
 //! The expert half of a layer: route, page, compute what is ready, sum in rank order.
 
 use arrayvec::ArrayVec;
-use hotset_base::{ExpertId, LayerId};
+use hotset_base::{ExpertId, LayerId, Phase};
 use hotset_kernels::{Down, GateUp, Matrix, Pair, Pool, activate, axpy, project};
-use hotset_policy::route::{Choice, Contribution, LayerToken, Phase, Route};
+use hotset_policy::route::{Choice, Contribution, LayerToken, Route};
 use hotset_residency::{Pager, ReadyExpert};
 
 use crate::scratch::Scratch;
@@ -87,6 +87,11 @@ pub(crate) fn group_by_expert(s: &mut Scratch, n: usize, k: usize) {
     }
     s.starts.rotate_right(1);
     s.starts[0] = 0;
+    if n == 1 {
+        // One token's experts keep their rank order, for the eviction policy.
+        s.wanted.clear();
+        s.wanted.extend(s.choices[..k].iter().map(|choice| choice.expert));
+    }
 }
 
 /// Computes every expert of the pager's visit as it becomes ready; outputs land in their slots. Gate and

@@ -2,15 +2,16 @@
 
 use std::ops::Range;
 
-use hotset_base::LayerId;
+use hotset_base::{LayerId, Phase};
 use hotset_format::{Checkpoint, ModelConfig};
 use hotset_kernels::{Pool, Vectors, matmul, rms_norm, rms_norm_in_place};
 use hotset_policy::evict::Evict;
-use hotset_policy::route::{Phase, Route};
+use hotset_policy::route::Route;
 use hotset_residency::{Pager, PagerStats};
 
 use crate::attention::{attend, heads_together};
 use crate::experts::{ExpertGeometry, compute_wanted, group_by_expert, route_chunk, sum_in_rank_order};
+use crate::observe::{Observation, Observe};
 use crate::predict::predict_next;
 use crate::probe::Probe;
 use crate::scratch::HEAD_ROWS;
@@ -37,6 +38,7 @@ pub struct Qwen3Moe {
     /// Tokens computed so far: the clock of routing.
     clock: u64,
     phase: Phase,
+    observation: Option<Observation>,
 }
 
 impl Qwen3Moe {
@@ -71,7 +73,8 @@ impl Qwen3Moe {
             times: StageTimes::default(),
             probe: None,
             clock: 0,
-            phase: Phase::default(),
+            phase: Phase::Setup,
+            observation: None,
         }
     }
 
@@ -97,11 +100,6 @@ impl Qwen3Moe {
         self.stats
     }
 
-    /// Says what the tokens of the next passes are part of.
-    pub fn set_phase(&mut self, phase: Phase) {
-        self.phase = phase;
-    }
-
     /// Where the time has gone since the model was loaded.
     pub fn stage_times(&self) -> StageTimes {
         self.times
@@ -122,6 +120,21 @@ impl Qwen3Moe {
         self.probe = Some(Probe::new(probe));
     }
 
+    /// Tells somebody of every pass from now on.
+    pub fn observe(&mut self, observer: Box<dyn Observe>) {
+        self.observation = Some(Observation::new(observer, self.config.experts));
+    }
+
+    /// Tells the observer nothing more, and gives it back.
+    pub fn end_observation(&mut self) -> Option<Box<dyn Observe>> {
+        self.observation.take().map(|observation| observation.observer)
+    }
+
+    /// The tokens from now on are of this phase.
+    pub fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+    }
+
     /// Runs up to [`Qwen3Moe::chunk`] tokens that follow what `cache` holds, and appends them to it.
     ///
     /// Afterwards [`Qwen3Moe::logits`] gives the scores after any of them. Every token's result is
@@ -130,6 +143,9 @@ impl Qwen3Moe {
         self.check(cache, tokens)?;
         self.embed(tokens)?;
         self.find_angles(cache.len(), tokens.len());
+        if let Some(observation) = &mut self.observation {
+            observation.observer.pass(self.phase, cache.len(), tokens);
+        }
         for layer in (0..self.config.layers as u16).map(LayerId) {
             self.attention(layer, cache, tokens.len());
             self.experts(layer, tokens.len())?;
@@ -243,7 +259,9 @@ impl Qwen3Moe {
 
     /// Norm, router, choice, a look ahead, experts as they become ready, sum in rank order, residual.
     fn experts(&mut self, layer: LayerId, n: usize) -> Result<(), ForwardError> {
-        let Self { config: c, dense, pool, pager, router, scratch: s, stats, times, probe, .. } = self;
+        let Self {
+            config: c, dense, pool, pager, router, scratch: s, stats, times, probe, observation, ..
+        } = self;
         let now = (self.clock, self.phase);
         let mut clock = StageClock::start();
         normalise(&s.x, &dense.layer(layer).ffn_norm, c.rms_eps, &mut s.normed, n);
@@ -256,6 +274,9 @@ impl Qwen3Moe {
             probe.look(pool, layer, &s.scores[..n * c.experts], next, normed);
         }
         pager.poll();
+        if let Some(observation) = observation {
+            observation.before(pager, layer);
+        }
         route_chunk(layer, router.as_mut(), now, pager, s, (n, c.top_k), stats)?;
         group_by_expert(s, n, c.top_k);
         pager.request(layer, &s.wanted);
@@ -264,6 +285,9 @@ impl Qwen3Moe {
         clock.lap(&mut times.router);
         compute_wanted(pool, pager, self.geometry[layer.index()], s, n)?;
         sum_in_rank_order(s, n, c.top_k, c.hidden, (layer, router.as_mut()));
+        if let Some(observation) = observation {
+            observation.after(pager, layer, s, (n, c.top_k));
+        }
         clock.lap(&mut times.experts);
         Ok(())
     }

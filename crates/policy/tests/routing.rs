@@ -1,8 +1,8 @@
 //! What every routing policy promises, over random layer-tokens and a small cache.
 
-use hotset_base::{Bytes, ExpertId, LayerId};
+use hotset_base::{Bytes, ExpertId, LayerId, Phase};
 use hotset_policy::route::{
-    CachePriorOptions, Contribution, Decision, DropOptions, LayerToken, Phase, RouterOptions, RouterShape,
+    CachePriorOptions, Contribution, Decision, DropOptions, LayerToken, RouterOptions, RouterShape,
     StrictOptions, TrustOptions,
 };
 use proptest::prelude::*;

@@ -16,6 +16,7 @@ use crate::figures::{RunReport, closing_line};
 use crate::output::Usage;
 use crate::sampling_args::SamplingArgs;
 use crate::stream::Stream;
+use crate::trace_args::TraceArgs;
 use crate::{commands::chat, model_args, output};
 
 /// Answer a prompt, or chat when there is none
@@ -75,6 +76,9 @@ pub struct RunArgs {
 
     #[command(flatten)]
     engine: EngineArgs,
+
+    #[command(flatten)]
+    trace: TraceArgs,
 }
 
 pub fn run(args: &RunArgs) -> Result<()> {
@@ -85,6 +89,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let template = args.template(checkpoint.chat_template.as_deref())?;
     let options = args.engine.options()?;
     let mut engine = args.engine.open(&checkpoint, options, args.quiet || args.json)?;
+    args.trace.begin(&mut engine)?;
     let vocab = checkpoint.config.vocab;
     let cancel = watch_interrupts()?;
     let Some(prompt) = prompt else {
@@ -95,7 +100,8 @@ pub fn run(args: &RunArgs) -> Result<()> {
             quiet: args.quiet,
             vocab,
         };
-        return chat::converse(&mut engine, &checkpoint, &template, settings, &cancel);
+        chat::converse(&mut engine, &checkpoint, &template, settings, &cancel)?;
+        return args.trace.end(&mut engine, args.quiet);
     };
     let tokens = args.encode(&engine, &template, prompt)?;
     let mut session = engine.session()?;
@@ -107,7 +113,8 @@ pub fn run(args: &RunArgs) -> Result<()> {
     }
     let generation =
         answer(&mut engine, &mut session, &tokens, &mut sampler, max_tokens, &cancel, &mut stream)?;
-    args.report(&engine, &generation, &stream)
+    args.report(&engine, &generation, &stream)?;
+    args.trace.end(&mut engine, args.quiet || args.json)
 }
 
 impl RunArgs {

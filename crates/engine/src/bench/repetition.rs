@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use hotset_base::Phase;
 use hotset_model::Qwen3Moe;
-use hotset_policy::route::Phase;
 
 use crate::figures::Snapshot;
 use crate::machine::CpuTime;
@@ -65,8 +65,8 @@ impl Engine {
         }
         session.clear();
         let model = self.model();
-        model.set_phase(Phase::Setup);
         let mut out = Repetition { latencies: Vec::with_capacity(workload.predict), ..Repetition::default() };
+        model.enter(Phase::Setup);
         let (start, cpu) = (Snapshot::take(model), CpuTime::now());
         let mut row = 0;
         for chunk in prompt.chunks(model.chunk()) {
@@ -75,7 +75,7 @@ impl Engine {
         }
         let mut token = likeliest(model, row);
         (out.prefill, out.prefill_cpu) = (start.phase(model, prompt.len()), CpuTime::now() - cpu);
-        model.set_phase(Phase::Narration);
+        model.enter(Phase::Narration);
         for _ in 0..workload.warmup {
             token = decode(model, session, token)?;
         }

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, Instant};
 
-use hotset_base::{Bytes, WeightType};
+use hotset_base::Bytes;
 use hotset_format::{Checkpoint, TensorSlice};
-use hotset_kernels::{Down, GateUp, Matrix, Pair, Pool, activate, matmul, project, quantize_row};
+use hotset_kernels::{Down, GateUp, Pair, Pool, activate, matmul, project};
 use hotset_model::Activations;
+
+use super::weights::{Kind, bytes, matrix, weights};
 
 /// Weights of one kind that are cycled through: beyond the caches, like a model's.
 const WORKING_SET: Bytes = Bytes::mib(96);
@@ -32,9 +34,6 @@ impl ComputeSpeed {
         self.experts + self.dense
     }
 }
-
-/// A matrix, apart from its weights.
-type Kind = (WeightType, usize, usize);
 
 /// Times the kernels for a model's shapes and types. Reads no weight; takes about half a second and
 /// some 100 MiB.
@@ -62,10 +61,6 @@ pub fn measure_compute(
 
 fn kind(tensor: &TensorSlice) -> Kind {
     (tensor.ty, tensor.rows, tensor.cols)
-}
-
-fn bytes((ty, rows, cols): Kind) -> usize {
-    ty.row_bytes(cols).map_or(0, |row| row.index() * rows)
 }
 
 /// The dense matrices a token is multiplied with, and how many there are of each kind.
@@ -131,25 +126,6 @@ impl Timer {
 /// How many matrices of `one` bytes to cycle through, if the model has `all` bytes of them.
 fn copies(one: usize, all: usize) -> usize {
     (WORKING_SET.index().min(all) / one.max(1)).max(1)
-}
-
-fn matrix(kind: Kind, weights: &[u8], copy: usize) -> Matrix<'_> {
-    let (each, (ty, rows, cols)) = (bytes(kind), kind);
-    Matrix::new(ty, rows, cols, &weights[copy * each..(copy + 1) * each])
-        .expect("the buffer is made of whole matrices")
-}
-
-/// `copies` matrices with the same random row throughout: speed does not depend on the values, as
-/// long as they are ordinary numbers.
-fn weights(kind: Kind, copies: usize) -> Vec<u8> {
-    let (ty, _, cols) = kind;
-    let mut row = vec![0u8; ty.row_bytes(cols).map_or(0, Bytes::index)];
-    let values: Vec<f32> = (0..cols).map(|i| (i * 7919 % 1999) as f32 / 1e3 - 1.0).collect();
-    if quantize_row(ty, &values, &mut row).is_err() {
-        // A type that is read and not written. As an f16, 0x2d2d is 0.08: scales are ordinary numbers.
-        row.fill(0x2d);
-    }
-    row.repeat(bytes(kind) / row.len().max(1) * copies)
 }
 
 /// Median over rounds of the mean time of a call.

@@ -2,6 +2,9 @@
 
 mod compute;
 mod disk;
+mod kernels;
+mod weights;
 
 pub use compute::{ComputeSpeed, measure_compute};
 pub use disk::{DiskProbe, DiskSpeed};
+pub use kernels::{KernelSpeed, measure_kernels};

@@ -1,9 +1,15 @@
 //! Plain numbers: F32, F16, BF16.
 
+#[cfg(target_arch = "aarch64")]
+use std::arch::aarch64::*;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
+#[cfg(target_arch = "aarch64")]
+use super::neon;
 use super::{Format, GROUP};
+#[cfg(target_arch = "aarch64")]
+use crate::half_float::f16s_to_f32s;
 use crate::half_float::{bf16_to_f32, f16_to_f32, u16_at};
 
 pub(crate) struct F32;
@@ -18,6 +24,20 @@ fn eight_halves(step: &[u8], k: usize) -> __m128i {
     let halves: &[u8; 16] = step[16 * k..16 * (k + 1)].try_into().expect("16 bytes");
     // SAFETY: an unaligned load of exactly the 16 bytes of the array.
     unsafe { _mm_loadu_si128(halves.as_ptr().cast()) }
+}
+
+/// The 16-bit numbers of a group, eight a vector, each half of a vector widened by `widen`.
+#[cfg(target_arch = "aarch64")]
+#[inline]
+#[target_feature(enable = "neon")]
+fn widened_neon(step: &[u8], widen: impl Fn(uint16x4_t) -> float32x4_t) -> [float32x4_t; 8] {
+    let mut out = [vdupq_n_f32(0.0); 8];
+    for k in 0..4 {
+        let eight = vreinterpretq_u16_u8(neon::load_half(&step[16 * k..16 * (k + 1)]));
+        out[2 * k] = widen(vget_low_u16(eight));
+        out[2 * k + 1] = widen(vget_high_u16(eight));
+    }
+    out
 }
 
 impl Format for F32 {
@@ -41,6 +61,19 @@ impl Format for F32 {
             let mut out = [_mm256_setzero_ps(); 4];
             for k in 0..4 {
                 out[k] = _mm256_loadu_ps(step.as_ptr().add(32 * k).cast());
+            }
+            out
+        }
+    }
+
+    #[cfg(target_arch = "aarch64")]
+    #[inline(always)]
+    unsafe fn group_neon(step: &[u8], _g: usize) -> [float32x4_t; 8] {
+        // SAFETY: the caller has promised the instructions.
+        unsafe {
+            let mut out = [vdupq_n_f32(0.0); 8];
+            for k in 0..8 {
+                out[k] = vreinterpretq_f32_u8(neon::load_half(&step[16 * k..16 * (k + 1)]));
             }
             out
         }
@@ -77,6 +110,13 @@ impl Format for F16 {
         }
     }
 
+    #[cfg(target_arch = "aarch64")]
+    #[inline(always)]
+    unsafe fn group_neon(step: &[u8], _g: usize) -> [float32x4_t; 8] {
+        // SAFETY: the caller has promised the instructions.
+        unsafe { widened_neon(step, |halves| f16s_to_f32s(halves)) }
+    }
+
     #[inline(always)]
     fn single(bytes: &[u8], i: usize) -> f32 {
         f16_to_f32(u16_at(bytes, i))
@@ -107,6 +147,13 @@ impl Format for Bf16 {
             }
             out
         }
+    }
+
+    #[cfg(target_arch = "aarch64")]
+    #[inline(always)]
+    unsafe fn group_neon(step: &[u8], _g: usize) -> [float32x4_t; 8] {
+        // SAFETY: the caller has promised the instructions.
+        unsafe { widened_neon(step, |halves| vreinterpretq_f32_u32(vshll_n_u16::<16>(halves))) }
     }
 
     #[inline(always)]

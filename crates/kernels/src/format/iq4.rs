@@ -1,12 +1,16 @@
 //! 4-bit codes into a table of values that lie closer together near zero.
 //! Layouts: `block_iq4_nl`, `block_iq4_xs`; table: `kvalues_iq4nl` in ggml-common.h.
 
+#[cfg(target_arch = "aarch64")]
+use std::arch::aarch64::int8x16_t;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::__m256i;
 
 #[cfg(target_arch = "x86_64")]
 use super::avx2;
 use super::legacy::nibbles;
+#[cfg(target_arch = "aarch64")]
+use super::neon;
 use super::{GROUP, Quantised};
 
 pub(crate) const VALUES: [i8; 16] =
@@ -36,6 +40,13 @@ impl Quantised for Iq4Nl {
         // SAFETY: the caller has promised the instructions.
         unsafe { avx2::looked_up(&VALUES, avx2::nibbles_of_16(&block[2..18])) }
     }
+
+    #[cfg(target_arch = "aarch64")]
+    #[inline(always)]
+    unsafe fn stored_neon(block: &[u8], _g: usize) -> [int8x16_t; 2] {
+        // SAFETY: the caller has promised the instructions.
+        unsafe { neon::looked_up(&VALUES, neon::nibbles_of_16(&block[2..18])) }
+    }
 }
 
 /// d, 16 bits of top scale bits, 4 bytes of low scale nibbles, 128 bytes of nibbles.
@@ -61,5 +72,12 @@ impl Quantised for Iq4Xs {
     unsafe fn stored_avx2(block: &[u8], g: usize) -> __m256i {
         // SAFETY: the caller has promised the instructions.
         unsafe { avx2::looked_up(&VALUES, avx2::nibbles_of_16(&block[8 + 16 * g..][..16])) }
+    }
+
+    #[cfg(target_arch = "aarch64")]
+    #[inline(always)]
+    unsafe fn stored_neon(block: &[u8], g: usize) -> [int8x16_t; 2] {
+        // SAFETY: the caller has promised the instructions.
+        unsafe { neon::looked_up(&VALUES, neon::nibbles_of_16(&block[8 + 16 * g..][..16])) }
     }
 }

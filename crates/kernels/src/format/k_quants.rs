@@ -1,10 +1,14 @@
 //! Blocks of 256 weights with quantised scales. Layouts: `block_q2_K` to `block_q6_K` in ggml-common.h.
 
+#[cfg(target_arch = "aarch64")]
+use std::arch::aarch64::*;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
 #[cfg(target_arch = "x86_64")]
 use super::avx2;
+#[cfg(target_arch = "aarch64")]
+use super::neon;
 use super::{GROUP, Quantised};
 
 pub(crate) struct Q2K;
@@ -69,6 +73,13 @@ impl Quantised for Q2K {
         // SAFETY: the caller has promised the instructions.
         unsafe { avx2::bits(avx2::load(&block[16 + g / 4 * 32..][..32]), 2 * (g % 4), 3) }
     }
+
+    #[cfg(target_arch = "aarch64")]
+    #[inline(always)]
+    unsafe fn stored_neon(block: &[u8], g: usize) -> [int8x16_t; 2] {
+        // SAFETY: the caller has promised the instructions.
+        unsafe { neon::signed(neon::bits(neon::load(&block[16 + g / 4 * 32..][..32]), 2 * (g % 4), 3)) }
+    }
 }
 
 /// 32 bytes of third bits (bit `g` of byte `i` is weight `i` of group `g`), 64 bytes of low bits,
@@ -103,6 +114,16 @@ impl Quantised for Q3K {
             _mm256_or_si256(low, third)
         }
     }
+
+    #[cfg(target_arch = "aarch64")]
+    #[inline(always)]
+    unsafe fn stored_neon(block: &[u8], g: usize) -> [int8x16_t; 2] {
+        // SAFETY: the caller has promised the instructions.
+        unsafe {
+            let low = neon::bits(neon::load(&block[32 + g / 4 * 32..][..32]), 2 * (g % 4), 3);
+            neon::or(low, neon::where_bit(neon::load(&block[..32]), g, 4))
+        }
+    }
 }
 
 /// d, dmin, 12 bytes of scales and minima, 128 bytes of nibbles: 64 weights per 32 bytes.
@@ -132,6 +153,13 @@ impl Quantised for Q4K {
     unsafe fn stored_avx2(block: &[u8], g: usize) -> __m256i {
         // SAFETY: the caller has promised the instructions.
         unsafe { avx2::bits(avx2::load(&block[16 + g / 2 * 32..][..32]), 4 * (g % 2), 15) }
+    }
+
+    #[cfg(target_arch = "aarch64")]
+    #[inline(always)]
+    unsafe fn stored_neon(block: &[u8], g: usize) -> [int8x16_t; 2] {
+        // SAFETY: the caller has promised the instructions.
+        unsafe { neon::signed(neon::bits(neon::load(&block[16 + g / 2 * 32..][..32]), 4 * (g % 2), 15)) }
     }
 }
 
@@ -171,6 +199,16 @@ impl Quantised for Q5K {
             _mm256_or_si256(low, avx2::where_bit(avx2::load(&block[16..48]), g, 16))
         }
     }
+
+    #[cfg(target_arch = "aarch64")]
+    #[inline(always)]
+    unsafe fn stored_neon(block: &[u8], g: usize) -> [int8x16_t; 2] {
+        // SAFETY: the caller has promised the instructions.
+        unsafe {
+            let low = neon::bits(neon::load(&block[48 + g / 2 * 32..][..32]), 4 * (g % 2), 15);
+            neon::or(low, neon::where_bit(neon::load(&block[16..48]), g, 16))
+        }
+    }
 }
 
 /// 128 bytes of low nibbles, 64 bytes of top bit pairs, 16 signed scales, d. Of each half's four
@@ -206,6 +244,18 @@ impl Quantised for Q6K {
             let low = avx2::bits(avx2::load(&block[half * 64 + j % 2 * 32..][..32]), j / 2 * 4, 15);
             let high = avx2::bits(avx2::load(&block[128 + half * 32..][..32]), 2 * j, 3);
             _mm256_or_si256(low, _mm256_slli_epi16::<4>(high))
+        }
+    }
+
+    #[cfg(target_arch = "aarch64")]
+    #[inline(always)]
+    unsafe fn stored_neon(block: &[u8], g: usize) -> [int8x16_t; 2] {
+        // SAFETY: the caller has promised the instructions.
+        unsafe {
+            let (half, j) = (g / 4, g % 4);
+            let low = neon::bits(neon::load(&block[half * 64 + j % 2 * 32..][..32]), j / 2 * 4, 15);
+            let high = neon::bits(neon::load(&block[128 + half * 32..][..32]), 2 * j, 3);
+            neon::or(low, high.map(|pairs| vshlq_n_u8::<4>(pairs)))
         }
     }
 }

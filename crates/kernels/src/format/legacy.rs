@@ -1,11 +1,15 @@
 //! Blocks of 32 weights with one f16 scale (and, for the `_1` types, one f16 offset).
 //! Layouts: `block_q4_0`, `block_q4_1`, `block_q5_0`, `block_q5_1`, `block_q8_0` in ggml-common.h.
 
+#[cfg(target_arch = "aarch64")]
+use std::arch::aarch64::*;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
 #[cfg(target_arch = "x86_64")]
 use super::avx2;
+#[cfg(target_arch = "aarch64")]
+use super::neon;
 use super::{GROUP, HALF, Quantised};
 
 pub(crate) struct Q8_0;
@@ -48,6 +52,13 @@ fn five_bits_avx2(high: u32, low: &[u8]) -> __m256i {
     _mm256_or_si256(avx2::nibbles_of_16(low), avx2::where_mask(high, 16))
 }
 
+#[cfg(target_arch = "aarch64")]
+#[inline]
+#[target_feature(enable = "neon")]
+fn five_bits_neon(high: u32, low: &[u8]) -> [int8x16_t; 2] {
+    neon::or(neon::nibbles_of_16(low), neon::where_mask(high, 16))
+}
+
 impl Quantised for Q8_0 {
     const WEIGHTS: usize = 32;
     const BYTES: usize = 34;
@@ -64,6 +75,13 @@ impl Quantised for Q8_0 {
     unsafe fn stored_avx2(block: &[u8], _g: usize) -> __m256i {
         // SAFETY: the caller has promised the instructions.
         unsafe { avx2::load(&block[2..34]) }
+    }
+
+    #[cfg(target_arch = "aarch64")]
+    #[inline(always)]
+    unsafe fn stored_neon(block: &[u8], _g: usize) -> [int8x16_t; 2] {
+        // SAFETY: the caller has promised the instructions.
+        unsafe { neon::signed(neon::load(&block[2..34])) }
     }
 }
 
@@ -83,6 +101,13 @@ impl Quantised for Q4_0 {
     unsafe fn stored_avx2(block: &[u8], _g: usize) -> __m256i {
         // SAFETY: the caller has promised the instructions.
         unsafe { avx2::nibbles_of_16(&block[2..18]) }
+    }
+
+    #[cfg(target_arch = "aarch64")]
+    #[inline(always)]
+    unsafe fn stored_neon(block: &[u8], _g: usize) -> [int8x16_t; 2] {
+        // SAFETY: the caller has promised the instructions.
+        unsafe { neon::signed(neon::nibbles_of_16(&block[2..18])) }
     }
 }
 
@@ -109,6 +134,13 @@ impl Quantised for Q4_1 {
         // SAFETY: the caller has promised the instructions.
         unsafe { avx2::nibbles_of_16(&block[4..20]) }
     }
+
+    #[cfg(target_arch = "aarch64")]
+    #[inline(always)]
+    unsafe fn stored_neon(block: &[u8], _g: usize) -> [int8x16_t; 2] {
+        // SAFETY: the caller has promised the instructions.
+        unsafe { neon::signed(neon::nibbles_of_16(&block[4..20])) }
+    }
 }
 
 impl Quantised for Q5_0 {
@@ -127,6 +159,13 @@ impl Quantised for Q5_0 {
     unsafe fn stored_avx2(block: &[u8], _g: usize) -> __m256i {
         // SAFETY: the caller has promised the instructions.
         unsafe { five_bits_avx2(fifth_bits(block, 2), &block[6..22]) }
+    }
+
+    #[cfg(target_arch = "aarch64")]
+    #[inline(always)]
+    unsafe fn stored_neon(block: &[u8], _g: usize) -> [int8x16_t; 2] {
+        // SAFETY: the caller has promised the instructions.
+        unsafe { five_bits_neon(fifth_bits(block, 2), &block[6..22]) }
     }
 }
 
@@ -151,5 +190,12 @@ impl Quantised for Q5_1 {
     unsafe fn stored_avx2(block: &[u8], _g: usize) -> __m256i {
         // SAFETY: the caller has promised the instructions.
         unsafe { five_bits_avx2(fifth_bits(block, 4), &block[8..24]) }
+    }
+
+    #[cfg(target_arch = "aarch64")]
+    #[inline(always)]
+    unsafe fn stored_neon(block: &[u8], _g: usize) -> [int8x16_t; 2] {
+        // SAFETY: the caller has promised the instructions.
+        unsafe { five_bits_neon(fifth_bits(block, 4), &block[8..24]) }
     }
 }

@@ -10,6 +10,8 @@ mod float;
 mod iq4;
 mod k_quants;
 mod legacy;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 
 pub(crate) use float::{Bf16, F16, F32};
 pub(crate) use iq4::{Iq4Nl, Iq4Xs, VALUES as IQ4_VALUES};
@@ -18,6 +20,8 @@ pub(crate) use legacy::{Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
 
 pub(crate) use k_quants::six_bit_scale_and_min;
 
+#[cfg(target_arch = "aarch64")]
+use std::arch::aarch64::*;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
@@ -48,6 +52,13 @@ pub(crate) trait Format {
     #[cfg(target_arch = "x86_64")]
     unsafe fn group_avx2(step: &[u8], g: usize) -> [__m256; 4];
 
+    /// [`Format::group`] with the same bits, four weights a vector.
+    ///
+    /// # Safety
+    /// The processor has NEON.
+    #[cfg(target_arch = "aarch64")]
+    unsafe fn group_neon(step: &[u8], g: usize) -> [float32x4_t; 8];
+
     /// One number of a plain format; block formats have no tails.
     fn single(_bytes: &[u8], _i: usize) -> f32 {
         unreachable!("rows of blocks are whole groups")
@@ -63,7 +74,8 @@ pub(crate) trait Quantised {
     const BYTES: usize;
     /// Byte of a block where the f16 `d` lies.
     const D: usize;
-    /// Byte of a block where the f16 `dmin` lies; without one, minima are 0.
+    /// Byte of a block where the f16 `dmin` lies; without one, minima are 0. With one, stored codes are not
+    /// negative.
     const DMIN: Option<usize> = None;
 
     /// Factor of `d` for half 0 or 1 of group `g`.
@@ -91,6 +103,13 @@ pub(crate) trait Quantised {
     #[cfg(target_arch = "x86_64")]
     unsafe fn stored_avx2(block: &[u8], g: usize) -> __m256i;
 
+    /// [`Quantised::stored`] in two vectors.
+    ///
+    /// # Safety
+    /// The processor has NEON.
+    #[cfg(target_arch = "aarch64")]
+    unsafe fn stored_neon(block: &[u8], g: usize) -> [int8x16_t; 2];
+
     /// The codes of group `g`.
     #[inline(always)]
     fn codes(block: &[u8], g: usize) -> [i8; GROUP] {
@@ -108,6 +127,20 @@ pub(crate) trait Quantised {
         unsafe {
             let stored = Self::stored_avx2(block, g);
             if Self::BIAS == 0 { stored } else { _mm256_sub_epi8(stored, _mm256_set1_epi8(Self::BIAS)) }
+        }
+    }
+
+    /// [`Quantised::codes`] in two vectors.
+    ///
+    /// # Safety
+    /// The processor has NEON.
+    #[cfg(target_arch = "aarch64")]
+    #[inline(always)]
+    unsafe fn codes_neon(block: &[u8], g: usize) -> [int8x16_t; 2] {
+        // SAFETY: the caller has promised the instructions.
+        unsafe {
+            let ([first, second], bias) = (Self::stored_neon(block, g), vdupq_n_s8(Self::BIAS));
+            if Self::BIAS == 0 { [first, second] } else { [vsubq_s8(first, bias), vsubq_s8(second, bias)] }
         }
     }
 }
@@ -141,6 +174,24 @@ impl<Q: Quantised> Format for Q {
                 let min = dmin.map(|dmin| avx2::times(dmin, Q::sub_min(step, g, half)));
                 for out in &mut out[2 * half..2 * half + 2] {
                     *out = avx2::on_grid(*out, scale, min);
+                }
+            }
+            out
+        }
+    }
+
+    #[cfg(target_arch = "aarch64")]
+    #[inline(always)]
+    unsafe fn group_neon(step: &[u8], g: usize) -> [float32x4_t; 8] {
+        let (d, dmin) = (scale_at(step, Q::D), Q::DMIN.map(|at| scale_at(step, at)));
+        // SAFETY: the caller has promised the instructions.
+        unsafe {
+            let mut out = neon::widen(Q::codes_neon(step, g));
+            for half in 0..2 {
+                let scale = d * Q::sub_scale(step, g, half) as f32;
+                let min = dmin.map(|dmin| dmin * Q::sub_min(step, g, half) as f32);
+                for out in &mut out[4 * half..4 * half + 4] {
+                    *out = neon::on_grid(*out, scale, min);
                 }
             }
             out

@@ -167,7 +167,8 @@ fn widened(halves: [u16; GROUPS]) -> __m256 {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn pairs<Q: Int8Format>(stored: __m256i, codes: __m256i) -> __m256i {
-    if Q::SIGNED {
+    // With a bias or minima, stored codes have no sign.
+    if Q::BIAS == 0 && Q::DMIN.is_none() {
         // w * q = |w| * (q with the sign of w); -128 becomes 128 without a sign.
         _mm256_maddubs_epi16(_mm256_abs_epi8(stored), _mm256_sign_epi8(codes, stored))
     } else {
@@ -201,6 +202,31 @@ fn spreads() -> &'static Spreads {
 #[target_feature(enable = "avx2")]
 fn spread(values: __m256i, g: usize, spreads: &Spreads) -> __m256i {
     _mm256_shuffle_epi8(values, load_i16(&spreads.0[g]))
+}
+
+/// Eight scales and eight minima, twice each, from those of groups 0 to 3 and of groups 4 to 7 in bytes.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn eights_twice([low, high]: [u64; 2]) -> (__m256i, __m256i) {
+    let mixed = _mm_set_epi64x(high as i64, low as i64);
+    let sorted = _mm256_cvtepu8_epi16(_mm_shuffle_epi32::<0b11_01_10_00>(mixed));
+    (_mm256_permute2x128_si256::<0x00>(sorted, sorted), _mm256_permute2x128_si256::<0x11>(sorted, sorted))
+}
+
+/// 16 signed bytes in i16: the even ones, then the odd ones.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn halves_apart(bytes: __m128i) -> __m256i {
+    let order = _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
+    _mm256_cvtepi8_epi16(_mm_shuffle_epi8(bytes, order))
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn load_16(bytes: &[u8]) -> __m128i {
+    let bytes: &[u8; 16] = bytes.try_into().expect("16 bytes");
+    // SAFETY: an unaligned load of exactly the 16 bytes of the array.
+    unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
 }
 
 #[inline]

@@ -2,6 +2,8 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::block_avx2;
+#[cfg(target_arch = "aarch64")]
+use super::block_neon;
 use crate::cpu::{Level, level};
 use crate::format::GROUP;
 
@@ -53,6 +55,11 @@ pub fn quantize_vector(x: &[f32], blocks: &mut [Int8Block]) {
         // SAFETY: `level` has found the extensions.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => each_block(x, blocks, |x, block| unsafe { block_avx2::quantize_block(x, block) }),
+        // SAFETY: both have NEON.
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon | Level::DotProd => {
+            each_block(x, blocks, |x, block| unsafe { block_neon::quantize_block(x, block) });
+        }
         Level::Baseline => each_block(x, blocks, quantize_block),
     }
 }

@@ -39,8 +39,11 @@ mod avx2;
 mod block;
 #[cfg(target_arch = "x86_64")]
 mod block_avx2;
+#[cfg(target_arch = "aarch64")]
+mod block_neon;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod scalar;
-#[cfg(target_arch = "x86_64")]
 mod scales;
 
 pub use block::{BLOCK, Int8Block, quantize_vector};
@@ -138,6 +141,12 @@ fn fast<Q: Int8Format, const N: usize>(row: &[u8], xs: [&[Int8Block]; N]) -> [f3
         // SAFETY: `level` has found the extensions.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { avx2::dots::<Q, N>(row, xs) },
+        // SAFETY: the level's name.
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon => unsafe { neon::dots::<Q, N>(row, xs) },
+        // SAFETY: the same.
+        #[cfg(target_arch = "aarch64")]
+        Level::DotProd => unsafe { neon::dots_dotprod::<Q, N>(row, xs) },
         Level::Baseline => xs.map(|x| slow::<Q>(row, x)),
     }
 }
@@ -148,8 +157,6 @@ fn slow<Q: Int8Format>(row: &[u8], x: &[Int8Block]) -> f32 {
 
 /// A format with int8 kernels.
 pub(crate) trait Int8Format: Quantised {
-    /// Whether stored codes have a sign.
-    const SIGNED: bool = false;
     /// Bytes of 256 weights.
     const STEP: usize = BLOCK / Self::WEIGHTS * Self::BYTES;
 
@@ -168,6 +175,24 @@ pub(crate) trait Int8Format: Quantised {
     /// The processor has AVX2.
     #[cfg(target_arch = "x86_64")]
     unsafe fn mins_avx2(_block: &[u8]) -> std::arch::x86_64::__m256i {
+        unreachable!("only blocks of 256 with a dmin have factors of it")
+    }
+
+    /// [`Int8Format::scales_avx2`]: of all groups' first halves, and of their second halves.
+    ///
+    /// # Safety
+    /// The processor has NEON.
+    #[cfg(target_arch = "aarch64")]
+    unsafe fn scales_neon(_block: &[u8]) -> [std::arch::aarch64::int16x8_t; 2] {
+        unreachable!("only blocks of 256 have factors")
+    }
+
+    /// The factors of `dmin` in the same order.
+    ///
+    /// # Safety
+    /// The processor has NEON.
+    #[cfg(target_arch = "aarch64")]
+    unsafe fn mins_neon(_block: &[u8]) -> [std::arch::aarch64::int16x8_t; 2] {
         unreachable!("only blocks of 256 with a dmin have factors of it")
     }
 }

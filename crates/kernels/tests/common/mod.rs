@@ -20,9 +20,19 @@ impl Random {
         (self.bits() as i32) as f32 * 1e-9
     }
 
+    /// Any bits: NaN, infinite, subnormal.
+    pub fn any_numbers(&mut self, len: usize) -> Vec<f32> {
+        (0..len).map(|_| f32::from_bits(self.bits() as u32)).collect()
+    }
+
     pub fn numbers(&mut self, len: usize) -> Vec<f32> {
         (0..len).map(|_| self.number()).collect()
     }
+}
+
+/// Bytes behind `by` others, so that they begin at any address.
+pub fn shifted(bytes: &[u8], by: usize) -> Vec<u8> {
+    [vec![0; by].as_slice(), bytes].concat()
 }
 
 /// What the scales of random blocks are like.

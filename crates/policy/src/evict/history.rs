@@ -10,6 +10,8 @@ pub(super) struct History {
     uses: Vec<Use>,
     /// Visits to each layer, and when the last one was.
     layers: Vec<(u64, u64)>,
+    /// Uses of all experts.
+    clock: u64,
     /// The layer visited last.
     pub current: usize,
 }
@@ -17,7 +19,7 @@ pub(super) struct History {
 /// Of one expert.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Use {
-    /// On the clock of all visits.
+    /// On the clock of all uses, so that no two experts have the same.
     pub last: u64,
     /// On the clock of its layer's visits.
     pub last_visit: u64,
@@ -27,7 +29,7 @@ pub(super) struct Use {
 impl History {
     pub fn new(layers: usize, experts: usize) -> Self {
         let uses = vec![Use::default(); layers * experts];
-        Self { experts, uses, layers: vec![(0, 0); layers], current: 0 }
+        Self { experts, uses, layers: vec![(0, 0); layers], clock: 0, current: 0 }
     }
 
     /// Notes a use and gives what was known before it and the visit of its layer that this is.
@@ -37,9 +39,10 @@ impl History {
         if *last != now {
             (*visits, *last) = (*visits + 1, now);
         }
+        self.clock += 1;
         let entry = &mut self.uses[key.flat(self.experts)];
         let before = *entry;
-        *entry = Use { last: now, last_visit: *visits, count: before.count + 1 };
+        *entry = Use { last: self.clock, last_visit: *visits, count: before.count + 1 };
         (before, *visits)
     }
 

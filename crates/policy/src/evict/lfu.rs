@@ -56,4 +56,8 @@ impl Evict for Lfu {
         // The bits of positive numbers are in their order.
         Retention(self.worth[key.flat(self.experts)].to_bits(), self.history.of(key).last)
     }
+
+    fn is_steady(&self) -> bool {
+        true
+    }
 }

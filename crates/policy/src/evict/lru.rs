@@ -29,4 +29,8 @@ impl Evict for Lru {
     fn retention(&self, key: ExpertKey) -> Retention {
         Retention(self.0.of(key).last, 0)
     }
+
+    fn is_steady(&self) -> bool {
+        true
+    }
 }

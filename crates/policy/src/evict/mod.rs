@@ -6,6 +6,8 @@ mod lfru;
 mod lfu;
 mod lru;
 
+use std::fmt;
+
 use hotset_base::ExpertKey;
 
 pub use least_stale::LeastStale;
@@ -26,11 +28,18 @@ pub trait Evict: Send {
     /// Name on the command line.
     fn name(&self) -> &'static str;
 
-    /// A layer-token chose this expert, whether or not it was hot.
+    /// A layer-token chose this expert, whether or not it was hot. Its experts come in rank order, those of a
+    /// prompt chunk in the order of their numbers.
     fn used(&mut self, key: ExpertKey, now: u64);
 
     /// What the expert's place in the arena is worth.
     fn retention(&self, key: ExpertKey) -> Retention;
+
+    /// An expert's retention stays what it is until the expert is used again: it may be kept in order
+    /// instead of being asked for.
+    fn is_steady(&self) -> bool {
+        false
+    }
 }
 
 /// The eviction policies by name.
@@ -57,6 +66,18 @@ impl EvictKind {
             Self::Lfu { half_life } => Box::new(Lfu::new(layers, experts, half_life)),
             Self::Lfru => Box::new(Lfru::new(layers, experts)),
             Self::LeastStale => Box::new(LeastStale::new(layers, experts)),
+        }
+    }
+}
+
+impl fmt::Display for EvictKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lru => f.write_str("lru"),
+            Self::Lfu { half_life: None } => f.write_str("lfu"),
+            Self::Lfu { half_life: Some(visits) } => write!(f, "lfu, half-life {visits}"),
+            Self::Lfru => f.write_str("lfru"),
+            Self::LeastStale => f.write_str("least-stale"),
         }
     }
 }

@@ -5,9 +5,11 @@
 use arrayvec::ArrayVec;
 use hotset_base::limits::MAX_EXPERTS;
 
+use hotset_base::Phase;
+
 use super::decision::{insert, top_k};
 use super::scale::LogitRange;
-use super::{Choice, Decision, LayerToken, NotFinite, Phase, Route, RouterShape};
+use super::{Choice, Decision, LayerToken, NotFinite, Route, RouterShape};
 
 /// Parameters of [`CachePrior`].
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -2,7 +2,9 @@
 //!
 //! Source: BigMoeOnEdge, docs/expert-dropping.md (`--drop-cold-experts F`).
 
-use super::{Decision, LayerToken, NotFinite, Phase, Route, RouterShape};
+use hotset_base::Phase;
+
+use super::{Decision, LayerToken, NotFinite, Route, RouterShape};
 
 /// Parameters of [`Drop`].
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -10,7 +10,7 @@ mod scale;
 mod strict;
 mod trust;
 
-use hotset_base::{Bytes, ExpertId, LayerId};
+use hotset_base::{Bytes, ExpertId, LayerId, Phase};
 
 pub use cache_prior::{CachePrior, CachePriorOptions};
 pub use config::RouterOptions;
@@ -26,24 +26,6 @@ pub use trust::{Trust, TrustOptions};
     "the router of layer {0} gave scores that are not finite numbers: the weights or the input of that layer are damaged; run `hotset verify`"
 )]
 pub struct NotFinite(pub LayerId);
-
-/// What the tokens of a pass are part of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Phase {
-    /// The prompt. Its experts are paged once for a whole chunk, so lossy policies save little there, and
-    /// everything later rests on it: they choose as the model does, and learn.
-    Setup,
-    /// Inside the markers of thinking.
-    Reasoning,
-    /// The answer.
-    #[default]
-    Narration,
-}
-
-impl Phase {
-    /// How many there are.
-    pub const COUNT: usize = 3;
-}
 
 /// Shape of the routers of one model.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,7 +49,8 @@ pub struct LayerToken<'a> {
     pub layer: LayerId,
     /// Tokens computed before this one, by this engine.
     pub clock: u64,
-    /// What the token is part of.
+    /// What the token is for. The experts of a prompt are paged once for a whole chunk, so lossy policies save
+    /// little there, and everything later rests on it: they choose as the model does, and learn.
     pub phase: Phase,
     /// `[experts]`, before the softmax.
     pub logits: &'a [f32],

@@ -24,7 +24,7 @@ impl Route for Native {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::route::Phase;
+    use hotset_base::Phase;
     use hotset_base::{Bytes, LayerId};
     use proptest::prelude::*;
 

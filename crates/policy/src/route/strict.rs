@@ -1,11 +1,11 @@
 //! Strict: a few experts per layer serve a whole window of tokens; the half-dozen bet.
 
 use arrayvec::ArrayVec;
-use hotset_base::ExpertId;
 use hotset_base::limits::{MAX_EXPERTS, MAX_TOP_K};
+use hotset_base::{ExpertId, Phase};
 
 use super::decision::insert;
-use super::{Choice, Decision, LayerToken, NotFinite, Phase, Route, RouterShape};
+use super::{Choice, Decision, LayerToken, NotFinite, Route, RouterShape};
 
 /// Parameters of [`Strict`].
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,6 +1,7 @@
 //! `hotset bench`: how fast, beside how fast it could be.
 
 mod expected;
+mod kernels;
 mod limit;
 mod prompt;
 mod report;
@@ -20,6 +21,7 @@ use self::report::{GroupReport, Machine, Report, Run};
 use crate::engine_args::EngineArgs;
 use crate::measure::{self, MeasureArgs};
 use crate::output::Usage;
+use crate::trace_args::TraceArgs;
 use crate::{csv, model_args, output};
 
 /// Measure speed, memory and reads, beside what this machine could give
@@ -34,6 +36,7 @@ use crate::{csv, model_args, output};
     hotset bench                                    the model that ships
     hotset bench model.gguf --memory 7GiB --limit 8GiB -p 512 -n 128 -r 3
     hotset bench model.gguf -p 0 -n 64 -t 4 --json
+    hotset bench --kernels                          no model: weights times a vector, every type
 
 Percentiles are of single tokens of all repetitions: p99.9 means something from 1000 tokens on.")]
 pub struct BenchArgs {
@@ -70,6 +73,10 @@ pub struct BenchArgs {
     #[arg(long, value_name = "SIZE")]
     limit: Option<Bytes>,
 
+    /// Measure the kernels instead of a model: GB/s of weights, with one thread and with all
+    #[arg(long, conflicts_with_all = ["positional", "limit", "file"])]
+    kernels: bool,
+
     /// Curve of hit rates for the forecast, as for `hotset plan`
     #[arg(long, value_name = "FILE")]
     locality: Option<PathBuf>,
@@ -91,6 +98,9 @@ pub struct BenchArgs {
 
     #[command(flatten)]
     engine: EngineArgs,
+
+    #[command(flatten)]
+    trace: TraceArgs,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -104,6 +114,9 @@ enum OutputFormat {
 }
 
 pub fn run(args: &BenchArgs) -> Result<()> {
+    if args.kernels {
+        return kernels::run(args.engine.threads, args.format());
+    }
     let workload = args.workload()?;
     let locality = measure::locality(args.locality.as_deref())?;
     // Looked at before a group is made: a wrong name is not worth one.
@@ -160,6 +173,7 @@ impl BenchArgs {
         let mut disk = self.measure.open_disk(checkpoint, &options.pager.read)?;
         let table = self.format() == OutputFormat::Table;
         let mut engine = self.engine.open(checkpoint, options, !table)?;
+        self.trace.begin(&mut engine)?;
         let prompts = Prompts::new(&engine, self.file.as_deref())?;
         let mut disk_speeds = vec![self.measure.disk(&mut disk)?];
         let mut repetitions = Vec::new();
@@ -169,6 +183,7 @@ impl BenchArgs {
             repetitions.push(self.repeat(&mut engine, &mut session, &prompt, workload, i, table)?);
             disk_speeds.push(self.measure.disk(&mut disk)?);
         }
+        self.trace.end(&mut engine, !table)?;
         let run = Run {
             path,
             prompt_source: prompts.source,

@@ -14,6 +14,7 @@ use crate::engine_args::EngineArgs;
 use crate::figures::paging;
 use crate::output::Usage;
 use crate::routing_report::RoutingReport;
+use crate::trace_args::TraceArgs;
 use crate::{model_args, output};
 
 /// Score texts: perplexity per token
@@ -50,6 +51,9 @@ pub struct PerplexityArgs {
 
     #[command(flatten)]
     engine: EngineArgs,
+
+    #[command(flatten)]
+    trace: TraceArgs,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -87,6 +91,7 @@ pub fn run(args: &PerplexityArgs) -> Result<()> {
     let mut options = args.engine.options()?;
     options.context = options.context.or(Some(WINDOW));
     let mut engine = args.engine.open(&checkpoint, options, args.json)?;
+    args.trace.begin(&mut engine)?;
     let mut session = engine.session()?;
     if args.compare_native && !engine.router().is_lossy() {
         return Err(Usage("--compare-native compares a lossy --router with native".to_owned()).into());
@@ -118,7 +123,7 @@ pub fn run(args: &PerplexityArgs) -> Result<()> {
     if prices.len() > 1 {
         price::Summary::of(&prices, engine.router().name()).print(args.json)?;
     }
-    Ok(())
+    args.trace.end(&mut engine, args.json)
 }
 
 impl PerplexityArgs {

@@ -1,6 +1,6 @@
 //! The exploration allowance: how many experts may be admitted without having been waited for.
 
-use super::super::Phase;
+use hotset_base::Phase;
 
 /// At most `allowed` admissions in every window of `window` tokens, for each phase by itself.
 #[derive(Debug)]
@@ -8,12 +8,12 @@ pub(super) struct Exploration {
     allowed: u32,
     window: u64,
     /// Of each phase: the window it is in and the admissions there.
-    spent: [(u64, u32); Phase::COUNT],
+    spent: [(u64, u32); Phase::ALL.len()],
 }
 
 impl Exploration {
     pub fn new(allowed: u32, window: u64) -> Self {
-        Self { allowed, window: window.max(1), spent: [(0, 0); Phase::COUNT] }
+        Self { allowed, window: window.max(1), spent: [(0, 0); Phase::ALL.len()] }
     }
 
     /// Takes one admission out of the allowance if there is one left.

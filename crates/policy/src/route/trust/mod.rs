@@ -7,11 +7,11 @@ mod regret;
 
 use arrayvec::ArrayVec;
 use hotset_base::limits::{MAX_EXPERTS, MAX_TOP_K};
-use hotset_base::{ExpertId, LayerId};
+use hotset_base::{ExpertId, LayerId, Phase};
 
 use super::bucket::Bucket;
 use super::decision::top_k;
-use super::{Choice, Contribution, Decision, LayerToken, NotFinite, Phase, Route, RouterShape};
+use super::{Choice, Contribution, Decision, LayerToken, NotFinite, Route, RouterShape};
 use exploration::Exploration;
 use ledger::Ledger;
 pub use options::TrustOptions;

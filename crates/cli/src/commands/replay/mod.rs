@@ -1,0 +1,160 @@
+//! `hotset replay`: what caches would have done with a recorded run.
+
+mod picture;
+mod report;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use hotset_base::limits::MAX_EXPERTS;
+use hotset_policy::route::RouterOptions;
+use hotset_replay::{Demand, Outcome, Part, ReplayError, ReplayPolicy, RouterMaker, Setting, replay_all};
+use hotset_trace::TraceSource;
+
+use self::report::Row;
+use crate::commands::trace::note_ending;
+use crate::output;
+use crate::output::Usage;
+use crate::router_args::RouterArgs;
+
+/// Replay a trace through caches of any size, with the eviction and routing policies of the engine
+///
+/// Every cache is empty at first. A pick is hot if its expert is resident when its layer-token is routed;
+/// what misses is read and admitted. Prompts, when replayed, go token by token.
+#[derive(Args)]
+#[command(after_help = "EXAMPLES:
+    hotset replay t.trace
+    hotset replay t.trace --policy lru,lfu,belady-layer --experts-per-layer 8,16,32 --warm 32 --json
+    hotset replay t.trace --phase all --svg curves.svg
+
+Caches: lru, lfu, lfru, least-stale and belady-layer have H slots in every layer; global-lru,
+global-lfu, global-lfru, global-least-stale and belady share H x layers slots. belady knows the future
+and bounds what any cache can do that does not change the demand (docs/replay.md).")]
+pub struct ReplayArgs {
+    /// A trace of --trace, or a routing trace in CSV
+    #[arg(value_name = "TRACE")]
+    trace: PathBuf,
+
+    /// Caches, with commas between them
+    #[arg(
+        long,
+        value_name = "NAME,...",
+        value_delimiter = ',',
+        default_value = "global-lru,lru,lfu,belady-layer,belady"
+    )]
+    policy: Vec<ReplayPolicy>,
+
+    /// Slots per layer
+    #[arg(long, value_name = "H,...", value_delimiter = ',', default_value = "4,6,8,12,16,24,32,48", value_parser = slots)]
+    experts_per_layer: Vec<usize>,
+
+    /// Replay, but do not count, this many tokens first
+    #[arg(long, value_name = "TOKENS", default_value_t = 0)]
+    warm: usize,
+
+    /// Which tokens
+    #[arg(long, value_enum, default_value_t = PhaseName::Decode)]
+    phase: PhaseName,
+
+    /// Without --router what was chosen is chosen again; with it a policy chooses anew from the recorded scores
+    #[command(flatten)]
+    router: RouterArgs,
+
+    /// Tokens after which a use counts half in lfu; 0 counts all uses alike
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    evict_half_life: u32,
+
+    /// One JSON object for every cache and size on standard output
+    #[arg(long)]
+    json: bool,
+
+    /// Write the table as comma-separated values
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+
+    /// Draw the hit rates
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PhaseName {
+    /// Tokens the model decoded
+    Decode,
+    /// Prompts and scored texts too
+    All,
+}
+
+pub fn run(args: &ReplayArgs) -> Result<()> {
+    let mut source = TraceSource::open(&args.trace)?;
+    let part = if args.phase == PhaseName::All { Part::All } else { Part::Decoded };
+    let router = args.router.asked()?;
+    let demand = Demand::load(&mut source, part, router.is_some()).map_err(refusal)?;
+    note_ending(&source);
+    let settings = args.settings();
+    let make = router.map(|options| move |shape| options.build(shape));
+    let make: Option<RouterMaker<'_>> = make.as_ref().map(|make| make as RouterMaker<'_>);
+    let start = Instant::now();
+    let outcomes = replay_all(&demand, &settings, args.warm, make).map_err(refusal)?;
+    let speed = replayed(&demand, settings.len()) / start.elapsed().as_secs_f64() / 1e3;
+    args.print(&demand, &outcomes, router.map_or("recorded", RouterOptions::name), speed)
+}
+
+/// Layer-tokens of all settings together.
+fn replayed(demand: &Demand, settings: usize) -> f64 {
+    (demand.tokens() * demand.header().layers * settings) as f64
+}
+
+/// What the user could have known is wrong usage.
+fn refusal(error: ReplayError) -> anyhow::Error {
+    match error {
+        ReplayError::Trace(error) => error.into(),
+        ReplayError::Router(error) => error.into(),
+        wrong => Usage(wrong.to_string()).into(),
+    }
+}
+
+impl ReplayArgs {
+    fn settings(&self) -> Vec<Setting> {
+        let half_life = Some(self.evict_half_life).filter(|&visits| visits > 0);
+        let policies = self.policy.iter().map(|policy| policy.with_half_life(half_life));
+        let sizes = |policy| {
+            let sizes = self.experts_per_layer.iter();
+            sizes.map(move |&experts_per_layer| Setting { policy, experts_per_layer })
+        };
+        policies.flat_map(sizes).collect()
+    }
+
+    fn print(&self, demand: &Demand, outcomes: &[Outcome], router: &'static str, speed: f64) -> Result<()> {
+        let rows: Vec<Row> = outcomes.iter().map(|outcome| Row::new(outcome, router)).collect();
+        if let Some(path) = &self.csv {
+            let text = report::csv(&rows)?;
+            std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        if let Some(path) = &self.svg {
+            let text = picture::curves(outcomes, &demand.header().model);
+            std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        if self.json {
+            return rows.iter().try_for_each(output::print_json);
+        }
+        output::print_line(report::table(outcomes, &self.experts_per_layer))?;
+        output::note(format_args!(
+            "[{} tokens of {}, {} counted | {} caches | {speed:.0} layer-tokens per millisecond]",
+            demand.tokens(),
+            demand.header().model,
+            demand.tokens() - self.warm,
+            outcomes.len(),
+        ));
+        Ok(())
+    }
+}
+
+fn slots(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if (1..=MAX_EXPERTS).contains(&n) => Ok(n),
+        _ => Err(format!("`{text}` is out of range: 1 to {MAX_EXPERTS}")),
+    }
+}

@@ -1,0 +1,269 @@
+//! `hotset trace`: what is in a trace, and to and from other formats.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use hotset_base::Phase;
+use hotset_trace::{
+    CsvTrace, Ending, Recorder, SEEN_WITHIN, Summary, TraceHeader, TraceSource, export_csv, export_parquet,
+};
+use serde::Serialize;
+
+use crate::output;
+use crate::output::Usage;
+
+/// Look into traces of --trace, export and import them
+#[derive(Args)]
+pub struct TraceCommand {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    Show(ShowArgs),
+    Export(ExportArgs),
+    Import(ImportArgs),
+}
+
+/// Print what a trace holds: tokens, how local its routing is, hit rate and reads of the run
+#[derive(Args)]
+struct ShowArgs {
+    /// A trace, or a routing trace in CSV
+    #[arg(value_name = "TRACE")]
+    trace: PathBuf,
+
+    /// Count prompts too; otherwise decoded tokens only, unless there are none
+    #[arg(long)]
+    all: bool,
+
+    /// One JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// Write a trace as CSV or Parquet
+#[derive(Args)]
+#[command(after_help = "EXAMPLES:
+    hotset trace export t.trace --csv t.csv             one line for every pick; hotset trace import reads it
+    hotset trace export t.trace --parquet t.parquet     everything: one row for every layer-token")]
+struct ExportArgs {
+    /// A trace, or a routing trace in CSV
+    #[arg(value_name = "TRACE")]
+    trace: PathBuf,
+
+    /// The picks with their weights, without the probabilities of the others
+    #[arg(long, value_name = "FILE", required_unless_present = "parquet", conflicts_with = "parquet")]
+    csv: Option<PathBuf>,
+
+    /// Everything
+    #[arg(long, value_name = "FILE")]
+    parquet: Option<PathBuf>,
+}
+
+/// Make a trace of a routing trace in CSV: picks and weights, without the scores of the others
+///
+/// Columns turn, phase (0 prompt, 1 answer), step, layer, slot, expert, weight, residency behind header lines
+/// `# route_trace v1` and `# model=NAME n_layer=N n_expert=N n_expert_used=N`; see docs/trace-format.md.
+#[derive(Args)]
+struct ImportArgs {
+    #[arg(value_name = "CSV")]
+    csv: PathBuf,
+
+    /// The trace to write [default: the name of the CSV file with .trace at the end, here]
+    #[arg(value_name = "TRACE")]
+    trace: Option<PathBuf>,
+}
+
+pub fn run(args: &TraceCommand) -> Result<()> {
+    match &args.action {
+        Action::Show(args) => show(args),
+        Action::Export(args) => export(args),
+        Action::Import(args) => import(args),
+    }
+}
+
+/// Says how a trace ended if it is not whole.
+pub fn note_ending(source: &TraceSource) {
+    if let Some(Ending::Cut { readable, lost }) = source.ending() {
+        output::note(format_args!(
+            "warning: the trace was cut off: {readable} bytes are readable, {lost} behind them are not a whole block"
+        ));
+    }
+    if source.unfinished() > 0 {
+        output::note(format_args!(
+            "warning: {} tokens are not there with all their layers and are left out",
+            source.unfinished()
+        ));
+    }
+}
+
+fn export(args: &ExportArgs) -> Result<()> {
+    let mut source = TraceSource::open(&args.trace)?;
+    let (tokens, path) = match (&args.csv, &args.parquet) {
+        (Some(path), _) => (export_csv(&mut source, path)?, path),
+        (None, Some(path)) => (export_parquet(&mut source, path)?, path),
+        (None, None) => return Err(Usage("name a file with --csv or --parquet".to_owned()).into()),
+    };
+    note_ending(&source);
+    output::print_line(format_args!("{}: {tokens} tokens", path.display()))
+}
+
+fn import(args: &ImportArgs) -> Result<()> {
+    let mut csv = CsvTrace::open(&args.csv)?;
+    let path = args.trace.clone().unwrap_or_else(|| default_name(&args.csv));
+    let (mut recorder, file) = Recorder::create(&path, csv.header())?;
+    let mut tokens = 0;
+    while let Some(pass) = csv.next_pass() {
+        tokens += pass.tokens.len();
+        recorder.copy(&pass);
+    }
+    drop(recorder);
+    let totals = file.finish()?;
+    output::print_line(format_args!(
+        "{}: {tokens} tokens, {}; it has the chosen experts only, not the scores of the others",
+        path.display(),
+        totals.bytes
+    ))
+}
+
+/// In the working directory: the CSV file may lie where nothing can be written.
+fn default_name(csv: &Path) -> PathBuf {
+    let mut name = csv.file_stem().unwrap_or(csv.as_os_str()).to_owned();
+    name.push(".trace");
+    PathBuf::from(name)
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    model: &'a str,
+    layers: usize,
+    experts: usize,
+    top_k: usize,
+    full_scores: bool,
+    native_choice: bool,
+    tokens: u64,
+    setup_tokens: u64,
+    reasoning_tokens: u64,
+    narration_tokens: u64,
+    counted_tokens: u64,
+    whole: bool,
+    seen_in_last_1: f64,
+    seen_in_last_4: f64,
+    seen_in_last_8: f64,
+    seen_in_last_16: f64,
+    seen_in_last_32: f64,
+    distinct_experts_mean: f64,
+    distinct_experts_min: usize,
+    distinct_experts_max: usize,
+    hit_rate: f64,
+    demand_reads_per_token: f64,
+    late_reads_per_token: f64,
+    ahead_reads_per_token: f64,
+    stall_ms_per_token: f64,
+}
+
+fn show(args: &ShowArgs) -> Result<()> {
+    let mut source = TraceSource::open(&args.trace)?;
+    let header = source.header().clone();
+    let (mut decoded, mut all) = (Summary::new(&header, false), Summary::new(&header, true));
+    while let Some(pass) = source.next_pass()? {
+        decoded.add(&pass);
+        all.add(&pass);
+    }
+    let summary = if args.all || decoded.counted_tokens() == 0 { all } else { decoded };
+    let whole = !matches!(source.ending(), Some(Ending::Cut { .. }));
+    let report = Report::new(&header, &summary, whole);
+    note_ending(&source);
+    if args.json {
+        return output::print_json(&report);
+    }
+    output::print_line(table(&args.trace, &header, &report))
+}
+
+impl<'a> Report<'a> {
+    fn new(header: &'a TraceHeader, summary: &Summary, whole: bool) -> Self {
+        let tokens = |phase: Phase| summary.tokens[phase as usize];
+        let counted = summary.counted_tokens();
+        let per_token = |total: f64| if counted == 0 { 0.0 } else { total / counted as f64 };
+        let distinct: Vec<usize> = summary.distinct().collect();
+        let seen = summary.seen_within();
+        let reads = summary.reads.map(|reads| per_token(reads as f64));
+        Self {
+            model: &header.model,
+            layers: header.layers,
+            experts: header.experts,
+            top_k: header.top_k,
+            full_scores: header.full_scores,
+            native_choice: header.native_choice,
+            tokens: summary.all_tokens(),
+            setup_tokens: tokens(Phase::Setup),
+            reasoning_tokens: tokens(Phase::Reasoning),
+            narration_tokens: tokens(Phase::Narration),
+            counted_tokens: counted,
+            whole,
+            seen_in_last_1: seen[0],
+            seen_in_last_4: seen[1],
+            seen_in_last_8: seen[2],
+            seen_in_last_16: seen[3],
+            seen_in_last_32: seen[4],
+            distinct_experts_mean: distinct.iter().sum::<usize>() as f64 / distinct.len() as f64,
+            distinct_experts_min: distinct.iter().copied().min().unwrap_or_default(),
+            distinct_experts_max: distinct.iter().copied().max().unwrap_or_default(),
+            hit_rate: summary.hit_rate(),
+            demand_reads_per_token: reads[0],
+            late_reads_per_token: reads[1],
+            ahead_reads_per_token: reads[2],
+            stall_ms_per_token: per_token(summary.stall.as_secs_f64() * 1e3),
+        }
+    }
+}
+
+fn table(path: &Path, header: &TraceHeader, r: &Report<'_>) -> String {
+    let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+    let seen = [r.seen_in_last_1, r.seen_in_last_4, r.seen_in_last_8, r.seen_in_last_16, r.seen_in_last_32];
+    let seen: Vec<String> =
+        SEEN_WITHIN.iter().zip(seen).map(|(tokens, share)| format!("{tokens}: {}", percent(share))).collect();
+    let scores = if r.full_scores { "of all experts" } else { "of the chosen experts only" };
+    let of = if r.counted_tokens == r.tokens { "all tokens" } else { "decoded tokens" };
+    let rows = [
+        (
+            "model",
+            format!("{}, {} layers of {} experts, {} per token", r.model, r.layers, r.experts, r.top_k),
+        ),
+        ("scores", scores.to_owned()),
+        (
+            "tokens",
+            format!(
+                "{}: {} setup, {} reasoning, {} narration",
+                r.tokens, r.setup_tokens, r.reasoning_tokens, r.narration_tokens
+            ),
+        ),
+        ("figures of", of.to_owned()),
+        ("seen in last", format!("{} (tokens, in the same layer)", seen.join(", "))),
+        (
+            "distinct experts",
+            format!(
+                "{:.1} per layer (min {}, max {})",
+                r.distinct_experts_mean, r.distinct_experts_min, r.distinct_experts_max
+            ),
+        ),
+        ("hit rate", percent(r.hit_rate)),
+        (
+            "reads",
+            format!(
+                "{:.2} on demand, {:.2} late, {:.2} begun ahead per token",
+                r.demand_reads_per_token, r.late_reads_per_token, r.ahead_reads_per_token
+            ),
+        ),
+        ("stall", format!("{:.2} ms per token", r.stall_ms_per_token)),
+    ];
+    let options = header.options.iter().map(|(name, value)| (name.as_str(), value.clone()));
+    let mut out = path.display().to_string();
+    for (name, value) in rows.into_iter().chain(options) {
+        let _ = write!(out, "\n  {name:<16} {value}");
+    }
+    out
+}

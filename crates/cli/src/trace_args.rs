@@ -1,0 +1,33 @@
+//! `--trace` of every command that computes tokens.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use hotset_engine::Engine;
+
+use crate::output;
+
+#[derive(Args, Clone)]
+pub struct TraceArgs {
+    /// Write a trace: what every router wanted, what was hot, reads and stalls (docs/trace-format.md; see
+    /// hotset trace, hotset replay)
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+}
+
+impl TraceArgs {
+    /// Begins the trace, if one was asked for.
+    pub fn begin(&self, engine: &mut Engine) -> Result<()> {
+        self.trace.as_ref().map_or(Ok(()), |path| Ok(engine.trace_to(path)?))
+    }
+
+    /// Ends it, and says what became of it unless told to be quiet.
+    pub fn end(&self, engine: &mut Engine, quiet: bool) -> Result<()> {
+        let totals = engine.end_trace()?;
+        if let (Some(path), Some(totals), false) = (&self.trace, totals, quiet) {
+            output::note(format_args!("trace: {}, {}", path.display(), totals.bytes));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,116 @@
+//! A replay of a run's trace, with the run's own eviction policy and arena, hits exactly as often as the run did.
+
+mod common;
+
+use std::path::Path;
+
+use common::*;
+use hotset_engine::{Engine, EngineOptions, Plan, Repetition, Workload};
+use hotset_policy::evict::EvictKind;
+use hotset_replay::{Demand, Eviction, Part, ReplayPolicy, Scope, Setting, replay};
+use hotset_residency::{ArenaPlan, ExpertSource, PagerOptions};
+use hotset_trace::{Ending, TraceReader, TraceSource};
+
+use hotset_base::{Bytes, Phase};
+use hotset_format::Checkpoint;
+use hotset_text::Tokenizer;
+
+const PROMPT: usize = 12;
+const WARM: usize = 5;
+const COUNTED: usize = 60;
+
+fn shipped() -> Checkpoint {
+    hotset_format::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/demo/demo.hotset")).unwrap()
+}
+
+/// A prompt and an answer, nothing read ahead, `chunk` prompt tokens at a time, on a traced engine.
+fn run(model: &Checkpoint, evict: EvictKind, arena: ArenaPlan, chunk: usize, trace: &Path) -> Repetition {
+    let options = EngineOptions {
+        memory: Some(Bytes::mib(1024)),
+        evict,
+        chunk: Some(chunk),
+        pager: PagerOptions { lookahead: 0, ..PagerOptions::default() },
+        ..EngineOptions::default()
+    };
+    let mut plan = Plan::new(model, &options, Bytes(0)).unwrap();
+    plan.arena = arena;
+    let tokenizer = Tokenizer::new(&model.tokenizer).unwrap();
+    let mut engine = Engine::open(model, tokenizer, options, plan, &mut |_| {}).unwrap();
+    engine.trace_to(trace).unwrap();
+    let mut session = engine.session().unwrap();
+    let workload = Workload { prompt: PROMPT, warmup: WARM, predict: COUNTED };
+    let done = engine.repeat(&mut session, &prompt(model.config.vocab, PROMPT), workload).unwrap();
+    assert!(engine.end_trace().unwrap().is_some());
+    done
+}
+
+#[test]
+fn a_replay_of_the_shipped_model_hits_as_often_as_its_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let trace = dir.path().join("t.trace");
+    let model = shipped();
+    let source = ExpertSource::new(&model);
+    let layers = model.config.layers;
+    let caches = [
+        (EvictKind::Lru, Scope::PerLayer, 16),
+        (EvictKind::Lfu { half_life: Some(256) }, Scope::PerLayer, 9),
+        (EvictKind::Lfu { half_life: Some(256) }, Scope::Shared, 35),
+        (EvictKind::Lfu { half_life: None }, Scope::Shared, 20),
+        (EvictKind::Lfru, Scope::Shared, 20),
+        (EvictKind::LeastStale, Scope::Shared, 12),
+    ];
+    for (evict, scope, experts_per_layer) in caches {
+        let mut arena = ArenaPlan::per_layer(&source, experts_per_layer);
+        if scope == Scope::Shared {
+            arena = ArenaPlan::shared(&source, Bytes(0));
+            assert_eq!(arena.partitions.len(), 1, "all its experts have one size");
+            arena.partitions[0].slots = layers * experts_per_layer;
+        }
+        let done = run(&model, evict, arena, 1, &trace);
+        let mut source = TraceSource::open(&trace).unwrap();
+        let demand = Demand::load(&mut source, Part::All, false).unwrap();
+        assert_eq!(demand.tokens(), PROMPT + WARM + COUNTED);
+        let policy = ReplayPolicy { eviction: Eviction::Live(evict), scope };
+        let setting = Setting { policy, experts_per_layer };
+        let outcome = replay(&demand, setting, PROMPT + WARM, None).unwrap();
+        let routing = done.decode.routing;
+        assert_eq!(outcome.hot_slots, routing.hot_slots, "{evict:?}, {scope:?}");
+        assert_eq!(outcome.slots, routing.routed_slots);
+        assert_eq!(outcome.swap_ins, done.decode.pager.swap_ins);
+        assert_eq!(outcome.bytes, done.decode.pager.bytes_read.0);
+        assert!((outcome.waited.mass - routing.waited.mass).abs() < 1e-3);
+    }
+}
+
+#[test]
+fn a_trace_says_what_the_run_did() {
+    let dir = tempfile::tempdir().unwrap();
+    let trace = dir.path().join("t.trace");
+    let model = shipped();
+    let source = ExpertSource::new(&model);
+    let done = run(&model, EvictKind::Lru, ArenaPlan::per_layer(&source, 20), 8, &trace);
+    let mut reader = TraceReader::open(&trace).unwrap();
+    let header = reader.header().clone();
+    assert_eq!((header.layers, header.experts, header.top_k), (6, 128, 8));
+    assert!(header.full_scores && header.native_choice && header.options["router"] == "native");
+    let (mut passes, mut hot, mut chosen, mut demand) = (Vec::new(), 0, 0, 0);
+    while let Some(pass) = reader.next_pass().unwrap() {
+        for visit in &pass.visits {
+            demand += u64::from(visit.reads.demand);
+            assert_eq!((visit.reads.late, visit.reads.ahead), (0, 0));
+            for choice in visit.layer_tokens.iter().flat_map(|layer_token| &layer_token.chosen) {
+                chosen += 1;
+                hot += u64::from(visit.is_hot(choice.expert));
+            }
+            let sum: f32 = visit.layer_tokens[0].probabilities.iter().map(|p| p.to_f32()).sum();
+            assert!((sum - 1.0).abs() < 0.01, "{sum}");
+        }
+        passes.push((pass.phase, pass.position, pass.tokens.len()));
+    }
+    assert!(matches!(reader.ending(), Some(Ending::Whole { .. })));
+    assert_eq!(passes[..3], [(Phase::Setup, 0, 8), (Phase::Setup, 8, 4), (Phase::Narration, 12, 1)]);
+    assert_eq!(passes.len(), 2 + WARM + COUNTED);
+    assert!(chosen as usize == 6 * 8 * (PROMPT + WARM + COUNTED));
+    assert!(hot >= done.prefill.routing.hot_slots + done.decode.routing.hot_slots);
+    assert!(demand >= done.prefill.pager.swap_ins + done.decode.pager.swap_ins);
+}

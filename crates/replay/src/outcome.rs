@@ -1,0 +1,118 @@
+//! What a replay counted. Words as in ARCHITECTURE.md, section "Words and metrics".
+
+use hotset_policy::route::Choice;
+
+use crate::ReplayPolicy;
+
+/// Slots and their share of the native router mass.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Regret {
+    /// Native slots.
+    pub slots: u64,
+    /// Native router mass; all of a layer-token is 1.
+    pub mass: f64,
+}
+
+/// Of one cache, over the tokens that count.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Outcome {
+    /// The cache.
+    pub policy: ReplayPolicy,
+    /// Slots per layer.
+    pub experts_per_layer: usize,
+    /// Tokens that count.
+    pub tokens: usize,
+    /// Layer-tokens of those.
+    pub layer_tokens: u64,
+    /// Chosen slots.
+    pub slots: u64,
+    /// Of those, hot ones.
+    pub hot_slots: u64,
+    /// Experts read.
+    pub swap_ins: u64,
+    /// Their weights.
+    pub bytes: u64,
+    /// Native experts that were not hot and were waited for.
+    pub waited: Regret,
+    /// Native experts whose place another one took.
+    pub substituted: Regret,
+    /// Native experts that were left out.
+    pub dropped: Regret,
+}
+
+impl Outcome {
+    pub(crate) fn new(policy: ReplayPolicy, experts_per_layer: usize, tokens: usize) -> Self {
+        Self {
+            policy,
+            experts_per_layer,
+            tokens,
+            layer_tokens: 0,
+            slots: 0,
+            hot_slots: 0,
+            swap_ins: 0,
+            bytes: 0,
+            waited: Regret::default(),
+            substituted: Regret::default(),
+            dropped: Regret::default(),
+        }
+    }
+
+    /// Counts a layer-token: an expert that is chosen and not hot is read, `expert_bytes` each.
+    pub(crate) fn count(&mut self, native: &[Choice], chosen: &[Choice], hot: &[bool], expert_bytes: u64) {
+        let hot_slots = chosen.iter().filter(|choice| hot[choice.expert.index()]).count() as u64;
+        let swap_ins = chosen.len() as u64 - hot_slots;
+        self.layer_tokens += 1;
+        self.slots += chosen.len() as u64;
+        self.hot_slots += hot_slots;
+        self.swap_ins += swap_ins;
+        self.bytes += swap_ins * expert_bytes;
+        self.regret(native, chosen, hot);
+    }
+
+    /// As many native experts were substituted as strangers were chosen; those of the largest mass count first.
+    fn regret(&mut self, native: &[Choice], chosen: &[Choice], hot: &[bool]) {
+        let has = |set: &[Choice], expert| set.iter().any(|choice| choice.expert == expert);
+        // The recorded native choice, the usual case, is one slice and has no strangers.
+        let lossless = std::ptr::eq(native, chosen);
+        let mut strangers = match lossless {
+            true => 0,
+            false => chosen.iter().filter(|choice| !has(native, choice.expert)).count(),
+        };
+        let whole: f64 = native.iter().map(|wanted| f64::from(wanted.weight)).sum();
+        for wanted in native {
+            let kind = if lossless || has(chosen, wanted.expert) {
+                if hot[wanted.expert.index()] {
+                    continue;
+                }
+                &mut self.waited
+            } else if strangers > 0 {
+                strangers -= 1;
+                &mut self.substituted
+            } else {
+                &mut self.dropped
+            };
+            kind.slots += 1;
+            kind.mass += f64::from(wanted.weight) / whole;
+        }
+    }
+
+    /// Hot chosen slots / chosen slots.
+    pub fn hit_rate(&self) -> f64 {
+        if self.slots == 0 { 1.0 } else { self.hot_slots as f64 / self.slots as f64 }
+    }
+
+    /// Churn.
+    pub fn swap_ins_per_1000_tokens(&self) -> f64 {
+        1000.0 * self.swap_ins as f64 / self.tokens as f64
+    }
+
+    /// Weights read per token.
+    pub fn bytes_per_token(&self) -> f64 {
+        self.bytes as f64 / self.tokens as f64
+    }
+
+    /// Share of the native router mass that was substituted or dropped.
+    pub fn mass_lost(&self) -> f64 {
+        (self.substituted.mass + self.dropped.mass) / self.layer_tokens.max(1) as f64
+    }
+}

@@ -1,0 +1,70 @@
+//! One cache, or many side by side, over a trace.
+
+use hotset_base::{ExpertId, LayerId};
+use rayon::prelude::*;
+
+use crate::cache::Cache;
+use crate::router::Router;
+use crate::{Demand, Outcome, ReplayError, ReplayPolicy, RouterMaker};
+
+/// A cache and its size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// The cache.
+    pub policy: ReplayPolicy,
+    /// Slots per layer.
+    pub experts_per_layer: usize,
+}
+
+/// Replays a trace through one cache, empty at first. The first `warm` tokens are not counted.
+///
+/// # Errors
+/// If `warm` leaves nothing to count, the cache needs a demand that is known, or a router refuses.
+pub fn replay(
+    demand: &Demand,
+    setting: Setting,
+    warm: usize,
+    router: Option<RouterMaker<'_>>,
+) -> Result<Outcome, ReplayError> {
+    if warm >= demand.tokens() {
+        return Err(ReplayError::AllWarm { warm, tokens: demand.tokens() });
+    }
+    if setting.policy.is_clairvoyant() && router.is_some() {
+        return Err(ReplayError::NeedsKnownDemand);
+    }
+    let header = demand.header();
+    let mut cache = Cache::new(demand, setting.policy, setting.experts_per_layer);
+    let mut router = Router::new(router, demand, setting.experts_per_layer);
+    let mut outcome = Outcome::new(setting.policy, setting.experts_per_layer, demand.tokens() - warm);
+    let mut wanted: Vec<ExpertId> = Vec::new();
+    for token in 0..demand.tokens() {
+        for layer in (0..header.layers as u16).map(LayerId) {
+            let hot = cache.hot(layer);
+            let chosen = router.choose(demand, (token, layer), hot)?;
+            if chosen.is_empty() {
+                continue;
+            }
+            if token >= warm {
+                let native = demand.native(token, layer);
+                outcome.count(native, chosen, hot, header.expert_bytes[layer.index()]);
+            }
+            wanted.clear();
+            wanted.extend(chosen.iter().map(|choice| choice.expert));
+            cache.visit(layer, &wanted);
+        }
+    }
+    Ok(outcome)
+}
+
+/// Replays a trace through every cache, on all cores; outcomes in the order of the settings.
+///
+/// # Errors
+/// As [`replay`].
+pub fn replay_all(
+    demand: &Demand,
+    settings: &[Setting],
+    warm: usize,
+    router: Option<RouterMaker<'_>>,
+) -> Result<Vec<Outcome>, ReplayError> {
+    settings.par_iter().map(|&setting| replay(demand, setting, warm, router)).collect()
+}

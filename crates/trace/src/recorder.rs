@@ -1,0 +1,242 @@
+//! Writing a trace while a model computes: records go into buffers, full buffers to a thread that writes.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use hotset_base::{Bytes, LayerId, Phase};
+use hotset_policy::route::Choice;
+use rustix::fs::{Advice, fadvise};
+
+use crate::block::BlockHead;
+use crate::record::{self, Probabilities, Scores};
+use crate::ring::Ring;
+use crate::{Pass, Reads, TraceError, TraceHeader};
+
+/// Buffers: one being filled, one being written, the others to bridge a slow moment of the disk.
+const BUFFERS: usize = 8;
+/// Bytes of one: no record is longer.
+const BUFFER: usize = 64 << 10;
+/// A pass that ends with this much in the buffer hands it over: a run that is killed loses no more.
+const WORTH_WRITING: usize = 16 << 10;
+/// Bytes between two moments at which what was written is put on the disk and out of the page cache.
+const SYNC_EVERY: u64 = 4 << 20;
+
+/// The computing side: takes passes, visits and layer-tokens in their order. Allocates nothing.
+pub struct Recorder {
+    ring: Arc<Ring>,
+    buffer: Vec<u8>,
+    probabilities: Probabilities,
+    tokens: u64,
+    waits: u64,
+    waited: Duration,
+}
+
+/// The writing side; ends with [`TraceFile::finish`] after its recorder was dropped.
+pub struct TraceFile {
+    writer: JoinHandle<io::Result<u64>>,
+    path: PathBuf,
+}
+
+/// What became of a trace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Length of the file.
+    pub bytes: Bytes,
+}
+
+/// A layer's visit, without its layer-tokens. Fields as in [`crate::Visit`].
+#[derive(Clone, Copy, Debug)]
+pub struct VisitHead<'a> {
+    /// The layer.
+    pub layer: LayerId,
+    /// `[experts]`
+    pub hot: &'a [bool],
+    /// Reads of the visit.
+    pub reads: Reads,
+    /// Time that compute waited for them.
+    pub stall: Duration,
+}
+
+impl Recorder {
+    /// Creates the file and starts the thread that writes it.
+    ///
+    /// # Errors
+    /// If the file cannot be made or its head not be written.
+    pub fn create(path: &Path, header: &TraceHeader) -> Result<(Self, TraceFile), TraceError> {
+        let file = OpenOptions::new().write(true).create(true).truncate(true).open(path);
+        let file = file.map_err(TraceError::io("create", path))?;
+        Self::start(FileSink::new(file), path, header)
+    }
+
+    /// The same into anything.
+    pub(crate) fn start(
+        mut sink: impl Write + Send + 'static,
+        path: &Path,
+        header: &TraceHeader,
+    ) -> Result<(Self, TraceFile), TraceError> {
+        debug_assert!(record::largest(header) <= BUFFER);
+        let head = header.to_bytes();
+        sink.write_all(&head).map_err(TraceError::io("write", path))?;
+        let ring = Arc::new(Ring::new(BUFFERS, BUFFER));
+        let written = head.len() as u64;
+        let writer = {
+            let ring = Arc::clone(&ring);
+            let write = move || write_blocks(&ring, sink, written);
+            std::thread::Builder::new().name("trace".to_owned()).spawn(write)
+        };
+        let writer = writer.map_err(TraceError::io("start a thread to write", path))?;
+        let recorder = Self {
+            buffer: ring.take_empty().0,
+            probabilities: Probabilities::new(header.experts),
+            ring,
+            tokens: 0,
+            waits: 0,
+            waited: Duration::ZERO,
+        };
+        Ok((recorder, TraceFile { writer, path: path.to_owned() }))
+    }
+
+    /// Tokens are about to be computed together; the first stands at `position`.
+    pub fn pass(&mut self, phase: Phase, position: u32, tokens: impl ExactSizeIterator<Item = Option<u32>>) {
+        if self.buffer.len() >= WORTH_WRITING {
+            self.hand_over();
+        }
+        self.tokens += tokens.len() as u64;
+        self.make_room(8 + 4 * tokens.len());
+        record::put_pass(&mut self.buffer, phase, position, tokens);
+    }
+
+    /// A layer had its turn; as many layer-tokens follow as the pass has tokens.
+    pub fn visit(&mut self, visit: &VisitHead<'_>) {
+        self.make_room(17 + visit.hot.len().div_ceil(8));
+        record::put_visit(&mut self.buffer, visit);
+    }
+
+    /// What one token's router said in this layer, and what was chosen. `chosen` is empty where nothing is
+    /// known.
+    pub fn layer_token(&mut self, chosen: &[Choice], scores: Scores<'_>) {
+        let experts = match scores {
+            Scores::None => 0,
+            Scores::Logits(logits) => logits.len(),
+            Scores::Probabilities(probabilities) => probabilities.len(),
+        };
+        self.make_room(2 + 6 * chosen.len() + 2 * experts);
+        record::put_layer_token(&mut self.buffer, chosen, scores, &mut self.probabilities);
+    }
+
+    /// A whole pass, as read from another source.
+    pub fn copy(&mut self, pass: &Pass) {
+        self.pass(pass.phase, pass.position, pass.tokens.iter().copied());
+        for visit in &pass.visits {
+            let head =
+                VisitHead { layer: visit.layer, hot: &visit.hot, reads: visit.reads, stall: visit.stall };
+            self.visit(&head);
+            for layer_token in &visit.layer_tokens {
+                let scores = match layer_token.probabilities.is_empty() {
+                    true => Scores::None,
+                    false => Scores::Probabilities(&layer_token.probabilities),
+                };
+                self.layer_token(&layer_token.chosen, scores);
+            }
+        }
+    }
+
+    fn make_room(&mut self, bytes: usize) {
+        if self.buffer.len() + bytes > BUFFER {
+            self.hand_over();
+        }
+    }
+
+    fn hand_over(&mut self) {
+        self.ring.give_full(std::mem::take(&mut self.buffer));
+        let (buffer, waited) = self.ring.take_empty();
+        self.buffer = buffer;
+        if let Some(waited) = waited {
+            self.waits += 1;
+            self.waited += waited;
+        }
+    }
+}
+
+impl Drop for Recorder {
+    /// Hands over what is left and says that the trace is whole.
+    fn drop(&mut self) {
+        self.make_room(25);
+        record::put_end(&mut self.buffer, self.tokens, self.waits, self.waited);
+        self.ring.give_full(std::mem::take(&mut self.buffer));
+        self.ring.close();
+    }
+}
+
+impl TraceFile {
+    /// Waits until everything is on the disk. The recorder must be gone: it says when the trace ends.
+    ///
+    /// # Errors
+    /// The first write that failed.
+    pub fn finish(self) -> Result<Totals, TraceError> {
+        let written = self.writer.join().expect("the writer of a trace does not panic");
+        Ok(Totals { bytes: Bytes(written.map_err(TraceError::io("write", &self.path))?) })
+    }
+}
+
+/// Writes buffers as blocks until the ring is closed. After an error nothing more is written, but buffers
+/// still go round: the run goes on and hears of it at the end.
+fn write_blocks(ring: &Ring, mut sink: impl Write, mut written: u64) -> io::Result<u64> {
+    let (mut number, mut failure) = (0, None);
+    while let Some(buffer) = ring.take_full() {
+        if failure.is_none() {
+            let head = BlockHead::of(number, &buffer).to_bytes();
+            failure = sink.write_all(&head).and_then(|()| sink.write_all(&buffer)).err();
+            written += (head.len() + buffer.len()) as u64;
+            number += 1;
+        }
+        ring.give_empty(buffer);
+    }
+    match failure {
+        Some(error) => Err(error),
+        None => sink.flush().map(|()| written),
+    }
+}
+
+/// A file whose pages leave the page cache soon after they were written: they are outside the memory
+/// budget.
+struct FileSink {
+    file: File,
+    written: u64,
+    synced: u64,
+}
+
+impl FileSink {
+    fn new(file: File) -> Self {
+        Self { file, written: 0, synced: 0 }
+    }
+}
+
+impl Write for FileSink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        self.written += count as u64;
+        if self.written - self.synced >= SYNC_EVERY {
+            self.flush()?;
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self.file.sync_data() {
+            // Pipes and special files have nothing to put on a disk.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+            result => result?,
+        }
+        let length = NonZeroU64::new(self.written - self.synced);
+        // Advice: a file system that does not know it costs memory, not correctness.
+        let _ = fadvise(&self.file, self.synced, length, Advice::DontNeed);
+        self.synced = self.written;
+        Ok(())
+    }
+}

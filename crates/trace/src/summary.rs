@@ -1,0 +1,116 @@
+//! What a trace says at a glance: how much of what was wanted had been wanted just before.
+
+use std::time::Duration;
+
+use hotset_base::{ExpertKey, Phase};
+
+use crate::{Pass, TraceHeader, Visit};
+
+/// "Seen in the last N tokens", for these N.
+pub const SEEN_WITHIN: [u64; 5] = [1, 4, 8, 16, 32];
+
+/// Figures of the tokens that were added; locality is counted over decoding tokens, or over all when told
+/// so.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    experts: usize,
+    all: bool,
+    /// Tokens of each phase, in the order of [`Phase::ALL`].
+    pub tokens: [u64; 3],
+    /// Chosen slots of the tokens that count, and hot ones of them.
+    pub slots: u64,
+    /// Of those, hot ones.
+    pub hot_slots: u64,
+    /// Chosen slots of tokens that have at least [`SEEN_WITHIN`] tokens before them, and those of them that were
+    /// chosen by one of the last so many.
+    seen: [(u64, u64); SEEN_WITHIN.len()],
+    /// Reads: demand, late, ahead.
+    pub reads: [u64; 3],
+    /// Compute waited for reads.
+    pub stall: Duration,
+    /// `[layers * experts]`: the token that chose it last, counted from 1; 0 for none.
+    last: Vec<u64>,
+    /// `[layers]`: tokens that count.
+    counted: Vec<u64>,
+}
+
+impl Summary {
+    /// Of nothing yet; `all` counts the tokens of prompts too.
+    pub fn new(header: &TraceHeader, all: bool) -> Self {
+        Self {
+            experts: header.experts,
+            all,
+            tokens: [0; 3],
+            slots: 0,
+            hot_slots: 0,
+            seen: [(0, 0); SEEN_WITHIN.len()],
+            reads: [0; 3],
+            stall: Duration::ZERO,
+            last: vec![0; header.layers * header.experts],
+            counted: vec![0; header.layers],
+        }
+    }
+
+    /// Adds a pass.
+    pub fn add(&mut self, pass: &Pass) {
+        self.tokens[pass.phase as usize] += pass.tokens.len() as u64;
+        if !(self.all || pass.phase.is_decoding()) {
+            return;
+        }
+        for visit in &pass.visits {
+            let reads = [visit.reads.demand, visit.reads.late, visit.reads.ahead];
+            self.reads.iter_mut().zip(reads).for_each(|(sum, n)| *sum += u64::from(n));
+            self.stall += visit.stall;
+            (0..pass.tokens.len()).for_each(|token| self.layer_token(visit, token));
+        }
+    }
+
+    fn layer_token(&mut self, visit: &Visit, token: usize) {
+        let chosen = &visit.layer_tokens[token].chosen;
+        if chosen.is_empty() {
+            return;
+        }
+        self.counted[visit.layer.index()] += 1;
+        let now = self.counted[visit.layer.index()];
+        for choice in chosen {
+            self.slots += 1;
+            self.hot_slots += u64::from(visit.is_hot(choice.expert));
+            let flat = ExpertKey::new(visit.layer, choice.expert).flat(self.experts);
+            let last = std::mem::replace(&mut self.last[flat], now);
+            for (&within, (all, seen)) in SEEN_WITHIN.iter().zip(&mut self.seen) {
+                *all += u64::from(now > within);
+                *seen += u64::from(now > within && last > 0 && now - last <= within);
+            }
+        }
+    }
+
+    /// All tokens.
+    pub fn all_tokens(&self) -> u64 {
+        self.tokens.iter().sum()
+    }
+
+    /// The tokens that count.
+    pub fn counted_tokens(&self) -> u64 {
+        if self.all { self.all_tokens() } else { self.all_tokens() - self.tokens[Phase::Setup as usize] }
+    }
+
+    /// Share of the chosen slots that were hot.
+    pub fn hit_rate(&self) -> f64 {
+        share(self.hot_slots, self.slots)
+    }
+
+    /// Share of the picks that were picked in the same layer within the last [`SEEN_WITHIN`] tokens, of tokens
+    /// that have so many before them. The first is the overlap with the previous token.
+    pub fn seen_within(&self) -> [f64; SEEN_WITHIN.len()] {
+        self.seen.map(|(all, seen)| share(seen, all))
+    }
+
+    /// Distinct experts of each layer.
+    pub fn distinct(&self) -> impl Iterator<Item = usize> + '_ {
+        self.last.chunks(self.experts).map(|layer| layer.iter().filter(|&&last| last > 0).count())
+    }
+}
+
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
