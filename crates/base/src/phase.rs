@@ -3,7 +3,7 @@
 /// The part of a conversation a token belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub enum Phase {
-    /// A prompt, or a text that is scored.
+    /// A prompt, or a text that is scored a chunk at a time.
     #[default]
     Setup,
     /// The model thinks aloud before it answers.

@@ -12,6 +12,7 @@ use hotset_residency::PagerOptions;
 use hotset_text::Tokenizer;
 
 use crate::output;
+use crate::router_args::RouterArgs;
 
 #[derive(Args, Clone)]
 #[command(next_help_heading = "Memory and speed")]
@@ -52,10 +53,6 @@ pub struct EngineArgs {
     #[arg(long, env = "HOTSET_EXACT_ACTIVATIONS")]
     pub exact_activations: bool,
 
-    /// Routing policy. native is the model's own top-k: exact
-    #[arg(long, env = "HOTSET_ROUTER", value_enum, default_value_t = RouterName::Native)]
-    pub router: RouterName,
-
     /// Which expert leaves the arena first
     #[arg(long, env = "HOTSET_EVICT", value_enum, default_value_t = EvictName::Lfu)]
     pub evict: EvictName,
@@ -73,8 +70,9 @@ pub struct EngineArgs {
     pub embedding: Option<EmbeddingName>,
 
     /// Layers whose experts are predicted, kept and read ahead; 0 reads only what a token waits for
-    #[arg(long, env = "HOTSET_LOOKAHEAD", value_name = "N", default_value_t = 1)]
-    pub lookahead: usize,
+    /// [default: 1, with a lossy --router 0, as it makes what is hot depend on the disk's speed]
+    #[arg(long, env = "HOTSET_LOOKAHEAD", value_name = "N")]
+    pub lookahead: Option<usize>,
 
     /// How experts are read: io_uring, pread (threads), or auto: io_uring where the kernel allows it
     #[arg(long, env = "HOTSET_READ_ENGINE", value_name = "ENGINE", default_value = "auto")]
@@ -101,12 +99,9 @@ pub struct EngineArgs {
     /// error=N, interrupted=N, corrupt=N, slow=N; dead-from=N; rate=1GB (bytes a second)
     #[arg(long, env = "HOTSET_DISK_FAULTS", value_name = "PLAN", hide_short_help = true)]
     pub disk_faults: Option<FaultPlan>,
-}
 
-#[derive(Clone, Copy, ValueEnum)]
-pub enum RouterName {
-    /// The model's own choice
-    Native,
+    #[command(flatten)]
+    pub router: RouterArgs,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -130,8 +125,9 @@ pub enum EmbeddingName {
 }
 
 impl EngineArgs {
-    pub fn options(&self) -> EngineOptions {
-        EngineOptions {
+    pub fn options(&self) -> Result<EngineOptions> {
+        let router = self.router.options()?;
+        Ok(EngineOptions {
             memory: self.memory,
             experts_per_layer: self.experts_per_layer,
             context: self.ctx_size,
@@ -139,6 +135,7 @@ impl EngineArgs {
             chunk: self.ubatch_size,
             kv_types: KvTypes { keys: self.cache_type_k, values: self.cache_type_v },
             activations: if self.exact_activations { Activations::F32 } else { Activations::Int8 },
+            router,
             evict: match self.evict {
                 EvictName::Lru => EvictKind::Lru,
                 EvictName::Lfu => EvictKind::Lfu { half_life: Some(self.evict_half_life).filter(|&n| n > 0) },
@@ -158,10 +155,10 @@ impl EngineArgs {
                     keep_page_cache: self.keep_page_cache,
                     faults: self.disk_faults.clone(),
                 },
-                lookahead: self.lookahead,
+                lookahead: self.lookahead.unwrap_or(usize::from(!router.is_lossy())),
                 register: !self.no_registered_buffers,
             },
-        }
+        })
     }
 
     /// Plans, prints the plan (unless quiet) and opens.

@@ -4,6 +4,8 @@ use hotset_base::Bytes;
 use hotset_engine::{Figures, Generation, PhaseFigures, peak_memory};
 use serde::Serialize;
 
+use crate::routing_report::{RoutingReport, regret};
+
 /// One JSON object per run. Figures without a prefix are those of the decoded tokens.
 #[derive(Serialize)]
 pub struct RunReport<'a> {
@@ -17,8 +19,8 @@ pub struct RunReport<'a> {
     swap_ins_per_token: f64,
     read_mib_per_token: f64,
     stall_ms_per_token: f64,
-    regret_waited_slots: u64,
-    regret_waited_mass: f64,
+    #[serde(flatten)]
+    routing: RoutingReport,
     prefill_hit_rate: f64,
     prefill_read_mib: f64,
     prefill_stall_ms: f64,
@@ -40,8 +42,7 @@ impl<'a> RunReport<'a> {
             swap_ins_per_token: decode.swap_ins_per_token(),
             read_mib_per_token: decode.read_mib_per_token(),
             stall_ms_per_token: decode.stall_ms_per_token(),
-            regret_waited_slots: decode.routing.waited_slots,
-            regret_waited_mass: decode.routing.waited_mass,
+            routing: RoutingReport::new(decode),
             prefill_hit_rate: prefill.routing.hit_rate(),
             prefill_read_mib: prefill.pager.bytes_read.as_mib(),
             prefill_stall_ms: prefill.pager.stall.as_secs_f64() * 1e3,
@@ -65,10 +66,11 @@ pub fn closing_line(generation: &Generation, planned: Bytes) -> String {
     )
 }
 
-/// Hit rate, swap-ins, bytes and stall of a phase.
+/// Hit rate, swap-ins, bytes and stall of a phase; of a lossy one also what it gave up.
 pub fn paging(phase: &PhaseFigures) -> String {
+    let regret = regret(&phase.routing).map_or_else(String::new, |regret| format!(", {regret}"));
     format!(
-        "hit rate {:.1} %, {:.1} swap-ins, {:.2} MiB read, {:.1} ms stall per token",
+        "hit rate {:.1} %, {:.1} swap-ins, {:.2} MiB read, {:.1} ms stall per token{regret}",
         100.0 * phase.routing.hit_rate(),
         phase.swap_ins_per_token(),
         phase.read_mib_per_token(),

@@ -12,6 +12,8 @@ mod locate;
 mod measure;
 mod model_args;
 mod output;
+mod router_args;
+mod routing_report;
 mod sampling_args;
 mod stream;
 mod trace_args;

@@ -234,3 +234,83 @@ fn doctor_has_a_line_for_everything() {
     }
     fail(2, &["doctor", "/nowhere.gguf"]);
 }
+
+#[test]
+fn a_lossy_router_says_what_it_gave_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let (text, config) = (dir.path().join("text.txt"), dir.path().join("router.json"));
+    fs::write(&text, "It was a dark night, and the old man sat by the fire with his dog. ".repeat(3))
+        .unwrap();
+    fs::write(&config, r#"{"router": "trust", "tolerance": 0.05}"#).unwrap();
+    let (text, config) = (text.to_str().unwrap(), config.to_str().unwrap());
+    let scored = ["perplexity", "models/demo/demo.hotset", text, "--experts-per-layer", "16", "--json"];
+    let price = json(&in_models(&[&scored[..], &["--router-config", config, "--compare-native"]].concat()));
+    let numbers = [
+        "native_perplexity",
+        "perplexity",
+        "perplexity_change",
+        "mean_kl_nats",
+        "top1_agreement",
+        "agreement",
+        "regret_rate",
+        "mass_lost",
+        "regret_waited_slots",
+        "regret_substituted_slots",
+        "regret_substituted_mass",
+        "regret_dropped_slots",
+        "regret_dropped_mass",
+        "hit_rate",
+        "native_hit_rate",
+        "read_mib_per_token",
+        "native_read_mib_per_token",
+        "tps",
+        "native_tps",
+    ];
+    for name in numbers {
+        assert!(price[name].is_number(), "{name}: {price}");
+    }
+    assert_eq!(price["router"], "trust");
+    assert!(price["hit_rate"].as_f64() > price["native_hit_rate"].as_f64());
+    assert!(price["agreement"].as_f64() < Some(1.0) && price["mean_kl_nats"].as_f64() > Some(0.0));
+    // A flag goes before the file: with nothing tolerated the bits are the native ones.
+    let zero = ["--router-config", config, "--router-tolerance", "0", "--compare-native"];
+    let price = json(&in_models(&[&scored[..], &zero].concat()));
+    assert_eq!(price["perplexity"], price["native_perplexity"]);
+    let run = ["run", "Once upon a time", "-n", "20", "--temp", "0", "--memory", "40MiB", "--json"];
+    for router in ["cache-prior", "drop", "trust", "strict"] {
+        let report = json(&[&run[..], &["--router", router]].concat());
+        assert!(report["agreement"].is_number() && report["mass_lost"].is_number(), "{report}");
+    }
+    let bench = json(&refs(&brief_bench(&["--json", "--router", "trust"])));
+    assert!(at(&bench, "decode.agreement.median").as_f64() < Some(1.0));
+    assert!(at(&bench, "decode.mass_substituted.median").as_f64() > Some(0.0));
+}
+
+#[test]
+fn settings_of_another_router_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("router.json");
+    fs::write(&config, r#"{"router": "trust", "tolerant": 1}"#).unwrap();
+    let config = config.to_str().unwrap();
+    let run = ["run", "Hello", "-n", "1"];
+    let refused: [(&[&str], &str); 5] = [
+        (&["--router", "drop", "--router-lambda", "1"], "--router-lambda is not a setting of --router drop"),
+        (&["--router", "trust", "--router-tolerance", "NaN"], "out of range"),
+        (&["--router", "strict", "--router-refresh", "0"], "at least 1"),
+        (&["--router-tolerance", "1"], "is not a setting of --router native"),
+        (&["--router-config", config], "unknown field `tolerant`"),
+    ];
+    for (flags, expected) in refused {
+        let line = fail(2, &[&run[..], flags].concat());
+        assert!(line.contains(expected), "{line}");
+    }
+}
+
+/// The shipped model by its place in the repository, wherever the test runs.
+fn in_models(args: &[&str]) -> Vec<&'static str> {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../");
+    let leak = |text: String| -> &'static str { text.leak() };
+    let absolute =
+        |arg: &&str| if arg.starts_with("models/") { format!("{root}{arg}") } else { (*arg).to_owned() };
+    args.iter().map(absolute).map(leak).collect()
+}

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use hotset_base::Bytes;
-use hotset_format::Checkpoint;
+use hotset_base::{Bytes, Phase};
+use hotset_format::{Checkpoint, ModelConfig};
 use hotset_kernels::Pool;
 use hotset_model::{DenseWeights, KvCache, Qwen3Moe};
-use hotset_policy::route::{Native, Route};
+use hotset_policy::route::{Route, RouterOptions, RouterShape};
 use hotset_residency::{ExpertSource, Pager};
 use hotset_text::Tokenizer;
 use hotset_trace::{Totals, TraceHeader};
@@ -35,7 +35,7 @@ impl Engine {
         plan: Plan,
         progress: &mut dyn FnMut(Bytes),
     ) -> Result<Self, EngineError> {
-        let router = Box::new(Native::new(checkpoint.config.norm_topk));
+        let router = options.router.build(router_shape(&checkpoint.config, &plan));
         Self::open_with_router(checkpoint, tokenizer, options, plan, router, progress)
     }
 
@@ -83,6 +83,11 @@ impl Engine {
         &mut self.model
     }
 
+    /// The routing policy it was opened with.
+    pub fn router(&self) -> RouterOptions {
+        self.options.router
+    }
+
     /// Writes a trace of everything computed from now on.
     ///
     /// # Errors
@@ -104,7 +109,7 @@ impl Engine {
 
     fn trace_header(&self) -> TraceHeader {
         let config = self.model.config();
-        let router = self.model.router_name();
+        let router = self.options.router.name();
         let settings = [
             ("router", router.to_owned()),
             ("evict", self.options.evict.to_string()),
@@ -142,6 +147,14 @@ impl Engine {
         Ok(Session::new(cache.map_err(system("take the memory of the KV cache"))?))
     }
 
+    /// Starts over as if just opened, with another routing policy: the arena is empty, evidence is gone.
+    pub fn restart(&mut self, router: RouterOptions) {
+        let config = self.model.config();
+        let evict = self.options.evict.build(config.layers, config.experts);
+        let router = router.build(router_shape(config, &self.plan));
+        self.model.restart(router, evict);
+    }
+
     /// Computes a text after what the session holds and samples nothing; `progress` is told the tokens
     /// done.
     pub fn read(
@@ -151,6 +164,7 @@ impl Engine {
         progress: &mut dyn FnMut(usize),
     ) -> Result<(), EngineError> {
         let mut done = 0;
+        self.model.enter(Phase::Setup);
         for chunk in text.chunks(self.model.chunk()) {
             session.append(&mut self.model, chunk)?;
             done += chunk.len();
@@ -161,6 +175,16 @@ impl Engine {
 
     pub(crate) fn parts(&mut self) -> (&mut Qwen3Moe, &Tokenizer) {
         (&mut self.model, &self.tokenizer)
+    }
+}
+
+fn router_shape(config: &ModelConfig, plan: &Plan) -> RouterShape {
+    RouterShape {
+        layers: config.layers,
+        experts: config.experts,
+        top_k: config.top_k,
+        norm_topk: config.norm_topk,
+        slots: plan.arena.experts_per_layer() as f32,
     }
 }
 

@@ -14,6 +14,7 @@ mod generate;
 mod machine;
 mod perplexity;
 mod plan;
+mod pricing;
 mod probe;
 mod session;
 mod tracing;
@@ -32,6 +33,7 @@ pub use machine::{
 };
 pub use perplexity::{Perplexity, Windowing, perplexity};
 pub use plan::{BudgetSource, DEFAULT_HALF_LIFE, EngineOptions, Plan, PlanError};
+pub use pricing::{Price, price};
 pub use probe::{ComputeSpeed, DiskProbe, DiskSpeed, KernelSpeed, measure_compute, measure_kernels};
 pub use session::Session;
 pub(crate) use tracing::Tracing;

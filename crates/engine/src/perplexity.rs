@@ -6,6 +6,7 @@ use hotset_base::Phase;
 use hotset_model::KvCache;
 
 use crate::figures::Snapshot;
+use crate::pricing::step;
 use crate::{Engine, EngineError, PhaseFigures, Session};
 
 /// How a text is cut and which tokens are scored.
@@ -47,7 +48,7 @@ impl Perplexity {
 
 impl Windowing {
     /// The tokens of a window of `len` that are scored, given that the window is cut to `window`.
-    fn scored(self, len: usize, window: usize) -> Range<usize> {
+    pub(crate) fn scored(self, len: usize, window: usize) -> Range<usize> {
         match self {
             Self::Whole => 1..len,
             // As llama.cpp: the token after position n/2 is the first one scored.
@@ -57,7 +58,8 @@ impl Windowing {
     }
 }
 
-/// Scores a text; `progress` is told the tokens done.
+/// Scores a text; `progress` is told the tokens done. Under a lossy routing policy token by token, as the
+/// policy would be asked while decoding; else a chunk at a time.
 pub fn perplexity(
     engine: &mut Engine,
     session: &mut Session,
@@ -68,6 +70,9 @@ pub fn perplexity(
 ) -> Result<Perplexity, EngineError> {
     if text.len() < 2 {
         return Err(EngineError::TextTooShort(text.len()));
+    }
+    if engine.router().is_lossy() {
+        return step(engine, session, text, (window, windowing), progress, |_| {});
     }
     engine.model().enter(Phase::Setup);
     let start = Snapshot::take(engine.model());

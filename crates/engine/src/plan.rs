@@ -6,6 +6,7 @@ use hotset_base::{Bytes, limits};
 use hotset_format::Checkpoint;
 use hotset_model::{Activations, DenseWeights, EmbeddingPlace, KvCache, KvTypes, Scratch};
 use hotset_policy::evict::EvictKind;
+use hotset_policy::route::RouterOptions;
 use hotset_residency::{ArenaPlan, ExpertSource, PagerOptions};
 
 use crate::machine;
@@ -47,6 +48,8 @@ pub struct EngineOptions {
     pub embedding: Option<EmbeddingPlace>,
     /// Keep all memory in RAM (mlockall).
     pub mlock: bool,
+    /// Routing policy.
+    pub router: RouterOptions,
     /// Eviction policy.
     pub evict: EvictKind,
     /// Reading.
@@ -65,6 +68,7 @@ impl Default for EngineOptions {
             activations: Activations::default(),
             embedding: None,
             mlock: false,
+            router: RouterOptions::Native,
             evict: EvictKind::Lfu { half_life: Some(DEFAULT_HALF_LIFE) },
             pager: PagerOptions::default(),
         }

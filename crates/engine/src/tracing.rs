@@ -34,8 +34,9 @@ impl Observe for Observer {
         let reads = Reads { demand: count(visit.demand), late: count(visit.late), ahead: count(visit.ahead) };
         self.0.visit(&VisitHead { layer: visit.layer, hot: visit.hot, reads, stall: visit.stall });
         let scores = visit.scores.chunks_exact(visit.hot.len());
-        for (chosen, scores) in visit.choices.chunks_exact(visit.top_k).zip(scores) {
-            self.0.layer_token(chosen, Scores::Logits(scores));
+        let rows = visit.choices.chunks_exact(visit.top_k).zip(visit.chosen);
+        for ((row, &chosen), scores) in rows.zip(scores) {
+            self.0.layer_token(&row[..chosen], Scores::Logits(scores));
         }
     }
 }

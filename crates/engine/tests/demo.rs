@@ -15,7 +15,7 @@ use hotset_convert::{PackOptions, Recipe, pack};
 use hotset_engine::{Engine, EngineOptions, Plan, Windowing, perplexity};
 use hotset_format::Checkpoint;
 use hotset_model::{KvCache, KvType, KvTypes};
-use hotset_policy::route::{Choice, Native, NotFinite, Route};
+use hotset_policy::route::{Decision, LayerToken, Native, NotFinite, Route, RouterShape};
 use hotset_text::Tokenizer;
 use serde::Deserialize;
 
@@ -86,19 +86,10 @@ type Picks = Arc<Mutex<Vec<(LayerId, Vec<u16>)>>>;
 struct Recording(Native, Picks);
 
 impl Route for Recording {
-    fn name(&self) -> &'static str {
-        "native"
-    }
-
-    fn route(
-        &mut self,
-        layer: LayerId,
-        logits: &[f32],
-        hot: &[bool],
-        out: &mut [Choice],
-    ) -> Result<(), NotFinite> {
-        self.0.route(layer, logits, hot, out)?;
-        self.1.lock().unwrap().push((layer, out.iter().map(|choice| choice.expert.0).collect()));
+    fn route(&mut self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
+        self.0.route(token, out)?;
+        let picks = out.chosen.iter().map(|choice| choice.expert.0).collect();
+        self.1.lock().unwrap().push((token.layer, picks));
         Ok(())
     }
 }
@@ -108,7 +99,15 @@ fn route_agreement(model: &Checkpoint, trace: &Trace) -> f64 {
     let picks = Picks::default();
     let options = EngineOptions { memory: Some(Bytes::mib(1024)), ..EngineOptions::default() };
     let plan = Plan::new(model, &options, Bytes(0)).unwrap();
-    let router = Box::new(Recording(Native::new(true), Arc::clone(&picks)));
+    let c = &model.config;
+    let shape = RouterShape {
+        layers: c.layers,
+        experts: c.experts,
+        top_k: c.top_k,
+        norm_topk: c.norm_topk,
+        slots: 1.0,
+    };
+    let router = Box::new(Recording(Native::new(shape), Arc::clone(&picks)));
     let tokenizer = Tokenizer::new(&model.tokenizer).unwrap();
     let mut engine = Engine::open_with_router(model, tokenizer, options, plan, router, &mut |_| {}).unwrap();
     logits(&mut engine, &trace.ids, 61);

@@ -1,9 +1,9 @@
 //! The expert half of a layer: route, page, compute what is ready, sum in rank order.
 
 use arrayvec::ArrayVec;
-use hotset_base::{ExpertId, LayerId};
+use hotset_base::{ExpertId, LayerId, Phase};
 use hotset_kernels::{Down, GateUp, Matrix, Pair, Pool, activate, axpy, project};
-use hotset_policy::route::{Choice, Route};
+use hotset_policy::route::{Choice, Contribution, LayerToken, Route};
 use hotset_residency::{Pager, ReadyExpert};
 
 use crate::scratch::Scratch;
@@ -37,37 +37,40 @@ impl ExpertGeometry {
 }
 
 /// Chooses the experts of every token of the chunk and counts what was hot.
+///
+/// `clock`: tokens computed before the chunk.
 pub(crate) fn route_chunk(
     layer: LayerId,
     router: &mut dyn Route,
-    hot: &[bool],
+    (clock, phase): (u64, Phase),
+    pager: &Pager,
     s: &mut Scratch,
     (n, k): (usize, usize),
     stats: &mut RoutingStats,
 ) -> Result<(), ForwardError> {
+    let experts = pager.hot(layer).len();
+    let (expert_bytes, read_us) = (pager.expert_bytes(layer), pager.read_us() as f32);
+    s.admitted.clear();
     for token in 0..n {
-        let scores = &s.scores[token * hot.len()..(token + 1) * hot.len()];
-        let choices = &mut s.choices[token * k..(token + 1) * k];
-        router.route(layer, scores, hot, choices)?;
-        for choice in choices.iter() {
-            stats.routed_slots += 1;
-            if hot[choice.expert.index()] {
-                stats.hot_slots += 1;
-            } else {
-                stats.waited_slots += 1;
-                stats.waited_mass += f64::from(choice.weight);
-            }
-        }
+        let logits = &s.scores[token * experts..(token + 1) * experts];
+        let clock = clock + token as u64;
+        let hot = pager.held(layer);
+        let view = LayerToken { layer, clock, phase, logits, hot, expert_bytes, read_us };
+        router.route(&view, &mut s.decision)?;
+        stats.count(&s.decision, pager.hot(layer));
+        s.chosen[token] = s.decision.chosen.len();
+        s.choices[token * k..][..s.decision.chosen.len()].copy_from_slice(&s.decision.chosen);
+        s.admitted.extend(s.decision.admit.iter().take(s.admitted.capacity() - s.admitted.len()));
     }
     Ok(())
 }
 
 /// Groups the chunk's choices by expert: a counting sort, so pairs of an expert stay in token order.
 pub(crate) fn group_by_expert(s: &mut Scratch, n: usize, k: usize) {
-    let choices = &s.choices[..n * k];
+    let taken = |token: usize| token * k..token * k + s.chosen[token];
     s.starts.fill(0);
-    for choice in choices {
-        s.starts[choice.expert.index() + 1] += 1;
+    for slot in (0..n).flat_map(taken) {
+        s.starts[s.choices[slot].expert.index() + 1] += 1;
     }
     s.wanted.clear();
     for expert in 0..s.starts.len() - 1 {
@@ -77,8 +80,8 @@ pub(crate) fn group_by_expert(s: &mut Scratch, n: usize, k: usize) {
         s.starts[expert + 1] += s.starts[expert];
     }
     // `starts[e]` serves as e's cursor and ends where e's pairs end; shift back by one afterwards.
-    for (slot, choice) in choices.iter().enumerate() {
-        let cursor = &mut s.starts[choice.expert.index()];
+    for slot in (0..n).flat_map(taken) {
+        let cursor = &mut s.starts[s.choices[slot].expert.index()];
         s.pairs[*cursor] = Pair { token: (slot / k) as u32, slot: slot as u32 };
         *cursor += 1;
     }
@@ -134,15 +137,38 @@ fn batches<'a, Job>(
 }
 
 /// Adds the weighted outputs to the residual stream, in rank order whatever the order of arrival.
-pub(crate) fn sum_in_rank_order(s: &mut Scratch, n: usize, k: usize, hidden: usize) {
+///
+/// The router is told what each expert did, if it asks for it.
+pub(crate) fn sum_in_rank_order(
+    s: &mut Scratch,
+    n: usize,
+    k: usize,
+    hidden: usize,
+    (layer, router): (LayerId, &mut dyn Route),
+) {
     for token in 0..n {
         let sum = &mut s.delta[..hidden];
         sum.fill(0.0);
-        for slot in token * k..(token + 1) * k {
+        for slot in token * k..token * k + s.chosen[token] {
             let Choice { weight, .. } = s.choices[slot];
             axpy(weight, &s.outputs[slot * hidden..(slot + 1) * hidden], sum);
         }
         let x = &mut s.x[token * hidden..(token + 1) * hidden];
+        if router.wants_contributions() {
+            let whole = norm(sum);
+            s.contributions.clear();
+            s.contributions.extend((token * k..token * k + s.chosen[token]).map(|slot| {
+                let Choice { expert, weight } = s.choices[slot];
+                let output = norm(&s.outputs[slot * hidden..(slot + 1) * hidden]);
+                Contribution { expert, weight, share: weight * output / whole }
+            }));
+            router.observe(layer, &s.contributions);
+        }
         x.iter_mut().zip(sum).for_each(|(x, sum)| *x += *sum);
     }
+}
+
+/// Euclidean length.
+fn norm(x: &[f32]) -> f32 {
+    x.iter().map(|x| x * x).sum::<f32>().sqrt()
 }

@@ -26,6 +26,6 @@ pub use kv_cache::{KvCache, KvType, KvTypes};
 pub use observe::{LayerVisit, Observe};
 pub use probe::RouterProbe;
 pub use qwen3_moe::Qwen3Moe;
-pub use routing_stats::RoutingStats;
+pub use routing_stats::{Regret, RoutingStats};
 pub use scratch::{Activations, Scratch};
 pub use stage_times::StageTimes;

@@ -25,9 +25,11 @@ pub struct LayerVisit<'a> {
     pub hot: &'a [bool],
     /// `[n, experts]`: router scores before the softmax.
     pub scores: &'a [f32],
-    /// `[n, top_k]`: the chosen sets.
+    /// `[n, top_k]`: the chosen sets, each in the first places of its row.
     pub choices: &'a [Choice],
-    /// Experts of a chosen set.
+    /// `[n]`: how many places of each row are taken.
+    pub chosen: &'a [usize],
+    /// Places of a row.
     pub top_k: usize,
     /// Experts whose reads were begun because this visit wanted them.
     pub demand: u64,
@@ -67,6 +69,7 @@ impl Observation {
             hot: &self.hot,
             scores: &s.scores[..n * self.hot.len()],
             choices: &s.choices[..n * top_k],
+            chosen: &s.chosen[..n],
             top_k,
             demand: absent - late,
             late,

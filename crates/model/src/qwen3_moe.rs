@@ -5,6 +5,7 @@ use std::ops::Range;
 use hotset_base::{LayerId, Phase};
 use hotset_format::{Checkpoint, ModelConfig};
 use hotset_kernels::{Pool, Vectors, matmul, rms_norm, rms_norm_in_place};
+use hotset_policy::evict::Evict;
 use hotset_policy::route::Route;
 use hotset_residency::{Pager, PagerStats};
 
@@ -34,6 +35,8 @@ pub struct Qwen3Moe {
     stats: RoutingStats,
     times: StageTimes,
     probe: Option<Probe>,
+    /// Tokens computed so far: the clock of routing.
+    clock: u64,
     phase: Phase,
     observation: Option<Observation>,
 }
@@ -69,9 +72,17 @@ impl Qwen3Moe {
             stats: RoutingStats::default(),
             times: StageTimes::default(),
             probe: None,
+            clock: 0,
             phase: Phase::Setup,
             observation: None,
         }
+    }
+
+    /// Starts over with other policies: the arena is empty, what was learnt is gone; totals go on.
+    pub fn restart(&mut self, router: Box<dyn Route>, evict: Box<dyn Evict>) {
+        self.pager.clear(evict);
+        self.router = router;
+        self.clock = 0;
     }
 
     /// Shape of the model.
@@ -124,11 +135,6 @@ impl Qwen3Moe {
         self.phase = phase;
     }
 
-    /// Name of the routing policy.
-    pub fn router_name(&self) -> &'static str {
-        self.router.name()
-    }
-
     /// Runs up to [`Qwen3Moe::chunk`] tokens that follow what `cache` holds, and appends them to it.
     ///
     /// Afterwards [`Qwen3Moe::logits`] gives the scores after any of them. Every token's result is
@@ -145,6 +151,7 @@ impl Qwen3Moe {
             self.experts(layer, tokens.len())?;
         }
         cache.advance(tokens.len());
+        self.clock += tokens.len() as u64;
         Ok(())
     }
 
@@ -255,6 +262,7 @@ impl Qwen3Moe {
         let Self {
             config: c, dense, pool, pager, router, scratch: s, stats, times, probe, observation, ..
         } = self;
+        let now = (self.clock, self.phase);
         let mut clock = StageClock::start();
         normalise(&s.x, &dense.layer(layer).ffn_norm, c.rms_eps, &mut s.normed, n);
         // Routers stay exact whatever their type: they decide, where the others only sum up.
@@ -269,13 +277,14 @@ impl Qwen3Moe {
         if let Some(observation) = observation {
             observation.before(pager, layer);
         }
-        route_chunk(layer, router.as_mut(), pager.hot(layer), s, (n, c.top_k), stats)?;
+        route_chunk(layer, router.as_mut(), now, pager, s, (n, c.top_k), stats)?;
         group_by_expert(s, n, c.top_k);
         pager.request(layer, &s.wanted);
+        s.admitted.iter().for_each(|&expert| pager.admit(layer, expert));
         predict_next(pool, dense, pager, layer, s, (n, c.top_k));
         clock.lap(&mut times.router);
         compute_wanted(pool, pager, self.geometry[layer.index()], s, n)?;
-        sum_in_rank_order(s, n, c.top_k, c.hidden);
+        sum_in_rank_order(s, n, c.top_k, c.hidden, (layer, router.as_mut()));
         if let Some(observation) = observation {
             observation.after(pager, layer, s, (n, c.top_k));
         }

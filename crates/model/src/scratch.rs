@@ -3,7 +3,7 @@
 use hotset_base::{Bytes, ExpertId};
 use hotset_format::ModelConfig;
 use hotset_kernels::{Int8Buffer, Pair};
-use hotset_policy::route::Choice;
+use hotset_policy::route::{Choice, Contribution, Decision};
 use hotset_residency::ReadyExpert;
 
 /// Tokens whose logits are computed together.
@@ -55,6 +55,14 @@ pub struct Scratch {
     pub(crate) scores: Vec<f32>,
     /// `[n, k]`
     pub(crate) choices: Vec<Choice>,
+    /// `[n]`: how many of each token's `k` places are taken.
+    pub(crate) chosen: Vec<usize>,
+    /// The decision about the last layer-token.
+    pub(crate) decision: Decision,
+    /// Up to `[experts]`: those to bring in without waiting.
+    pub(crate) admitted: Vec<ExpertId>,
+    /// Up to `[k]`: what the experts of a token did.
+    pub(crate) contributions: Vec<Contribution>,
     /// `[n * k]`: (token, slot) pairs grouped by expert.
     pub(crate) pairs: Vec<Pair>,
     /// `[experts + 1]`: where each expert's pairs start.
@@ -98,6 +106,10 @@ impl Scratch {
             sin: floats(n * c.head_dim / 2),
             scores: floats(n * c.experts),
             choices: vec![Choice::NONE; slots],
+            chosen: vec![0; n],
+            decision: Decision::default(),
+            admitted: Vec::with_capacity(c.experts),
+            contributions: Vec::with_capacity(c.top_k),
             pairs: vec![Pair { token: 0, slot: 0 }; slots],
             starts: vec![0; c.experts + 1],
             wanted: Vec::with_capacity(c.experts),

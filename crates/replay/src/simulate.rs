@@ -34,7 +34,7 @@ pub fn replay(
     }
     let header = demand.header();
     let mut cache = Cache::new(demand, setting.policy, setting.experts_per_layer);
-    let mut router = Router::new(router, demand);
+    let mut router = Router::new(router, demand, setting.experts_per_layer);
     let mut outcome = Outcome::new(setting.policy, setting.experts_per_layer, demand.tokens() - warm);
     let mut wanted: Vec<ExpertId> = Vec::new();
     for token in 0..demand.tokens() {

@@ -49,6 +49,12 @@ impl Ahead {
         }
     }
 
+    /// Forgets what is expected, not what was learnt of the disk.
+    pub fn forget(&mut self) {
+        self.expected.fill(false);
+        self.entries.clear();
+    }
+
     pub fn expects(&self, key: ExpertKey) -> bool {
         self.expected[key.flat(self.experts)]
     }

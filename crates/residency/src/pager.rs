@@ -25,6 +25,8 @@ use crate::{PagerError, PagerStats};
 const PART_NAMES: [&str; PARTS] = ["gate", "up", "down"];
 /// Experts being read ahead at once: enough to keep a disk busy, few enough not to delay a demand.
 const MOST_AHEAD: usize = 6;
+/// Experts that wait to be read without anybody waiting for them; more are forgotten.
+const MOST_ADMITTED: usize = 64;
 
 /// Settings of the pager.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,6 +93,8 @@ pub struct Pager {
     /// Experts being read ahead.
     filling_ahead: usize,
     ahead: Ahead,
+    /// Experts to be read without anybody waiting. Sized for [`MOST_ADMITTED`].
+    admitted: Vec<ExpertKey>,
 }
 
 impl Pager {
@@ -136,13 +140,44 @@ impl Pager {
             fills: (0..plan.slots()).map(|_| Fill::default()).collect(),
             filling_ahead: 0,
             ahead: Ahead::new(layers, experts),
+            admitted: Vec::with_capacity(MOST_ADMITTED),
             source,
         })
+    }
+
+    /// Empties the arena and puts another eviction policy in charge. Waits for reads in flight.
+    pub fn clear(&mut self, evict: Box<dyn Evict>) {
+        self.close();
+        self.admitted.clear();
+        while self.reader.in_flight() > 0
+            && let Some(done) = self.reader.complete(true)
+        {
+            self.settle(done);
+        }
+        (0..self.fills.len() as u32).for_each(|slot| self.slots.set(SlotId(slot), SlotState::Free));
+        self.fills.iter_mut().for_each(|fill| *fill = Fill::default());
+        self.ahead.forget();
+        self.evict = evict;
     }
 
     /// Which experts of a layer are ready: `[experts]`.
     pub fn hot(&self, layer: LayerId) -> &[bool] {
         self.slots.hot(layer)
+    }
+
+    /// The same, and those being read: known from decisions alone, whatever the speed of the disk.
+    pub fn held(&self, layer: LayerId) -> &[bool] {
+        self.slots.held(layer)
+    }
+
+    /// What reading one expert of a layer fetches.
+    pub fn expert_bytes(&self, layer: LayerId) -> Bytes {
+        self.source.bytes(ExpertKey::new(layer, ExpertId(0)))
+    }
+
+    /// Microseconds the busy disk takes for an expert, lately; 0 while unknown.
+    pub fn read_us(&self) -> f64 {
+        self.ahead.service_us
     }
 
     /// Totals since the pager opened.
@@ -165,6 +200,17 @@ impl Pager {
         while let Some(done) = self.reader.complete(false) {
             self.settle(done);
         }
+    }
+
+    /// Reads an expert of the present visit's layer for later visits, if it deserves a place more than what
+    /// would have to leave.
+    pub fn admit(&mut self, layer: LayerId, expert: ExpertId) {
+        let key = ExpertKey::new(layer, expert);
+        self.evict.used(key, self.now);
+        if self.slots.place(key).is_none() && self.admitted.len() < MOST_ADMITTED {
+            self.admitted.push(key);
+        }
+        self.start_reads();
     }
 
     /// Starts a visit: pins what is hot of `experts` and starts reading the rest.
@@ -346,6 +392,7 @@ impl Pager {
             self.wants[i].1 = Stage::Reading;
             self.begin(ExpertKey::new(self.layer, expert), slot, Urgency::Demand);
         }
+        self.start_admissions();
         while self.filling_ahead < MOST_AHEAD && self.failure.is_none() && self.has_room() {
             let Some(i) = self.ahead.next() else { return };
             let key = self.ahead.entries[i].key;
@@ -354,6 +401,25 @@ impl Pager {
             self.filling_ahead += 1;
             self.stats.ahead.started += 1;
             self.begin(key, slot, Urgency::Ahead);
+        }
+    }
+
+    fn start_admissions(&mut self) {
+        while self.failure.is_none() && self.has_room() {
+            let Some(&key) = self.admitted.first() else { return };
+            if self.slots.place(key).is_none() {
+                let Some(slot) = self.victim(key.layer, Urgency::Ahead) else { return };
+                let worse = |slot| match self.slots.state(slot) {
+                    SlotState::Ready(old) => self.evict.retention(old) >= self.evict.retention(key),
+                    _ => false,
+                };
+                if !worse(slot) {
+                    self.filling_ahead += 1;
+                    self.stats.admitted += 1;
+                    self.begin(key, slot, Urgency::Ahead);
+                }
+            }
+            self.admitted.remove(0);
         }
     }
 

@@ -115,8 +115,10 @@ pub(crate) struct SlotTable {
     ranges: Vec<Range<usize>>,
     /// Slot of each expert, while `Filling`, `Ready` or `Pinned`.
     places: Vec<Option<SlotId>>,
-    /// `[layers * experts]`: ready or pinned. What routing policies see.
+    /// `[layers * experts]`: ready or pinned.
     hot: Vec<bool>,
+    /// `[layers * experts]`: those, and what is being filled.
+    held: Vec<bool>,
     experts_per_layer: usize,
 }
 
@@ -135,6 +137,7 @@ impl SlotTable {
             ranges,
             places: vec![None; layers * experts_per_layer],
             hot: vec![false; layers * experts_per_layer],
+            held: vec![false; layers * experts_per_layer],
             experts_per_layer,
         }
     }
@@ -142,6 +145,11 @@ impl SlotTable {
     pub fn hot(&self, layer: LayerId) -> &[bool] {
         let start = layer.index() * self.experts_per_layer;
         &self.hot[start..start + self.experts_per_layer]
+    }
+
+    pub fn held(&self, layer: LayerId) -> &[bool] {
+        let start = layer.index() * self.experts_per_layer;
+        &self.held[start..start + self.experts_per_layer]
     }
 
     /// Slots that experts of this layer may use.
@@ -165,11 +173,13 @@ impl SlotTable {
             let flat = old.flat(self.experts_per_layer);
             self.places[flat] = None;
             self.hot[flat] = false;
+            self.held[flat] = false;
         }
         if let SlotState::Filling(key) | SlotState::Ready(key) | SlotState::Pinned(key) = state {
             let flat = key.flat(self.experts_per_layer);
             self.places[flat] = Some(slot);
             self.hot[flat] = !matches!(state, SlotState::Filling(_));
+            self.held[flat] = true;
         }
         self.states[slot.index()] = state;
     }

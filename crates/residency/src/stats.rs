@@ -20,6 +20,8 @@ pub struct PagerStats {
     pub time_to_expert: Histogram,
     /// What reading ahead did.
     pub ahead: AheadStats,
+    /// Experts read because a routing policy admitted them; they count as read ahead, too.
+    pub admitted: u64,
 }
 
 impl PagerStats {
@@ -69,6 +71,7 @@ impl Sub for PagerStats {
             stall: self.stall - earlier.stall,
             time_to_expert: self.time_to_expert - earlier.time_to_expert,
             ahead: self.ahead - earlier.ahead,
+            admitted: self.admitted - earlier.admitted,
         }
     }
 }

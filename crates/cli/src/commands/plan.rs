@@ -96,7 +96,7 @@ struct Report<'a> {
 pub fn run(args: &PlanArgs) -> Result<()> {
     let locality = measure::locality(args.locality.as_deref())?;
     let (_, checkpoint) = model_args::open(args.model.as_deref())?;
-    let options = args.engine.options();
+    let options = args.engine.options()?;
     let (plan, _) = engine_args::plan(&checkpoint, &options)?;
     if !args.json {
         output::print_line(&plan)?;
@@ -118,7 +118,7 @@ impl PlanArgs {
         let disk = match self.disk_gbps {
             Some(told) => DiskSpeed { rate: told * GIGA, cpu: 0.0 },
             None => {
-                let mut probe = self.measure.open_disk(checkpoint, &self.engine.options().pager.read)?;
+                let mut probe = self.measure.open_disk(checkpoint, &self.engine.options()?.pager.read)?;
                 self.measure.disk(&mut probe)?
             }
         };
@@ -130,7 +130,7 @@ impl PlanArgs {
             Some(told) => Some(told / 1e3),
             None if self.no_measure => None,
             None => {
-                let speed = measure_compute(checkpoint, plan.threads, self.engine.options().activations);
+                let speed = measure_compute(checkpoint, plan.threads, self.engine.options()?.activations);
                 Some(speed.context("cannot start threads to measure")?.token().as_secs_f64())
             }
         };

@@ -87,7 +87,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let max_tokens = args.max_tokens()?;
     let (_, checkpoint) = model_args::open(model.as_deref())?;
     let template = args.template(checkpoint.chat_template.as_deref())?;
-    let options = args.engine.options();
+    let options = args.engine.options()?;
     let mut engine = args.engine.open(&checkpoint, options, args.quiet || args.json)?;
     args.trace.begin(&mut engine)?;
     let vocab = checkpoint.config.vocab;

@@ -1,24 +1,24 @@
 //! Routing: from a router's scores to the chosen set of one layer-token.
 
+mod bucket;
+mod cache_prior;
+mod config;
+mod decision;
+mod drop;
 mod native;
+mod scale;
+mod strict;
+mod trust;
 
-use hotset_base::{ExpertId, LayerId};
+use hotset_base::{Bytes, ExpertId, LayerId, Phase};
 
+pub use cache_prior::{CachePrior, CachePriorOptions};
+pub use config::RouterOptions;
+pub use decision::{Choice, Decision};
+pub use drop::{Drop, DropOptions};
 pub use native::Native;
-
-/// One chosen expert and its mixing weight.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Choice {
-    /// The expert.
-    pub expert: ExpertId,
-    /// Its share of the layer's output.
-    pub weight: f32,
-}
-
-impl Choice {
-    /// A placeholder to size buffers with.
-    pub const NONE: Self = Self { expert: ExpertId(0), weight: 0.0 };
-}
+pub use strict::{Strict, StrictOptions};
+pub use trust::{Trust, TrustOptions};
 
 /// The router's scores were not numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,19 +27,64 @@ impl Choice {
 )]
 pub struct NotFinite(pub LayerId);
 
-/// A routing policy.
-pub trait Route: Send {
-    /// Name on the command line.
-    fn name(&self) -> &'static str;
+/// Shape of the routers of one model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RouterShape {
+    /// Layers.
+    pub layers: usize,
+    /// Experts of a layer.
+    pub experts: usize,
+    /// Experts per token.
+    pub top_k: usize,
+    /// Whether the chosen weights are renormalised to sum 1.
+    pub norm_topk: bool,
+    /// Slots of the arena per layer, on average.
+    pub slots: f32,
+}
 
-    /// Chooses `out.len()` experts for one layer-token, in rank order (largest native weight first).
+/// One layer-token as a policy sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct LayerToken<'a> {
+    /// The layer.
+    pub layer: LayerId,
+    /// Tokens computed before this one, by this engine.
+    pub clock: u64,
+    /// What the token is for. The experts of a prompt are paged once for a whole chunk, so lossy policies save
+    /// little there, and everything later rests on it: they choose as the model does, and learn.
+    pub phase: Phase,
+    /// `[experts]`, before the softmax.
+    pub logits: &'a [f32],
+    /// `[experts]`: in the arena, or being read into it.
+    pub hot: &'a [bool],
+    /// What reading one expert of this layer fetches.
+    pub expert_bytes: Bytes,
+    /// Microseconds that reading one expert is expected to take; 0 while unknown.
+    pub read_us: f32,
+}
+
+/// What an expert did for a token.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Contribution {
+    /// The expert.
+    pub expert: ExpertId,
+    /// Its mixing weight.
+    pub weight: f32,
+    /// `weight * ||E(x)|| / ||sum||`, with the sum over all chosen experts of the token.
+    pub share: f32,
+}
+
+/// A routing policy: a pure state machine with tables of fixed size.
+pub trait Route: Send {
+    /// Chooses the experts of one layer-token. `out` comes as the one before left it.
     ///
-    /// `logits`: `[experts]`, before the softmax. `hot`: `[experts]`, which of them are ready now.
-    fn route(
-        &mut self,
-        layer: LayerId,
-        logits: &[f32],
-        hot: &[bool],
-        out: &mut [Choice],
-    ) -> Result<(), NotFinite>;
+    /// Tokens come in order, each through all layers; those of one prompt chunk layer by layer.
+    fn route(&mut self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite>;
+
+    /// Whether [`Route::observe`] is to be told; computing it costs a pass over the outputs.
+    fn wants_contributions(&self) -> bool {
+        false
+    }
+
+    /// What the chosen experts of one layer-token did.
+    fn observe(&mut self, _layer: LayerId, _used: &[Contribution]) {}
 }

@@ -167,7 +167,7 @@ impl BenchArgs {
         workload: Workload,
         group: Option<&ControlGroup>,
     ) -> Result<(Run, Machine)> {
-        let mut options = self.engine.options();
+        let mut options = self.engine.options()?;
         options.context = options.context.or(Some(workload.context()));
         // Before the plan, which then counts its buffers.
         let mut disk = self.measure.open_disk(checkpoint, &options.pager.read)?;
@@ -199,7 +199,7 @@ impl BenchArgs {
         let threads = run.plan.threads;
         let machine = Machine {
             memory: measure::memory(threads, self.limit.or(Some(run.plan.budget))),
-            compute: measure_compute(checkpoint, threads, self.engine.options().activations)
+            compute: measure_compute(checkpoint, threads, self.engine.options()?.activations)
                 .context("cannot start threads to measure")?,
             disk: disk_speeds,
             disk_depth: disk.depth(),

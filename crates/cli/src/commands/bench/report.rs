@@ -9,6 +9,7 @@ use hotset_engine::{
     Repetition, Spread, TokenBytes, Workload, percentile,
 };
 use hotset_format::Checkpoint;
+use hotset_model::RoutingStats;
 use serde::Serialize;
 
 use super::expected::{FloorReport, ForecastReport};
@@ -74,6 +75,14 @@ pub struct Settings {
 pub struct Phase {
     pub tokens_per_second: Spread,
     pub hit_rate: Spread,
+    /// Native slots chosen, of all.
+    pub agreement: Spread,
+    /// Native slots not hot, of all.
+    pub regret_rate: Spread,
+    /// Shares of the native router mass: given to substitutes, left out, waited for.
+    pub mass_substituted: Spread,
+    pub mass_dropped: Spread,
+    pub mass_waited: Spread,
     pub swap_ins_per_token: Spread,
     pub read_mib_per_token: Spread,
     pub stall_ms_per_token: Spread,
@@ -197,6 +206,8 @@ impl Phase {
                 figure(figures, cpu)
             }))
         };
+        let share =
+            |mass: f64, of: &RoutingStats| if of.native_mass > 0.0 { mass / of.native_mass } else { 0.0 };
         let per_token = |f: &PhaseFigures, total: f64| total / f.tokens.max(1) as f64;
         let time_to_expert_ms =
             |f: &PhaseFigures, share| f.pager.time_to_expert.quantile(share).as_secs_f64() * 1e3;
@@ -215,6 +226,11 @@ impl Phase {
             stages,
             tokens_per_second: spread(&|f, _| f.tokens_per_second()),
             hit_rate: spread(&|f, _| f.routing.hit_rate()),
+            agreement: spread(&|f, _| f.routing.agreement()),
+            regret_rate: spread(&|f, _| f.routing.regret_rate()),
+            mass_substituted: spread(&|f, _| share(f.routing.substituted.mass, &f.routing)),
+            mass_dropped: spread(&|f, _| share(f.routing.dropped.mass, &f.routing)),
+            mass_waited: spread(&|f, _| share(f.routing.waited.mass, &f.routing)),
             swap_ins_per_token: spread(&|f, _| f.swap_ins_per_token()),
             read_mib_per_token: spread(&|f, _| f.read_mib_per_token()),
             stall_ms_per_token: spread(&|f, _| f.stall_ms_per_token()),

@@ -57,6 +57,9 @@ fn write_phase(out: &mut String, name: &str, phase: &Phase) -> fmt::Result {
     let rows = [
         ("tok/s", phase.tokens_per_second),
         ("hit rate, %", percent(phase.hit_rate)),
+        ("agreement, %", percent(phase.agreement)),
+        ("mass substituted, %", percent(phase.mass_substituted)),
+        ("mass dropped, %", percent(phase.mass_dropped)),
         ("swap-ins per token", phase.swap_ins_per_token),
         ("MiB read per token", phase.read_mib_per_token),
         ("stall, ms per token", phase.stall_ms_per_token),
@@ -69,7 +72,10 @@ fn write_phase(out: &mut String, name: &str, phase: &Phase) -> fmt::Result {
         ("CPU user, ms per token", phase.cpu_user_ms_per_token),
         ("CPU system, ms per token", phase.cpu_system_ms_per_token),
     ];
-    for (i, (what, spread)) in rows.into_iter().enumerate() {
+    // A router that loses nothing has nothing to say about it.
+    let lossy = phase.agreement.min < 1.0;
+    let told = |what: &str| lossy || !(what.starts_with("agreement") || what.starts_with("mass"));
+    for (i, (what, spread)) in rows.into_iter().filter(|(what, _)| told(what)).enumerate() {
         let name = if i == 0 { format!("{name} {what}") } else { format!("  {what}") };
         writeln!(out, "{name:<28} {:>10.2}   {:>10.2} {:>10.2}", spread.median, spread.min, spread.max)?;
     }

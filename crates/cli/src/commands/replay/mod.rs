@@ -9,15 +9,15 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use hotset_base::limits::MAX_EXPERTS;
-use hotset_policy::route::{Native, Route};
+use hotset_policy::route::RouterOptions;
 use hotset_replay::{Demand, Outcome, Part, ReplayError, ReplayPolicy, RouterMaker, Setting, replay_all};
-use hotset_trace::{TraceHeader, TraceSource};
+use hotset_trace::TraceSource;
 
 use self::report::Row;
 use crate::commands::trace::note_ending;
-use crate::engine_args::RouterName;
 use crate::output;
 use crate::output::Usage;
+use crate::router_args::RouterArgs;
 
 /// Replay a trace through caches of any size, with the eviction and routing policies of the engine
 ///
@@ -58,9 +58,9 @@ pub struct ReplayArgs {
     #[arg(long, value_enum, default_value_t = PhaseName::Decode)]
     phase: PhaseName,
 
-    /// Choose anew with a routing policy from the recorded scores; otherwise what was chosen is chosen again
-    #[arg(long, value_enum)]
-    router: Option<RouterName>,
+    /// Without --router what was chosen is chosen again; with it a policy chooses anew from the recorded scores
+    #[command(flatten)]
+    router: RouterArgs,
 
     /// Tokens after which a use counts half in lfu; 0 counts all uses alike
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -90,23 +90,16 @@ enum PhaseName {
 pub fn run(args: &ReplayArgs) -> Result<()> {
     let mut source = TraceSource::open(&args.trace)?;
     let part = if args.phase == PhaseName::All { Part::All } else { Part::Decoded };
-    let demand = Demand::load(&mut source, part, args.router.is_some()).map_err(refusal)?;
+    let router = args.router.asked()?;
+    let demand = Demand::load(&mut source, part, router.is_some()).map_err(refusal)?;
     note_ending(&source);
     let settings = args.settings();
-    let header = demand.header().clone();
-    let make = args.router.map(|name| move || router(name, &header));
+    let make = router.map(|options| move |shape| options.build(shape));
     let make: Option<RouterMaker<'_>> = make.as_ref().map(|make| make as RouterMaker<'_>);
     let start = Instant::now();
     let outcomes = replay_all(&demand, &settings, args.warm, make).map_err(refusal)?;
     let speed = replayed(&demand, settings.len()) / start.elapsed().as_secs_f64() / 1e3;
-    args.print(&demand, &outcomes, speed)
-}
-
-/// The routing policy of a name: the one place that knows them.
-fn router(name: RouterName, header: &TraceHeader) -> Box<dyn Route> {
-    match name {
-        RouterName::Native => Box::new(Native::new(header.norm_topk)),
-    }
+    args.print(&demand, &outcomes, router.map_or("recorded", RouterOptions::name), speed)
 }
 
 /// Layer-tokens of all settings together.
@@ -134,10 +127,7 @@ impl ReplayArgs {
         policies.flat_map(sizes).collect()
     }
 
-    fn print(&self, demand: &Demand, outcomes: &[Outcome], speed: f64) -> Result<()> {
-        let router = self.router.map_or("recorded", |name| match name {
-            RouterName::Native => "native",
-        });
+    fn print(&self, demand: &Demand, outcomes: &[Outcome], router: &'static str, speed: f64) -> Result<()> {
         let rows: Vec<Row> = outcomes.iter().map(|outcome| Row::new(outcome, router)).collect();
         if let Some(path) = &self.csv {
             let text = report::csv(&rows)?;

@@ -40,7 +40,7 @@ pub fn run(args: &SynthArgs, model: &Path) -> Result<()> {
         None => Some(planted(&config, model)?.tokens(args.range())),
         Some(_) => None,
     };
-    let mut options = args.engine.options();
+    let mut options = args.engine.options()?;
     options.context = options.context.or(Some(args.tokens));
     let mut engine = args.engine.open(&checkpoint, options, args.json)?;
     let tokens = match (words, &args.text) {

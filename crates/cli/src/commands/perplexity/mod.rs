@@ -1,16 +1,19 @@
 //! `hotset perplexity`: how well a model predicts texts.
 
+mod price;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use hotset_base::limits::MAX_PROMPT;
-use hotset_engine::{Engine, Perplexity, Windowing, peak_memory, perplexity};
+use hotset_engine::{Engine, Perplexity, Windowing, peak_memory, perplexity, price};
 use serde::Serialize;
 
 use crate::engine_args::EngineArgs;
 use crate::figures::paging;
 use crate::output::Usage;
+use crate::routing_report::RoutingReport;
 use crate::trace_args::TraceArgs;
 use crate::{model_args, output};
 
@@ -18,6 +21,7 @@ use crate::{model_args, output};
 #[derive(Args)]
 #[command(after_help = "EXAMPLES:
     hotset perplexity models/demo/demo.hotset README.md
+    hotset perplexity models/demo/demo.hotset README.md --router trust --compare-native
     hotset perplexity model.gguf wiki.test.raw --windowing second-half --memory 8GiB --json")]
 pub struct PerplexityArgs {
     /// The model: a GGUF file, a Hugging Face directory or a packed store
@@ -35,6 +39,11 @@ pub struct PerplexityArgs {
     /// Score only the first N windows of each text
     #[arg(long, value_name = "N")]
     chunks: Option<usize>,
+
+    /// Score every text under the model's own routing, too, and report what --router costs and saves. Token
+    /// by token, each pass from an empty arena
+    #[arg(long)]
+    compare_native: bool,
 
     /// One JSON object per file on standard output
     #[arg(long)]
@@ -68,6 +77,8 @@ struct Report<'a> {
     bits_per_byte: f64,
     tps: f64,
     hit_rate: f64,
+    #[serde(flatten)]
+    routing: RoutingReport,
     read_mib_per_token: f64,
     stall_ms_per_token: f64,
     peak_memory_bytes: Option<u64>,
@@ -77,24 +88,40 @@ pub fn run(args: &PerplexityArgs) -> Result<()> {
     // Texts first: a misspelt name should not cost the loading of a model.
     let texts = args.files.iter().map(|path| read_text(path)).collect::<Result<Vec<_>>>()?;
     let (_, checkpoint) = model_args::open(Some(&args.model))?;
-    let mut options = args.engine.options();
+    let mut options = args.engine.options()?;
     options.context = options.context.or(Some(WINDOW));
     let mut engine = args.engine.open(&checkpoint, options, args.json)?;
     args.trace.begin(&mut engine)?;
     let mut session = engine.session()?;
+    if args.compare_native && !engine.router().is_lossy() {
+        return Err(Usage("--compare-native compares a lossy --router with native".to_owned()).into());
+    }
+    let mut prices = Vec::new();
     for (path, text) in args.files.iter().zip(&texts) {
         let mut tokens = engine.tokenizer().encode(text, true)?;
         let window = session.context();
         if let Some(chunks) = args.chunks {
             tokens.truncate(chunks.saturating_mul(window));
         }
-        let bar = output::count_bar("tokens", tokens.len() as u64);
+        let passes = 1 + u64::from(args.compare_native);
+        let bar = output::count_bar("tokens", passes * tokens.len() as u64);
         let mut progress = |done: usize| bar.set_position(done as u64);
-        let score =
-            perplexity(&mut engine, &mut session, &tokens, window, args.windowing.into(), &mut progress)
+        let windows = (window, args.windowing.into());
+        if args.compare_native {
+            let found = price(&mut engine, &mut session, &tokens, windows, &mut progress)
                 .with_context(|| path.display().to_string())?;
-        bar.finish_and_clear();
-        args.report(&engine, path, &score)?;
+            bar.finish_and_clear();
+            price::report(path, engine.router().name(), &found, args.json)?;
+            prices.push(found);
+        } else {
+            let score = perplexity(&mut engine, &mut session, &tokens, windows.0, windows.1, &mut progress)
+                .with_context(|| path.display().to_string())?;
+            bar.finish_and_clear();
+            args.report(&engine, path, &score)?;
+        }
+    }
+    if prices.len() > 1 {
+        price::Summary::of(&prices, engine.router().name()).print(args.json)?;
     }
     args.trace.end(&mut engine, args.json)
 }
@@ -127,6 +154,7 @@ impl PerplexityArgs {
             bits_per_byte: score.bits_per_byte(),
             tps: figures.tokens_per_second(),
             hit_rate: figures.routing.hit_rate(),
+            routing: RoutingReport::new(figures),
             read_mib_per_token: figures.read_mib_per_token(),
             stall_ms_per_token: figures.stall_ms_per_token(),
             peak_memory_bytes: peak_memory().map(|bytes| bytes.0),

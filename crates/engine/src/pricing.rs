@@ -1,0 +1,215 @@
+//! The price of a lossy routing policy: the same text under the model's own routing and under the policy.
+//!
+//! Both passes are teacher-forced, token by token as in decoding (in a wide pass all tokens of a layer are
+//! routed before anything is read, and a policy is hardly asked), and both start with an empty arena: the
+//! policy lives with the residency that its own choices made.
+
+use hotset_base::Phase;
+use hotset_model::{ForwardError, KvCache};
+use hotset_policy::route::RouterOptions;
+
+use crate::figures::Snapshot;
+use crate::{Engine, EngineError, Perplexity, Session, Windowing};
+
+/// Tokens of a distribution that are told apart; the rest counts as one.
+const KEPT: usize = 64;
+
+/// What a policy costs in quality and saves in reads, on one text.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Price {
+    /// The model's own routing.
+    pub native: Perplexity,
+    /// The policy.
+    pub policy: Perplexity,
+    /// Sum over scored tokens of KL(native || policy), nats. The native top 64 tokens are told apart and the
+    /// others taken together, which can only make it smaller.
+    pub kl: f64,
+    /// Scored tokens after which both think the same token likeliest.
+    pub same_top: usize,
+}
+
+impl Price {
+    /// Perplexity of the policy over that of the model's own routing, less 1.
+    pub fn perplexity_change(&self) -> f64 {
+        ((self.policy.nll - self.native.nll) / self.native.scored as f64).exp_m1()
+    }
+
+    /// Mean KL(native || policy) per scored token, nats.
+    pub fn mean_kl(&self) -> f64 {
+        self.kl / self.native.scored as f64
+    }
+
+    /// The share of scored tokens after which both think the same token likeliest.
+    pub fn top_agreement(&self) -> f64 {
+        self.same_top as f64 / self.native.scored as f64
+    }
+}
+
+/// The likeliest tokens after one position.
+struct Reference {
+    /// Token and probability, likeliest first.
+    top: Vec<(u32, f32)>,
+}
+
+impl Reference {
+    fn of(logits: &[f32]) -> Self {
+        let log_sum = log_sum_exp(logits);
+        let mut top: Vec<(u32, f32)> = logits.iter().enumerate().map(|(id, &x)| (id as u32, x)).collect();
+        let kept = KEPT.min(top.len());
+        let better = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+        if kept < top.len() {
+            top.select_nth_unstable_by(kept, better);
+        }
+        top.truncate(kept);
+        top.shrink_to_fit();
+        top.sort_unstable_by(better);
+        top.iter_mut().for_each(|(_, x)| *x = (f64::from(*x) - log_sum).exp() as f32);
+        Self { top }
+    }
+
+    /// KL(this || the distribution of `logits`), nats.
+    fn divergence(&self, logits: &[f32]) -> f64 {
+        let log_sum = log_sum_exp(logits);
+        let (mut kl, mut p_rest, mut q_rest) = (0.0, 1.0, 1.0);
+        for &(id, p) in &self.top {
+            let (p, log_q) = (f64::from(p), f64::from(logits[id as usize]) - log_sum);
+            if p > 0.0 {
+                kl += p * (p.ln() - log_q);
+            }
+            p_rest -= p;
+            q_rest -= log_q.exp();
+        }
+        // Rounding may leave a rest of nothing a little below it.
+        if p_rest > 1e-7 {
+            kl += p_rest * (p_rest / q_rest.max(1e-12)).ln();
+        }
+        kl.max(0.0)
+    }
+}
+
+fn log_sum_exp(logits: &[f32]) -> f64 {
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    f64::from(max) + logits.iter().map(|x| f64::from((x - max).exp())).sum::<f64>().ln()
+}
+
+fn likeliest(logits: &[f32]) -> u32 {
+    logits.iter().enumerate().fold(0, |best, (i, x)| if *x > logits[best] { i } else { best }) as u32
+}
+
+/// Prices the policy the engine was opened with; `progress` is told the tokens done, of twice the text.
+///
+/// The native distributions are kept meanwhile: about 540 bytes per scored token, beside the plan.
+pub fn price(
+    engine: &mut Engine,
+    session: &mut Session,
+    text: &[u32],
+    (window, windowing): (usize, Windowing),
+    progress: &mut dyn FnMut(usize),
+) -> Result<Price, EngineError> {
+    let router = engine.router();
+    let mut references: Vec<Reference> = Vec::new();
+    let mut price = Price::default();
+    engine.restart(RouterOptions::Native);
+    let native = step(engine, session, text, (window, windowing), progress, |logits| {
+        references.push(Reference::of(logits));
+    });
+    // Whatever happens, the engine is left with the policy it was opened with.
+    engine.restart(router);
+    price.native = native?;
+    let mut reference = references.iter();
+    let mut progress = |done| progress(text.len() + done);
+    price.policy = step(engine, session, text, (window, windowing), &mut progress, |logits| {
+        if let Some(reference) = reference.next() {
+            price.kl += reference.divergence(logits);
+            price.same_top += usize::from(reference.top[0].0 == likeliest(logits));
+        }
+    })?;
+    Ok(price)
+}
+
+/// Scores a text token by token; `look` sees the logits before every scored token.
+pub(crate) fn step(
+    engine: &mut Engine,
+    session: &mut Session,
+    text: &[u32],
+    (window, windowing): (usize, Windowing),
+    progress: &mut dyn FnMut(usize),
+    mut look: impl FnMut(&[f32]),
+) -> Result<Perplexity, EngineError> {
+    engine.model().enter(Phase::Narration);
+    let start = Snapshot::take(engine.model());
+    let mut total = Perplexity { tokens: text.len(), ..Default::default() };
+    let mut computed = 0;
+    for tokens in text.chunks(window) {
+        let scored = windowing.scored(tokens.len(), window);
+        if !scored.is_empty() {
+            session.clear();
+            for (at, &token) in tokens.iter().enumerate() {
+                let logits = forward(engine, &mut session.cache, token)?;
+                if scored.contains(&(at + 1)) {
+                    let target = tokens[at + 1];
+                    total.nll += log_sum_exp(logits) - f64::from(logits[target as usize]);
+                    look(logits);
+                }
+                computed += 1;
+                progress(computed);
+            }
+            total.scored += scored.len();
+            let tokenizer = engine.tokenizer();
+            total.scored_bytes +=
+                tokens[scored].iter().map(|&id| tokenizer.token_bytes(id).len()).sum::<usize>();
+        }
+    }
+    session.clear();
+    if total.scored == 0 {
+        return Err(EngineError::TextTooShort(text.len()));
+    }
+    total.figures = start.phase(engine.model(), computed);
+    Ok(total)
+}
+
+fn forward<'a>(engine: &'a mut Engine, cache: &mut KvCache, token: u32) -> Result<&'a [f32], ForwardError> {
+    let model = engine.model();
+    model.forward(cache, &[token])?;
+    Ok(model.logits(0..1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn divergence_is_that_of_the_definition() {
+        let native: Vec<f32> = (0..50).map(|i| (i as f32 * 0.7).sin() * 3.0).collect();
+        let policy: Vec<f32> = (0..50).map(|i| (i as f32 * 0.9).cos() * 2.0).collect();
+        let (zp, zq) = (log_sum_exp(&native), log_sum_exp(&policy));
+        let exact: f64 = native
+            .iter()
+            .zip(&policy)
+            .map(|(&a, &b)| {
+                let log_p = f64::from(a) - zp;
+                log_p.exp() * (log_p - (f64::from(b) - zq))
+            })
+            .sum();
+        let found = Reference::of(&native).divergence(&policy);
+        assert!((found - exact).abs() < 1e-5, "{found} instead of {exact}");
+        assert!(Reference::of(&native).divergence(&native) < 1e-6);
+    }
+
+    #[test]
+    fn tokens_taken_together_make_it_no_larger() {
+        let native: Vec<f32> = (0..5000).map(|i| ((i * 37 % 101) as f32) * 0.05).collect();
+        let policy: Vec<f32> = (0..5000).map(|i| ((i * 53 % 97) as f32) * 0.05).collect();
+        let (zp, zq) = (log_sum_exp(&native), log_sum_exp(&policy));
+        let exact: f64 = native
+            .iter()
+            .zip(&policy)
+            .map(|(&a, &b)| {
+                let log_p = f64::from(a) - zp;
+                log_p.exp() * (log_p - (f64::from(b) - zq))
+            })
+            .sum();
+        let found = Reference::of(&native).divergence(&policy);
+        assert!(found >= 0.0 && found <= exact + 1e-6, "{found}, {exact}");
+    }
+}

@@ -1,0 +1,118 @@
+//! Lossy routing in the engine: with its knobs at zero the bits are the native ones; otherwise what it does is
+//! counted, priced, and the same in every run.
+
+mod common;
+
+use common::*;
+use hotset_base::{Phase, WeightType};
+use hotset_engine::{EngineOptions, PhaseFigures, Price, Windowing, price};
+use hotset_format::Checkpoint;
+use hotset_policy::route::{CachePriorOptions, DropOptions, RouterOptions, StrictOptions, TrustOptions};
+use hotset_residency::PagerOptions;
+use hotset_testkit::{TinyModel, TinyShape};
+
+fn tiny(dir: &std::path::Path, seed: u64) -> Checkpoint {
+    let shape = TinyShape { layers: 3, experts: 20, top_k: 4, ..TinyShape::default() };
+    TinyModel::random(shape, seed).write_hf(dir, WeightType::BF16, 2).unwrap();
+    hotset_format::open(dir).unwrap()
+}
+
+fn options(router: RouterOptions) -> EngineOptions {
+    let pager = PagerOptions { lookahead: 0, ..PagerOptions::default() };
+    EngineOptions { threads: Some(2), router, pager, ..EngineOptions::default() }
+}
+
+fn trust() -> TrustOptions {
+    TrustOptions { tolerance: 0.1, admission: 1.0, trust: 0.5, ..TrustOptions::default() }
+}
+
+fn price_of(model: &Checkpoint, router: RouterOptions) -> Price {
+    let mut engine = engine_with(model, Arena::Half, options(router)).unwrap();
+    let (mut session, text) = (engine.session().unwrap(), prompt(model.config.vocab, 100));
+    price(&mut engine, &mut session, &text, (50, Windowing::Whole), &mut |_| {}).unwrap()
+}
+
+#[test]
+fn trust_that_tolerates_nothing_gives_the_native_bits() {
+    for seed in [1, 2, 3] {
+        let dir = tempfile::tempdir().unwrap();
+        let model = tiny(dir.path(), seed);
+        let tokens = prompt(model.config.vocab, 40);
+        let of = |router| {
+            let mut engine = engine_with(&model, Arena::Tenth, options(router)).unwrap();
+            engine.model().enter(Phase::Narration);
+            bits(&logits(&mut engine, &tokens, 1))
+        };
+        let zero = TrustOptions { tolerance: 0.0, ..trust() };
+        assert!(of(RouterOptions::Native) == of(RouterOptions::Trust(zero)));
+        assert!(of(RouterOptions::Native) != of(RouterOptions::Trust(trust())), "the test has no teeth");
+    }
+}
+
+/// Every native slot is agreed or lost in one way, and the masses are those of all slots.
+fn adds_up(phase: &PhaseFigures, top_k: u64) {
+    let r = &phase.routing;
+    let slots = r.agreed_slots + r.substituted.slots + r.dropped.slots;
+    assert_eq!(r.native_slots, slots);
+    assert_eq!(r.native_slots, phase.tokens as u64 * 3 * top_k);
+    assert_eq!(r.routed_slots, r.agreed_slots + r.substituted.slots);
+    assert!((r.native_mass - phase.tokens as f64 * 3.0).abs() < 1e-2);
+    assert!(r.waited.slots <= r.missed_slots && r.hit_rate() <= 1.0);
+}
+
+#[test]
+fn every_policy_is_counted_and_priced() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = tiny(dir.path(), 4);
+    let policies = [
+        RouterOptions::CachePrior(CachePriorOptions { lambda: 0.3, ..CachePriorOptions::default() }),
+        RouterOptions::Drop(DropOptions { factor: 1.0 }),
+        RouterOptions::Trust(trust()),
+        RouterOptions::Strict(StrictOptions { hot: 6, window: 8, half_life: 32.0 }),
+    ];
+    for router in policies {
+        let found = price_of(&model, router);
+        let (native, policy) = (&found.native.figures, &found.policy.figures);
+        adds_up(native, 4);
+        adds_up(policy, 4);
+        assert_eq!(native.routing.agreement(), 1.0);
+        assert!(policy.routing.agreement() < 1.0, "{}", router.name());
+        assert!(policy.routing.mass_lost() > 0.0 && policy.routing.mass_lost() < 1.0);
+        assert!(
+            found.mean_kl() > 0.0 && found.policy.nll != found.native.nll,
+            "{}: {found:?}",
+            router.name()
+        );
+        assert!(policy.pager.swap_ins < native.pager.swap_ins, "{} reads more", router.name());
+        assert_eq!(
+            policy.routing.dropped.slots > 0,
+            policy.routing.routed_slots < policy.routing.native_slots
+        );
+    }
+}
+
+#[test]
+fn a_policy_that_loses_nothing_costs_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = tiny(dir.path(), 5);
+    let zero = RouterOptions::Trust(TrustOptions { tolerance: 0.0, ..TrustOptions::default() });
+    let found = price_of(&model, zero);
+    assert_eq!(found.native.nll.to_bits(), found.policy.nll.to_bits());
+    assert!(found.mean_kl() < 1e-6 && found.top_agreement() == 1.0);
+    assert_eq!(found.native.figures.pager.swap_ins, found.policy.figures.pager.swap_ins);
+}
+
+#[test]
+fn a_lossy_run_is_the_same_every_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = tiny(dir.path(), 6);
+    let tokens = prompt(model.config.vocab, 60);
+    let run = |threads| {
+        let options = EngineOptions { threads: Some(threads), ..options(RouterOptions::Trust(trust())) };
+        let mut engine = engine_with(&model, Arena::Half, options).unwrap();
+        engine.model().enter(Phase::Narration);
+        bits(&logits(&mut engine, &tokens, 1))
+    };
+    let first = run(1);
+    assert!((0..4).all(|i| run(1 + i % 3) == first));
+}

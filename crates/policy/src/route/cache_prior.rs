@@ -1,0 +1,69 @@
+//! Cache-prior: a bonus for experts that are hot.
+//!
+//! Source: Mixture of Cache-Conditional Experts (2412.00099).
+
+use arrayvec::ArrayVec;
+use hotset_base::limits::MAX_EXPERTS;
+
+use hotset_base::Phase;
+
+use super::decision::{insert, top_k};
+use super::scale::LogitRange;
+use super::{Choice, Decision, LayerToken, NotFinite, Route, RouterShape};
+
+/// Parameters of [`CachePrior`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CachePriorOptions {
+    /// The bonus, in running means of the layer's logit range.
+    pub lambda: f32,
+    /// The first ranks of the native order, which are always chosen.
+    pub sacred: usize,
+    /// Only these first ranks may be chosen.
+    pub window: usize,
+}
+
+impl Default for CachePriorOptions {
+    fn default() -> Self {
+        Self { lambda: 0.05, sacred: 2, window: 16 }
+    }
+}
+
+/// The top `k` of `logit + lambda * range * hot` among the native top `window`; the native top `sacred`
+/// are in it. Mixing weights stay the router's.
+#[derive(Debug)]
+pub struct CachePrior {
+    shape: RouterShape,
+    options: CachePriorOptions,
+    ranges: LogitRange,
+}
+
+impl CachePrior {
+    /// For a model's routers.
+    pub fn new(shape: RouterShape, options: CachePriorOptions) -> Self {
+        Self { ranges: LogitRange::new(shape.layers), shape, options }
+    }
+}
+
+impl Route for CachePrior {
+    fn route(&mut self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
+        let (shape, options) = (self.shape, self.options);
+        out.choose_native(token.layer, token.logits, shape.top_k, shape.norm_topk)?;
+        let bonus = options.lambda * self.ranges.update(token.layer, token.logits);
+        if token.phase == Phase::Setup || bonus == 0.0 {
+            return Ok(());
+        }
+        let mut candidates = ArrayVec::<Choice, MAX_EXPERTS>::new();
+        top_k(token.logits, options.window.clamp(shape.top_k, shape.experts), &mut candidates);
+        let mut best = ArrayVec::<Choice, MAX_EXPERTS>::new();
+        for (rank, &Choice { expert, weight }) in candidates.iter().enumerate() {
+            let score = match token.hot[expert.index()] {
+                _ if rank < options.sacred => f32::INFINITY,
+                true => weight + bonus,
+                false => weight,
+            };
+            insert(&mut best, shape.top_k, Choice { expert, weight: score });
+        }
+        out.choose(token.logits, shape.norm_topk, best.iter().map(|choice| choice.expert));
+        Ok(())
+    }
+}

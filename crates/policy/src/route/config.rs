@@ -1,0 +1,51 @@
+//! The routing policies with their parameters.
+
+use super::{
+    CachePrior, CachePriorOptions, Drop, DropOptions, Native, Route, RouterShape, Strict, StrictOptions,
+    Trust, TrustOptions,
+};
+
+/// A policy and its parameters.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum RouterOptions {
+    /// The model's own choice.
+    #[default]
+    Native,
+    /// A bonus for hot experts.
+    CachePrior(CachePriorOptions),
+    /// Light experts that are not hot are left out.
+    Drop(DropOptions),
+    /// Reads what its absence would cost more than.
+    Trust(TrustOptions),
+    /// A few experts per layer, chosen again every window.
+    Strict(StrictOptions),
+}
+
+impl RouterOptions {
+    /// The policy for a model.
+    pub fn build(self, shape: RouterShape) -> Box<dyn Route> {
+        match self {
+            Self::Native => Box::new(Native::new(shape)),
+            Self::CachePrior(options) => Box::new(CachePrior::new(shape, options)),
+            Self::Drop(options) => Box::new(Drop::new(shape, options)),
+            Self::Trust(options) => Box::new(Trust::new(shape, options)),
+            Self::Strict(options) => Box::new(Strict::new(shape, options)),
+        }
+    }
+
+    /// Name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::CachePrior(_) => "cache-prior",
+            Self::Drop(_) => "drop",
+            Self::Trust(_) => "trust",
+            Self::Strict(_) => "strict",
+        }
+    }
+
+    /// Whether the chosen set may differ from the native one.
+    pub fn is_lossy(self) -> bool {
+        self != Self::Native
+    }
+}

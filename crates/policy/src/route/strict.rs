@@ -1,0 +1,111 @@
+//! Strict: a few experts per layer serve a whole window of tokens; the half-dozen bet.
+
+use arrayvec::ArrayVec;
+use hotset_base::limits::{MAX_EXPERTS, MAX_TOP_K};
+use hotset_base::{ExpertId, Phase};
+
+use super::decision::insert;
+use super::{Choice, Decision, LayerToken, NotFinite, Route, RouterShape};
+
+/// Parameters of [`Strict`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StrictOptions {
+    /// Experts of a layer's hot set; 0 for as many as a layer has slots.
+    pub hot: usize,
+    /// Tokens between two choices of the hot set.
+    pub window: u64,
+    /// Tokens after which evidence counts half.
+    pub half_life: f32,
+}
+
+impl Default for StrictOptions {
+    fn default() -> Self {
+        Self { hot: 0, window: 64, half_life: 256.0 }
+    }
+}
+
+/// Chooses the native top `k` of the layer's hot set, and nothing else. The hot set is the `hot` experts
+/// with the most native router mass, faded over time; it is chosen again at the window's end.
+///
+/// Until a first window has passed it chooses as the model does. Of the hot set, what is not in the arena
+/// yet is waited for.
+#[derive(Debug)]
+pub struct Strict {
+    shape: RouterShape,
+    options: StrictOptions,
+    /// `[layers * experts]`: faded router mass.
+    evidence: Vec<f32>,
+    /// `[layers * experts]`: in the hot set.
+    members: Vec<bool>,
+    layers: Vec<Window>,
+    keep: f32,
+}
+
+/// A layer's place in its window.
+#[derive(Clone, Copy, Debug, Default)]
+struct Window {
+    tokens: u64,
+    chosen: bool,
+}
+
+impl Strict {
+    /// For a model's routers.
+    pub fn new(shape: RouterShape, options: StrictOptions) -> Self {
+        let hot = if options.hot == 0 { shape.slots as usize } else { options.hot };
+        let options = StrictOptions { hot: hot.clamp(1, shape.experts), ..options };
+        Self {
+            evidence: vec![0.0; shape.layers * shape.experts],
+            members: vec![false; shape.layers * shape.experts],
+            layers: vec![Window::default(); shape.layers],
+            keep: (-1.0 / options.half_life.max(1.0)).exp2(),
+            shape,
+            options,
+        }
+    }
+
+    /// Chooses the native best of the hot set.
+    fn choose(&self, token: &LayerToken<'_>, out: &mut Decision) {
+        let first = token.layer.index() * self.shape.experts;
+        let members = &self.members[first..first + self.shape.experts];
+        let mut best = ArrayVec::<Choice, MAX_TOP_K>::new();
+        for (expert, &weight) in token.logits.iter().enumerate().filter(|(expert, _)| members[*expert]) {
+            insert(&mut best, self.shape.top_k, Choice { expert: ExpertId(expert as u16), weight });
+        }
+        out.choose(token.logits, self.shape.norm_topk, best.iter().map(|choice| choice.expert));
+    }
+
+    /// Adds a token's router mass; at the end of a window, chooses the hot set.
+    fn learn(&mut self, token: &LayerToken<'_>, out: &Decision) {
+        let first = token.layer.index() * self.shape.experts;
+        let evidence = &mut self.evidence[first..first + self.shape.experts];
+        evidence.iter_mut().for_each(|mass| *mass *= self.keep);
+        for choice in &out.native {
+            evidence[choice.expert.index()] += choice.weight;
+        }
+        let window = &mut self.layers[token.layer.index()];
+        window.tokens += 1;
+        if !window.tokens.is_multiple_of(self.options.window.max(1)) {
+            return;
+        }
+        window.chosen = true;
+        let mut best = ArrayVec::<Choice, MAX_EXPERTS>::new();
+        for (expert, &weight) in evidence.iter().enumerate() {
+            insert(&mut best, self.options.hot, Choice { expert: ExpertId(expert as u16), weight });
+        }
+        let members = &mut self.members[first..first + self.shape.experts];
+        members.fill(false);
+        best.iter().for_each(|choice| members[choice.expert.index()] = true);
+    }
+}
+
+impl Route for Strict {
+    fn route(&mut self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
+        let shape = self.shape;
+        out.choose_native(token.layer, token.logits, shape.top_k, shape.norm_topk)?;
+        if token.phase != Phase::Setup && self.layers[token.layer.index()].chosen {
+            self.choose(token, out);
+        }
+        self.learn(token, out);
+        Ok(())
+    }
+}

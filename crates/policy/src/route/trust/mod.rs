@@ -1,0 +1,190 @@
+//! Trust: waits for an expert only when its absence costs more than reading it.
+
+mod exploration;
+mod ledger;
+mod options;
+mod regret;
+
+use arrayvec::ArrayVec;
+use hotset_base::limits::{MAX_EXPERTS, MAX_TOP_K};
+use hotset_base::{ExpertId, LayerId, Phase};
+
+use super::bucket::Bucket;
+use super::decision::top_k;
+use super::{Choice, Contribution, Decision, LayerToken, NotFinite, Route, RouterShape};
+use exploration::Exploration;
+use ledger::Ledger;
+pub use options::TrustOptions;
+use regret::Regret;
+
+/// Every native expert that is not hot is worth a wait, or is refused: what its absence would change is
+/// weighed against the price of a read.
+///
+/// The damage of computing a substitute of weight `v` (0: nothing) in the place of an expert of weight `w`
+/// is `((w - v) + mismatch * w)^2`, the price `tolerance^2`: independent changes of a layer's output add up
+/// in squares, and so does what they do to the distribution of the next token. Refused damage adds up in the
+/// regret ledger; an expert whose regret passes the price is admitted, without being waited for. Mixing
+/// weights stay the router's.
+#[derive(Debug)]
+pub struct Trust {
+    shape: RouterShape,
+    options: TrustOptions,
+    ledger: Ledger,
+    regret: Regret,
+    bucket: Option<Bucket>,
+    exploration: Exploration,
+    /// The token whose reads are being counted, and microseconds it waits for so far.
+    waiting: (u64, f32),
+}
+
+impl Trust {
+    /// For a model's routers.
+    pub fn new(shape: RouterShape, options: TrustOptions) -> Self {
+        let budget = options.swap_budget;
+        Self {
+            ledger: Ledger::new(shape),
+            regret: Regret::new(shape, options.horizon),
+            bucket: (budget.0 > 0).then(|| Bucket::new(budget, options.swap_window)),
+            exploration: Exploration::new(options.explore, options.explore_window),
+            waiting: (0, 0.0),
+            shape,
+            options,
+        }
+    }
+
+    /// What computing a substitute of this weight in the place of `choice` would do: see [`Trust`].
+    fn damage(&self, layer: LayerId, choice: Choice, substitute: f32) -> f32 {
+        let gain = self.trusted(layer, choice.expert, 0.0);
+        let change = (choice.weight - substitute).max(0.0) + self.options.mismatch * choice.weight;
+        (gain * change).powi(2)
+    }
+
+    /// The gain to expect of an expert, as far as the ledger is believed.
+    fn trusted(&self, layer: LayerId, expert: ExpertId, caution: f32) -> f32 {
+        match self.options.trust {
+            0.0 => 1.0,
+            trust => self.ledger.gain(layer, expert, caution).powf(trust),
+        }
+    }
+
+    /// The price of a read now.
+    fn price(&self) -> f32 {
+        let fullness = self.bucket.as_ref().map_or(1.0, Bucket::fullness);
+        self.options.tolerance.powi(2) * (1.0 + self.options.cost * (1.0 - fullness))
+    }
+
+    /// Whether the token may wait for one more read; takes it out of its budgets.
+    fn may_wait(&mut self, token: &LayerToken<'_>) -> bool {
+        let late = self.waiting.1 + token.read_us;
+        let in_time = self.options.deadline_us <= 0.0 || late <= self.options.deadline_us;
+        if in_time && self.bucket.as_mut().is_none_or(|bucket| bucket.take(token.expert_bytes)) {
+            self.waiting.1 = late;
+            return true;
+        }
+        false
+    }
+
+    /// Decides about every native expert that is not hot, the lightest first. Gives the chosen ones.
+    fn sort_out(&mut self, token: &LayerToken<'_>, out: &mut Decision) -> ArrayVec<ExpertId, MAX_TOP_K> {
+        let mut kept = ArrayVec::new();
+        let price = self.price();
+        let candidates = self.candidates(token, out);
+        let mut substitutes = candidates.iter().peekable();
+        for (rank, &choice) in out.native.iter().enumerate().rev() {
+            let expert = choice.expert;
+            if token.hot[expert.index()] {
+                kept.push(expert);
+                continue;
+            }
+            let substitute = substitutes.peek();
+            let damage = self.damage(token.layer, choice, substitute.map_or(0.0, |s| s.weight));
+            if (rank < self.options.sacred || damage >= price) && self.may_wait(token) {
+                self.regret.settle(token.layer, expert);
+                kept.push(expert);
+                continue;
+            }
+            if let Some(substitute) = substitute {
+                kept.push(substitute.expert);
+                substitutes.next();
+            }
+            let regret = self.regret.add(token.layer, expert, token.clock, damage);
+            if self.options.admission > 0.0
+                && regret >= self.options.admission * price
+                && self.may_admit(token)
+            {
+                self.regret.settle(token.layer, expert);
+                out.admit.push(expert);
+            }
+        }
+        kept
+    }
+
+    /// The hot ones among the next ranks after the native set, best first, with the weights they would have in
+    /// it, less what the ledger doubts.
+    fn candidates(&self, token: &LayerToken<'_>, out: &Decision) -> ArrayVec<Choice, MAX_EXPERTS> {
+        let mut candidates = ArrayVec::<Choice, MAX_EXPERTS>::new();
+        top_k(token.logits, self.options.window.clamp(self.shape.top_k, self.shape.experts), &mut candidates);
+        let scale = out.native[0].weight / out.probability(candidates[0].weight);
+        candidates.drain(..self.shape.top_k);
+        candidates.retain(|candidate| token.hot[candidate.expert.index()]);
+        for candidate in &mut candidates {
+            let trusted = self.trusted(token.layer, candidate.expert, self.options.caution).min(1.0);
+            candidate.weight = scale * out.probability(candidate.weight) * trusted;
+        }
+        candidates
+    }
+
+    fn may_admit(&mut self, token: &LayerToken<'_>) -> bool {
+        self.bucket.as_ref().is_none_or(|bucket| bucket.holds(token.expert_bytes))
+            && self.exploration.take(token.phase, token.clock)
+            && self.bucket.as_mut().is_none_or(|bucket| bucket.take(token.expert_bytes))
+    }
+}
+
+impl Route for Trust {
+    fn route(&mut self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
+        let shape = self.shape;
+        out.choose_native(token.layer, token.logits, shape.top_k, shape.norm_topk)?;
+        if token.phase == Phase::Setup || self.options.tolerance <= 0.0 {
+            return Ok(());
+        }
+        if let Some(bucket) = &mut self.bucket {
+            bucket.fill(token.clock);
+        }
+        if self.waiting.0 != token.clock {
+            self.waiting = (token.clock, 0.0);
+        }
+        let mut kept = self.sort_out(token, out);
+        if kept.is_empty() {
+            kept.push(self.last_resort(token, out));
+        }
+        out.choose(token.logits, shape.norm_topk, kept);
+        Ok(())
+    }
+
+    fn wants_contributions(&self) -> bool {
+        self.options.trust != 0.0
+    }
+
+    fn observe(&mut self, layer: LayerId, used: &[Contribution]) {
+        self.ledger.observe(layer, used);
+    }
+}
+
+impl Trust {
+    /// One expert has to be computed: the best hot one, or, in a layer where nothing is hot, the best of all,
+    /// whose bytes are owed.
+    fn last_resort(&mut self, token: &LayerToken<'_>, out: &Decision) -> ExpertId {
+        let hot = (0..token.logits.len()).filter(|&e| token.hot[e]);
+        let best = hot.max_by(|&a, &b| token.logits[a].total_cmp(&token.logits[b]));
+        best.map_or_else(
+            || {
+                if let Some(bucket) = &mut self.bucket {
+                    bucket.force(token.expert_bytes);
+                }
+                out.native[0].expert
+            },
+            |expert| ExpertId(expert as u16),
+        )
+    }
+}
