@@ -90,7 +90,7 @@ pub(crate) fn group_by_expert(s: &mut Scratch, n: usize, k: usize) {
     if n == 1 {
         // One token's experts keep their rank order, for the eviction policy.
         s.wanted.clear();
-        s.wanted.extend(s.choices[..k].iter().map(|choice| choice.expert));
+        s.wanted.extend(s.choices[..s.chosen[0]].iter().map(|choice| choice.expert));
     }
 }
 
