@@ -4,7 +4,13 @@
     bench/compare_flags.py MODEL --base "--memory 6GiB -p 16 -n 64" "--lookahead 0" "--lookahead 1"
 
 Every setting is a string of flags for `hotset bench`; a setting that begins with a path to another model is
-measured on that one: "model.hotset --lookahead 1". One run of each, then again, ROUNDS times.
+measured on that one: "model.hotset --lookahead 1"; one that begins with HOTSET=PATH is run by that build. One run
+of each, then again, ROUNDS times.
+
+What paging costs when there is nothing to page, against a build in which it is a lookup:
+
+    cargo build --release --target-dir target/noop --features hotset-residency/noop-paging
+    bench/compare_flags.py MODEL --base "--memory 19.5GiB" "HOTSET=target/noop/release/hotset" ""
 """
 import argparse
 import json
@@ -37,8 +43,9 @@ def arguments():
 
 def measure(args, setting):
     words = shlex.split(setting)
+    hotset = words.pop(0).removeprefix("HOTSET=") if words and words[0].startswith("HOTSET=") else args.hotset
     model = words.pop(0) if words and not words[0].startswith("-") else args.model
-    command = [args.hotset, "bench", model, "-r", "1", "--json", *shlex.split(args.base), *words]
+    command = [hotset, "bench", model, "-r", "1", "--json", *shlex.split(args.base), *words]
     result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if result.returncode:
         sys.exit(f"{shlex.join(command)}: {result.stderr.strip().splitlines()[-1]}")

@@ -70,7 +70,7 @@ pub struct EngineArgs {
     pub embedding: Option<EmbeddingName>,
 
     /// Layers whose experts are predicted, kept and read ahead; 0 reads only what a token waits for
-    /// [default: 1, with a lossy --router 0, as it makes what is hot depend on the disk's speed]
+    /// [default: 2, with a lossy --router 0, as it makes what is hot depend on the disk's speed]
     #[arg(long, env = "HOTSET_LOOKAHEAD", value_name = "N")]
     pub lookahead: Option<usize>,
 

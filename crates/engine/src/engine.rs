@@ -54,8 +54,8 @@ impl Engine {
                 .map_err(system("lock memory (--mlock; raise the limit with ulimit -l)"))?;
         }
         let dense = DenseWeights::load(checkpoint, plan.embedding, progress)?;
-        let widest = config.hidden.max(config.expert_width).max(config.heads * config.head_dim);
-        let pool = Pool::new(plan.threads, widest).map_err(system("start the compute threads"))?;
+        let pool =
+            Pool::new(plan.threads, config.longest_row()).map_err(system("start the compute threads"))?;
         let evict = options.evict.build(config.layers, config.experts);
         let source = ExpertSource::new(checkpoint);
         let pager = Pager::open(checkpoint, source, &plan.arena, evict, &options.pager, progress)

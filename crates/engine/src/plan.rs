@@ -4,6 +4,7 @@ use std::fmt;
 
 use hotset_base::{Bytes, limits};
 use hotset_format::Checkpoint;
+use hotset_kernels::Pool;
 use hotset_model::{Activations, DenseWeights, EmbeddingPlace, KvCache, KvTypes, Scratch};
 use hotset_policy::evict::EvictKind;
 use hotset_policy::route::RouterOptions;
@@ -189,10 +190,11 @@ impl Plan {
         let source = ExpertSource::new(checkpoint);
         let embedding = options.embedding.unwrap_or(EmbeddingPlace::Memory);
         let smallest_chunk = CHUNKS[CHUNKS.len() - 1];
+        let threads = threads(options.threads);
         let mut plan = Self {
             budget: Bytes(0),
             budget_source: BudgetSource::Asked,
-            process: resident + RUNTIME_RESERVE,
+            process: resident + RUNTIME_RESERVE + Pool::planned_bytes(threads, config.longest_row()),
             dense: DenseWeights::planned_bytes(checkpoint, embedding),
             kv: KvCache::planned_bytes(config, context, options.kv_types),
             scratch: Bytes(0),
@@ -200,7 +202,7 @@ impl Plan {
             experts: checkpoint.experts.len(),
             context,
             chunk: options.chunk.unwrap_or(smallest_chunk).min(context),
-            threads: threads(options.threads),
+            threads,
             embedding,
             warnings: Vec::new(),
         };

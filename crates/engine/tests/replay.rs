@@ -39,7 +39,8 @@ fn run(model: &Checkpoint, evict: EvictKind, arena: ArenaPlan, chunk: usize, tra
     engine.trace_to(trace).unwrap();
     let mut session = engine.session().unwrap();
     let workload = Workload { prompt: PROMPT, warmup: WARM, predict: COUNTED };
-    let done = engine.repeat(&mut session, &prompt(model.config.vocab, PROMPT), workload).unwrap();
+    let done =
+        engine.repeat(&mut session, &prompt(model.config.vocab, PROMPT), workload, &mut |_| ()).unwrap();
     assert!(engine.end_trace().unwrap().is_some());
     done
 }

@@ -64,6 +64,11 @@ pub struct ModelConfig {
 }
 
 impl ModelConfig {
+    /// Weights of the longest row of any matrix.
+    pub fn longest_row(&self) -> usize {
+        self.hidden.max(self.expert_width).max(self.heads * self.head_dim)
+    }
+
     /// Checks every number against its limit and the numbers against each other. The error is a
     /// phrase that names the field, for the caller to put a file name before.
     pub fn check(&self) -> Result<(), String> {

@@ -37,9 +37,19 @@ pub(crate) fn level() -> Level {
     Level::Baseline
 }
 
+/// AVX-512 with VNNI, beyond [`Level::Avx2`].
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn has_vnni() -> bool {
+    use std::arch::is_x86_feature_detected as has;
+    let avx512 = has!("avx512f") && has!("avx512bw") && has!("avx512vl");
+    level() == Level::Avx2 && avx512 && has!("avx512vnni")
+}
+
 /// Name of the instruction set the kernels use on this processor, for people.
 pub fn instruction_set() -> &'static str {
     match level() {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 if has_vnni() => "avx2+fma+f16c+avx512vnni",
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => "avx2+fma+f16c",
         #[cfg(target_arch = "aarch64")]

@@ -58,7 +58,7 @@ pub fn activate(pool: &Pool, jobs: &[GateUp<'_>], x: Vectors<'_>, h: &mut [f32])
             let (band, count) = (band_rows(i % per_job, band, width), job.pairs.len());
             let token = |pair: usize| job.pairs[pair].token as usize;
             match x.int8_for(w.ty()) {
-                Some(int8) => times_int8(w, band, count, |pair| int8.at(token(pair)), put),
+                Some(int8) => times_int8(pool, thread, w, band, count, |pair| int8.at(token(pair)), put),
                 None => times_exact(pool, thread, w, band, count, |pair| x.exact_at(token(pair)), put),
             }
         };
@@ -110,7 +110,7 @@ pub fn project(pool: &Pool, jobs: &[Down<'_>], h: &[f32], int8: &mut Int8Buffer,
         match int8 {
             Some(int8) => {
                 let before = pairs_before(i / per_job);
-                times_int8(w, band, count, |pair| int8.at(before + pair), put);
+                times_int8(pool, thread, w, band, count, |pair| int8.at(before + pair), put);
             }
             None => times_exact(pool, thread, w, band, count, |pair| input(pairs[pair]), put),
         }

@@ -5,13 +5,15 @@ use std::ops::Range;
 use crate::cells::cells;
 use crate::cpu::{Level, level};
 use crate::dot::{dequantize_row, dot, dot_f32};
-use crate::int8::{Int8Block, Kernels};
+use crate::int8::{Int8Block, Kernels, PANEL, Panel, TILE, Wide, Widen};
 use crate::{Matrix, Pool, Vectors};
 
 /// Vectors multiplied with a widened row at a time: as many as the registers hold sums for.
 const BLOCK: usize = 3;
 /// Vectors in int8 that meet all rows of a band before the next ones do: they stay in the first-level cache.
 const INT8_TILE: usize = 8;
+/// Vectors in int8 from which on it pays to widen them.
+const MANY: usize = 6;
 /// Rows that one vector in int8 meets in one call.
 const INT8_ROWS: usize = 64;
 
@@ -34,7 +36,7 @@ pub fn matmul(pool: &Pool, w: Matrix<'_>, x: Vectors<'_>, y: &mut [f32]) {
         let band = i * band..((i + 1) * band).min(rows);
         let put = |r: usize, token: usize, sum| y[token * rows + r].set(sum);
         match int8 {
-            Some(int8) => times_int8(w, band, tokens, |token| int8.at(token), put),
+            Some(int8) => times_int8(pool, thread, w, band, tokens, |token| int8.at(token), put),
             None => times_exact(pool, thread, w, band, tokens, |token| x.exact_at(token), put),
         }
     });
@@ -42,6 +44,8 @@ pub fn matmul(pool: &Pool, w: Matrix<'_>, x: Vectors<'_>, y: &mut [f32]) {
 
 /// Multiplies a band of rows with `count` vectors in int8.
 pub(crate) fn times_int8<'x>(
+    pool: &Pool,
+    thread: usize,
     w: Matrix<'_>,
     band: Range<usize>,
     count: usize,
@@ -49,16 +53,41 @@ pub(crate) fn times_int8<'x>(
     put: impl Fn(usize, usize, f32),
 ) {
     let kernels = Kernels::of(w.ty());
-    if count == 1 {
-        let mut sums = [0.0; INT8_ROWS];
-        for first in band.clone().step_by(INT8_ROWS) {
-            let sums = &mut sums[..INT8_ROWS.min(band.end - first)];
-            let rows = w.rows_bytes(first..first + sums.len());
-            (kernels.one)(rows, w.row_len(), vector(0), sums);
-            sums.iter().enumerate().for_each(|(i, sum)| put(first + i, 0, *sum));
+    match kernels.many {
+        _ if count == 1 => rows_times_one(&kernels, w, band, vector(0), put),
+        Some(many) if count >= MANY && band.len() >= PANEL => {
+            let left = band.end - band.len() % PANEL;
+            panels_times_many(many, &mut pool.wide(thread), w, band.start..left, count, &vector, &put);
+            rows_times_few(&kernels, w, left..band.end, count, vector, put);
         }
-        return;
+        _ => rows_times_few(&kernels, w, band, count, vector, put),
     }
+}
+
+fn rows_times_one(
+    kernels: &Kernels,
+    w: Matrix<'_>,
+    band: Range<usize>,
+    vector: &[Int8Block],
+    put: impl Fn(usize, usize, f32),
+) {
+    let mut sums = [0.0; INT8_ROWS];
+    for first in band.clone().step_by(INT8_ROWS) {
+        let sums = &mut sums[..INT8_ROWS.min(band.end - first)];
+        let rows = w.rows_bytes(first..first + sums.len());
+        (kernels.one)(rows, w.row_len(), vector, sums);
+        sums.iter().enumerate().for_each(|(i, sum)| put(first + i, 0, *sum));
+    }
+}
+
+fn rows_times_few<'x>(
+    kernels: &Kernels,
+    w: Matrix<'_>,
+    band: Range<usize>,
+    count: usize,
+    vector: impl Fn(usize) -> &'x [Int8Block],
+    put: impl Fn(usize, usize, f32),
+) {
     for tile in (0..count).step_by(INT8_TILE) {
         let end = count.min(tile + INT8_TILE);
         for r in band.clone() {
@@ -77,6 +106,32 @@ pub(crate) fn times_int8<'x>(
                 let mut sum = [0.0];
                 (kernels.one)(row, row.len(), vector(i), &mut sum);
                 put(r, i, sum[0]);
+            }
+        }
+    }
+}
+
+/// `wide`: room for a tile of vectors.
+fn panels_times_many<'x>(
+    (widen, panel): (Widen, Panel),
+    wide: &mut [Wide],
+    w: Matrix<'_>,
+    band: Range<usize>,
+    count: usize,
+    vector: &impl Fn(usize) -> &'x [Int8Block],
+    put: &impl Fn(usize, usize, f32),
+) {
+    let blocks = vector(0).len();
+    let mut sums = [[0.0; PANEL]; TILE];
+    for tile in (0..count).step_by(TILE) {
+        let vectors: [_; TILE] = std::array::from_fn(|i| vector((tile + i).min(count - 1)));
+        let vectors = &vectors[..TILE.min(count - tile)];
+        vectors.iter().zip(wide.chunks_exact_mut(blocks)).for_each(|(x, wide)| widen(x, wide));
+        for first in band.clone().step_by(PANEL) {
+            let rows = w.rows_bytes(first..first + PANEL);
+            panel(rows, w.row_len(), wide, vectors, &mut sums);
+            for (i, sums) in sums[..vectors.len()].iter().enumerate() {
+                sums.iter().enumerate().for_each(|(r, sum)| put(first + r, tile + i, *sum));
             }
         }
     }

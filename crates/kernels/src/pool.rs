@@ -14,6 +14,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use hotset_base::Bytes;
+
+use crate::int8::{BLOCK, TILE, Wide};
+
 /// Workers look for the next region this long before they park.
 const SPIN: Duration = Duration::from_micros(20);
 /// Tasks per thread of a region, so that a thread that is held up leaves work for the others, and that all end
@@ -57,6 +61,8 @@ struct Shared {
     wake: Condvar,
     /// One buffer a thread, `max_cols` long: a dequantised row.
     rows: Vec<Mutex<Vec<f32>>>,
+    /// One buffer a thread: a tile of vectors of `max_cols` numbers, widened.
+    wide: Vec<Mutex<Vec<Wide>>>,
 }
 
 /// The crew. Kernels take `&Pool`; two callers at once are served in turn.
@@ -83,6 +89,7 @@ impl Pool {
             control: Mutex::new(Control { region: None, panic: None, parked: 0, closing: false }),
             wake: Condvar::new(),
             rows: (0..threads).map(|_| Mutex::new(vec![0.0; max_cols])).collect(),
+            wide: (0..threads).map(|_| Mutex::new(vec![Wide::ZERO; wide_blocks(max_cols)])).collect(),
         });
         let mut pool = Self { shared, workers: Vec::with_capacity(threads - 1), turn: Mutex::new(()) };
         let (started, starts) = mpsc::channel();
@@ -153,10 +160,26 @@ impl Pool {
         }
     }
 
+    /// Memory of [`Pool::new`], stacks apart.
+    pub fn planned_bytes(threads: usize, max_cols: usize) -> Bytes {
+        let wide = wide_blocks(max_cols) * size_of::<Wide>();
+        Bytes((threads.max(1) * (max_cols * size_of::<f32>() + wide)) as u64)
+    }
+
+    /// The buffer of a thread for a tile of vectors.
+    pub(crate) fn wide(&self, thread: usize) -> MutexGuard<'_, Vec<Wide>> {
+        lock(&self.shared.wide[thread])
+    }
+
     /// The row buffer of a thread.
     pub(crate) fn row(&self, thread: usize) -> MutexGuard<'_, Vec<f32>> {
         lock(&self.shared.rows[thread])
     }
+}
+
+/// Blocks of a tile of vectors of `cols` numbers.
+fn wide_blocks(cols: usize) -> usize {
+    TILE * cols.div_ceil(BLOCK)
 }
 
 impl Drop for Pool {

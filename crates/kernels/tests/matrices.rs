@@ -19,7 +19,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
 }
 
 fn width_of(ty: WeightType, odd: usize) -> usize {
-    if ty.block_weights() == 1 { 64 + odd } else { 256 }
+    if ty.block_weights() == 1 { 64 + odd } else { 256 * (1 + odd % 2) }
 }
 
 fn any_type() -> impl Strategy<Value = WeightType> {
@@ -51,8 +51,8 @@ proptest! {
         let memory = weights(ty, rows * cols, Scales::Tame, &mut random);
         let w = Matrix::new(ty, rows, cols, &memory).unwrap();
         let pools = pools();
-        let mut buffer = buffer(int8, 17, cols);
-        for tokens in [0, 1, 2, 3, 5, 7, 17] {
+        let mut buffer = buffer(int8, 35, cols);
+        for tokens in [0, 1, 2, 3, 5, 7, 17, 35] {
             let x = random.numbers(tokens * cols);
             let expected: Vec<u32> = (0..tokens * rows)
                 .map(|i| times(w, i % rows, &x[i / rows * cols..][..cols], int8).to_bits())

@@ -10,6 +10,8 @@ mod error;
 mod fill;
 mod memory;
 mod pager;
+#[cfg(feature = "noop-paging")]
+mod resident;
 mod slots;
 mod source;
 mod stats;
@@ -18,7 +20,11 @@ pub use ahead::Prediction;
 pub use arena::Arena;
 pub use error::PagerError;
 pub use memory::Block;
-pub use pager::{Pager, PagerOptions, ReadyExpert};
+#[cfg(not(feature = "noop-paging"))]
+pub use pager::Pager;
+pub use pager::{PagerOptions, ReadyExpert};
 pub use slots::{ArenaPlan, Partition, SlotId};
 pub use source::{ExpertSource, PARTS};
 pub use stats::{AheadStats, Histogram, PagerStats};
+#[cfg(feature = "noop-paging")]
+pub use {pager::Pager as ReadingPager, resident::Resident as Pager};

@@ -6,6 +6,7 @@
 //! that is kept, or read ahead when nothing more urgent waits.
 
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,7 +14,7 @@ use std::time::Instant;
 use hotset_base::{Bytes, ExpertId, ExpertKey, LayerId};
 use hotset_format::Checkpoint;
 use hotset_io::{Completion, ReadFile, ReadOptions, ReadRequest, Reader, Urgency};
-use hotset_policy::evict::Evict;
+use hotset_policy::evict::{Evict, Retention};
 
 use crate::ahead::{Ahead, Prediction};
 use crate::arena::Arena;
@@ -41,7 +42,7 @@ pub struct PagerOptions {
 
 impl Default for PagerOptions {
     fn default() -> Self {
-        Self { read: ReadOptions::default(), lookahead: 1, register: true }
+        Self { read: ReadOptions::default(), lookahead: 2, register: true }
     }
 }
 
@@ -76,6 +77,9 @@ pub struct Pager {
     slots: SlotTable,
     source: ExpertSource,
     evict: Box<dyn Evict>,
+    /// `[slots]`: what the policy said of each slot's expert; kept true while the policy is steady, else
+    /// asked for again before a search.
+    worth: Vec<Retention>,
     paths: Vec<PathBuf>,
     stats: PagerStats,
     lookahead: usize,
@@ -129,6 +133,7 @@ impl Pager {
             arena,
             slots: SlotTable::new(plan, layers, experts),
             evict,
+            worth: vec![Retention(0, 0); plan.slots()],
             paths: checkpoint.files.iter().map(|f| f.path.clone()).collect(),
             stats: PagerStats::default(),
             lookahead: if everything { 0 } else { options.lookahead },
@@ -180,6 +185,18 @@ impl Pager {
         self.ahead.service_us
     }
 
+    /// Where the parts of a resident expert are.
+    #[cfg(feature = "noop-paging")]
+    pub(crate) fn place(&self, key: ExpertKey) -> (SlotId, [Range<usize>; PARTS]) {
+        let slot = self.slots.place(key).expect("the expert is resident");
+        (slot, self.source.layout(key).parts.map(|(at, bytes)| at..at + bytes))
+    }
+
+    #[cfg(feature = "noop-paging")]
+    pub(crate) fn arena(&self) -> &Arena {
+        &self.arena
+    }
+
     /// Totals since the pager opened.
     pub fn stats(&self) -> PagerStats {
         self.stats
@@ -206,8 +223,7 @@ impl Pager {
     /// would have to leave.
     pub fn admit(&mut self, layer: LayerId, expert: ExpertId) {
         let key = ExpertKey::new(layer, expert);
-        self.evict.used(key, self.now);
-        if self.slots.place(key).is_none() && self.admitted.len() < MOST_ADMITTED {
+        if self.note_use(key).is_none() && self.admitted.len() < MOST_ADMITTED {
             self.admitted.push(key);
         }
         self.start_reads();
@@ -224,8 +240,7 @@ impl Pager {
         self.forget_predictions(layer);
         for &expert in experts {
             let key = ExpertKey::new(layer, expert);
-            self.evict.used(key, self.now);
-            let stage = match self.slots.place(key) {
+            let stage = match self.note_use(key) {
                 Some(slot) => self.claim(key, slot),
                 None => Stage::Absent,
             };
@@ -427,20 +442,61 @@ impl Pager {
         self.reader.in_flight() + HALVES <= self.reader.capacity()
     }
 
+    /// Tells the eviction policy of a use; gives the expert's slot, if it has one.
+    fn note_use(&mut self, key: ExpertKey) -> Option<SlotId> {
+        self.evict.used(key, self.now);
+        let slot = self.slots.place(key);
+        if let Some(slot) = slot {
+            self.worth[slot.index()] = self.evict.retention(key);
+        }
+        slot
+    }
+
     /// The slot to overwrite next: a free one, else the ready one worth least; what is expected, and last
     /// what this visit wants, only for a demand that finds nothing else. `None` when there is none.
-    fn victim(&self, layer: LayerId, urgency: Urgency) -> Option<SlotId> {
-        let worth = |(slot, state): (SlotId, SlotState)| match state {
-            SlotState::Free => Some((0, None, slot.0)),
-            SlotState::Ready(key) => {
-                let wanted = key.layer == self.layer && self.wanted[key.expert.index()];
-                let protection = if wanted { 2 } else { u8::from(self.ahead.expects(key)) };
-                let may_leave = protection == 0 || urgency == Urgency::Demand;
-                may_leave.then(|| (1 + protection, Some(self.evict.retention(key)), slot.0))
+    ///
+    /// A search through all slots, some thousands, several times a layer: it goes through one table, and looks
+    /// at a slot only if that is worth less than the best found.
+    fn victim(&mut self, layer: LayerId, urgency: Urgency) -> Option<SlotId> {
+        let free = self.slots.free(layer);
+        if free.is_some() {
+            return free;
+        }
+        let range = self.slots.range(layer);
+        if !self.evict.is_steady() {
+            self.ask_for_worth(range.clone());
+        }
+        // By protection: of no account, expected, wanted.
+        let mut best: [Option<(Retention, usize)>; 3] = [None; 3];
+        for (slot, &worth) in range.clone().zip(&self.worth[range]) {
+            if best[0].is_some_and(|(least, _)| least <= worth) {
+                continue;
             }
-            SlotState::Filling(_) | SlotState::Pinned(_) => None,
+            let SlotState::Ready(key) = self.slots.state(SlotId(slot as u32)) else { continue };
+            let best = &mut best[self.protection(key)];
+            if best.is_none_or(|(least, _)| worth < least) {
+                *best = Some((worth, slot));
+            }
+        }
+        let [unprotected, expected, wanted] = best;
+        let found = match urgency {
+            Urgency::Demand => unprotected.or(expected).or(wanted),
+            Urgency::Ahead => unprotected,
         };
-        self.slots.candidates(layer).filter_map(worth).min().map(|(_, _, slot)| SlotId(slot))
+        found.map(|(_, slot)| SlotId(slot as u32))
+    }
+
+    fn ask_for_worth(&mut self, slots: Range<usize>) {
+        for slot in slots {
+            if let SlotState::Ready(key) = self.slots.state(SlotId(slot as u32)) {
+                self.worth[slot] = self.evict.retention(key);
+            }
+        }
+    }
+
+    /// 0: may leave; 1: expected by a later layer; 2: wanted by this visit.
+    fn protection(&self, key: ExpertKey) -> usize {
+        if self.is_wanted(key) { 2 } else { usize::from(self.ahead.expects(key)) }
     }
 
     /// Gives a slot to an expert and starts reading it.
@@ -451,6 +507,7 @@ impl Pager {
             self.ahead.governor.wasted(self.ahead.service_us);
         }
         *fill = Fill::begin(urgency == Urgency::Ahead);
+        self.worth[slot.index()] = self.evict.retention(key);
         self.slots.set(slot, SlotState::Filling(key));
         self.arena.divide(slot, self.source.layout(key).split);
         self.submit(key, slot);

@@ -119,6 +119,8 @@ pub(crate) struct SlotTable {
     hot: Vec<bool>,
     /// `[layers * experts]`: those, and what is being filled.
     held: Vec<bool>,
+    /// Slots that are free.
+    free: usize,
     experts_per_layer: usize,
 }
 
@@ -138,6 +140,7 @@ impl SlotTable {
             places: vec![None; layers * experts_per_layer],
             hot: vec![false; layers * experts_per_layer],
             held: vec![false; layers * experts_per_layer],
+            free: plan.slots(),
             experts_per_layer,
         }
     }
@@ -153,8 +156,17 @@ impl SlotTable {
     }
 
     /// Slots that experts of this layer may use.
-    pub fn candidates(&self, layer: LayerId) -> impl Iterator<Item = (SlotId, SlotState)> + '_ {
-        self.ranges[layer.index()].clone().map(|i| (SlotId(i as u32), self.states[i]))
+    pub fn range(&self, layer: LayerId) -> Range<usize> {
+        self.ranges[layer.index()].clone()
+    }
+
+    /// The first free one of them.
+    pub fn free(&self, layer: LayerId) -> Option<SlotId> {
+        if self.free == 0 {
+            return None;
+        }
+        let is_free = |&slot: &usize| self.states[slot] == SlotState::Free;
+        self.range(layer).find(is_free).map(|slot| SlotId(slot as u32))
     }
 
     pub fn state(&self, slot: SlotId) -> SlotState {
@@ -181,6 +193,8 @@ impl SlotTable {
             self.hot[flat] = !matches!(state, SlotState::Filling(_));
             self.held[flat] = true;
         }
-        self.states[slot.index()] = state;
+        let before = std::mem::replace(&mut self.states[slot.index()], state);
+        self.free += usize::from(state == SlotState::Free);
+        self.free -= usize::from(before == SlotState::Free);
     }
 }

@@ -44,7 +44,8 @@ pub struct Repetition {
 
 impl Engine {
     /// Runs a workload in an emptied session. What is in the arena stays there from one repetition to the
-    /// next, as it would between two answers. `prompt` has as many tokens as the workload says.
+    /// next, as it would between two answers. `prompt` has as many tokens as the workload says. `progress` is told
+    /// of tokens computed, between the times that are taken of single tokens.
     ///
     /// # Errors
     /// As [`Engine::generate`].
@@ -53,6 +54,7 @@ impl Engine {
         session: &mut Session,
         prompt: &[u32],
         workload: Workload,
+        progress: &mut dyn FnMut(usize),
     ) -> Result<Repetition, EngineError> {
         if prompt.is_empty() {
             return Err(EngineError::EmptyPrompt);
@@ -72,18 +74,21 @@ impl Engine {
         for chunk in prompt.chunks(model.chunk()) {
             session.append(model, chunk)?;
             row = chunk.len() - 1;
+            progress(chunk.len());
         }
         let mut token = likeliest(model, row);
         (out.prefill, out.prefill_cpu) = (start.phase(model, prompt.len()), CpuTime::now() - cpu);
         model.enter(Phase::Narration);
         for _ in 0..workload.warmup {
             token = decode(model, session, token)?;
+            progress(1);
         }
         let (start, cpu) = (Snapshot::take(model), CpuTime::now());
         for _ in 0..workload.predict {
             let began = Instant::now();
             token = decode(model, session, token)?;
             out.latencies.push(began.elapsed());
+            progress(1);
         }
         (out.decode, out.decode_cpu) = (start.phase(model, workload.predict), CpuTime::now() - cpu);
         Ok(out)

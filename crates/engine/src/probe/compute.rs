@@ -46,8 +46,7 @@ pub fn measure_compute(
     activations: Activations,
 ) -> io::Result<ComputeSpeed> {
     let config = &checkpoint.config;
-    let widest = config.hidden.max(config.expert_width).max(config.heads * config.head_dim);
-    let timer = Timer { pool: Pool::new(threads, widest)?, activations };
+    let timer = Timer { pool: Pool::new(threads, config.longest_row())?, activations };
     let dense = dense_kinds(checkpoint).into_iter().map(|(kind, count)| {
         let all = bytes(kind) * count;
         timer.matmul(kind, all) * count as u32

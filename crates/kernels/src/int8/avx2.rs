@@ -72,7 +72,7 @@ pub(super) unsafe fn dots<Q: Int8Format, const N: usize>(row: &[u8], xs: [&[Int8
 
 /// Asks for weights that lie [`AHEAD`] bytes on, also beyond the row: rows follow one another.
 #[inline(always)]
-fn prefetch<Q: Int8Format>(step: &[u8]) {
+pub(super) fn prefetch<Q: Int8Format>(step: &[u8]) {
     for line in (0..Q::STEP).step_by(LINE) {
         // SAFETY: an address is only hinted at, and may be any.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(step.as_ptr().wrapping_add(AHEAD + line).cast()) };
@@ -209,7 +209,7 @@ fn pairs<Q: Int8Format>(stored: __m256i, codes: __m256i) -> __m256i {
 
 /// The shuffles of [`spread`].
 #[repr(align(32))]
-struct Spreads([[i16; 16]; GROUPS]);
+pub(super) struct Spreads(pub(super) [[i16; 16]; GROUPS]);
 
 static SPREADS: Spreads = {
     let mut spreads = [[0; 16]; GROUPS];
@@ -224,7 +224,7 @@ static SPREADS: Spreads = {
 
 /// The shuffles, hidden from the compiler: it takes apart those that it knows, into two instructions each.
 #[inline(always)]
-fn spreads() -> &'static Spreads {
+pub(super) fn spreads() -> &'static Spreads {
     black_box(&SPREADS)
 }
 
@@ -270,7 +270,7 @@ fn codes(x: &Int8Block, g: usize) -> __m256i {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load_i16(values: &[i16; 2 * GROUPS]) -> __m256i {
+pub(super) fn load_i16(values: &[i16; 2 * GROUPS]) -> __m256i {
     // SAFETY: an unaligned load of exactly the 32 bytes of the array.
     unsafe { _mm256_loadu_si256(values.as_ptr().cast()) }
 }
@@ -285,14 +285,14 @@ fn store(values: __m256, out: &mut [f32; GROUPS]) {
 /// The f16 scale at byte `at` of a block, in every lane.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-fn scale_at(block: &[u8], at: usize) -> __m256 {
+pub(super) fn scale_at(block: &[u8], at: usize) -> __m256 {
     _mm256_cvtph_ps(_mm_set1_epi16(u16_at(&block[at..at + 2], 0) as i16))
 }
 
 /// The tree of `super::reduce`.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn reduce([low, high]: [__m256; 2]) -> f32 {
+pub(super) fn reduce([low, high]: [__m256; 2]) -> f32 {
     let eight = _mm256_add_ps(low, high);
     let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
     let two = _mm_add_ps(four, _mm_movehl_ps(four, four));

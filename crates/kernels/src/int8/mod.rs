@@ -45,6 +45,8 @@ mod block_neon;
 mod neon;
 mod scalar;
 mod scales;
+#[cfg(target_arch = "x86_64")]
+mod vnni;
 
 pub use block::{BLOCK, Int8Block, quantize_vector};
 
@@ -55,6 +57,19 @@ use crate::format::*;
 
 /// Running sums of a row.
 const SUMS: usize = 16;
+/// Rows that meet many vectors at a time.
+pub(crate) const PANEL: usize = 4;
+/// Vectors that they meet in one call, at most.
+pub(crate) const TILE: usize = 32;
+
+/// A block of 256 in i16 with its factors multiplied in; the order is the kernel's.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(crate) struct Wide([i16; BLOCK]);
+
+impl Wide {
+    pub const ZERO: Self = Self([0; BLOCK]);
+}
 
 /// Runs a generic function for the format of a weight type that has int8 kernels.
 macro_rules! for_int8_type {
@@ -113,6 +128,12 @@ type Dots<const N: usize> = fn(&[u8], [&[Int8Block]; N]) -> [f32; N];
 /// Rows of a length in bytes, one after the other, times a vector.
 type Rows = fn(&[u8], usize, &[Int8Block], &mut [f32]);
 
+/// Vectors in [`Wide`] blocks: `widen(vector, out)`.
+pub(crate) type Widen = fn(&[Int8Block], &mut [Wide]);
+/// [`PANEL`] rows of a length in bytes, one after the other, times up to [`TILE`] vectors, which come widened too:
+/// `panel(rows, row_bytes, wide, vectors, out)`.
+pub(crate) type Panel = fn(&[u8], usize, &[Wide], &[&[Int8Block]], &mut [[f32; PANEL]; TILE]);
+
 /// Rows times one vector, and a row times two or four: the same bits, but a weight is decoded once. Vectors must
 /// have the blocks that a row needs. (With one vector, what begins and ends a call counts: a row may be only
 /// three blocks.)
@@ -121,6 +142,8 @@ pub(crate) struct Kernels {
     pub one: Rows,
     pub two: Dots<2>,
     pub four: Dots<4>,
+    /// For many vectors, where the processor and the format have it.
+    pub many: Option<(Widen, Panel)>,
 }
 
 impl Kernels {
@@ -132,7 +155,27 @@ impl Kernels {
 }
 
 fn kernels<Q: Int8Format>() -> Kernels {
-    Kernels { one: rows::<Q>, two: fast::<Q, 2>, four: fast::<Q, 4> }
+    Kernels { one: rows::<Q>, two: fast::<Q, 2>, four: fast::<Q, 4>, many: many::<Q>() }
+}
+
+/// Whether a format is multiplied in AVX-512 with VNNI here. Those with blocks of 32 gain little: they need a product
+/// with a scale for every 32 weights in any case. And codes must be stored without a sign.
+#[cfg(target_arch = "x86_64")]
+fn has_vnni<Q: Int8Format>() -> bool {
+    Q::WEIGHTS == BLOCK && (Q::BIAS != 0 || Q::DMIN.is_some()) && crate::cpu::has_vnni()
+}
+
+fn many<Q: Int8Format>() -> Option<(Widen, Panel)> {
+    #[cfg(target_arch = "x86_64")]
+    if has_vnni::<Q>() {
+        // SAFETY: the instructions have been found.
+        let widen: Widen =
+            |x, wide| x.iter().zip(wide).for_each(|(x, wide)| unsafe { vnni::widen_block(x, wide) });
+        // SAFETY: the same.
+        let panel: Panel = |rows, len, wide, xs, out| unsafe { vnni::panel::<Q>(rows, len, wide, xs, out) };
+        return Some((widen, panel));
+    }
+    None
 }
 
 fn check(ty: WeightType, row: &[u8], blocks: usize) {
@@ -161,6 +204,9 @@ fn rows<Q: Int8Format>(rows: &[u8], row_bytes: usize, x: &[Int8Block], out: &mut
         return out.fill(0.0);
     }
     match level() {
+        // SAFETY: `has_vnni` has found the extensions.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 if has_vnni::<Q>() => unsafe { vnni::rows::<Q>(rows, row_bytes, x, out) },
         // SAFETY: `level` has found the extensions.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { avx2::rows::<Q>(rows, row_bytes, x, out) },
@@ -197,6 +243,17 @@ pub(crate) trait Int8Format: Quantised {
     #[cfg(target_arch = "x86_64")]
     unsafe fn mins_avx2(_block: &[u8]) -> std::arch::x86_64::__m256i {
         unreachable!("only blocks of 256 with a dmin have factors of it")
+    }
+
+    /// The codes of groups `2 pair` and `2 pair + 1` as stored.
+    ///
+    /// # Safety
+    /// The processor has AVX2 and AVX-512 F and BW.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn stored_avx512(block: &[u8], pair: usize) -> std::arch::x86_64::__m512i {
+        // SAFETY: the caller has promised the instructions.
+        unsafe { vnni::together(Self::stored_avx2(block, 2 * pair), Self::stored_avx2(block, 2 * pair + 1)) }
     }
 
     /// [`Int8Format::scales_avx2`]: of all groups' first halves, and of their second halves.

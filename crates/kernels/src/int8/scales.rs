@@ -10,6 +10,8 @@ use super::Int8Format;
 use super::avx2;
 #[cfg(target_arch = "aarch64")]
 use super::neon;
+#[cfg(target_arch = "x86_64")]
+use super::vnni;
 use crate::format::*;
 
 // Blocks of 32 have one scale and no factors.
@@ -81,6 +83,13 @@ impl Int8Format for Q3K {
 impl Int8Format for Q4K {
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
+    unsafe fn stored_avx512(block: &[u8], pair: usize) -> __m512i {
+        // SAFETY: the caller has promised the instructions.
+        unsafe { vnni::bits_of_32(&block[16 + 32 * pair..][..32], [0, 4], 15) }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
     unsafe fn scales_avx2(block: &[u8]) -> __m256i {
         // SAFETY: the caller has promised the instructions.
         unsafe { avx2::eights_twice(six_bits(block)).0 }
@@ -140,6 +149,18 @@ impl Int8Format for Q5K {
 }
 
 impl Int8Format for Q6K {
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn stored_avx512(block: &[u8], pair: usize) -> __m512i {
+        let (half, j) = (pair / 2, pair % 2 * 2);
+        // SAFETY: the caller has promised the instructions.
+        unsafe {
+            let low = vnni::bits_of_64(&block[half * 64..][..64], j as u32 / 2 * 4, 15);
+            let high = vnni::bits_of_32(&block[128 + half * 32..][..32], [2 * j as i16, 2 * j as i16 + 2], 3);
+            _mm512_or_si512(low, _mm512_slli_epi16::<4>(high))
+        }
+    }
+
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     unsafe fn scales_avx2(block: &[u8]) -> __m256i {

@@ -216,7 +216,9 @@ impl BenchArgs {
         number: usize,
         tell: bool,
     ) -> Result<Repetition> {
-        let repetition = engine.repeat(session, prompt, workload)?;
+        let bar = output::count_bar("tokens", workload.context() as u64);
+        let repetition = engine.repeat(session, prompt, workload, &mut |tokens| bar.inc(tokens as u64))?;
+        bar.finish_and_clear();
         if tell {
             output::note(format_args!(
                 "run {} of {}: prompt {:.2} tok/s, decode {:.2} tok/s",
