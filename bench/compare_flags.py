@@ -45,7 +45,8 @@ def measure(args, setting):
     words = shlex.split(setting)
     hotset = words.pop(0).removeprefix("HOTSET=") if words and words[0].startswith("HOTSET=") else args.hotset
     model = words.pop(0) if words and not words[0].startswith("-") else args.model
-    command = [hotset, "bench", model, "-r", "1", "--json", *shlex.split(args.base), *words]
+    repetitions = [] if "-r" in args.base.split() else ["-r", "1"]
+    command = [hotset, "bench", model, *repetitions, "--json", *shlex.split(args.base), *words]
     result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if result.returncode:
         sys.exit(f"{shlex.join(command)}: {result.stderr.strip().splitlines()[-1]}")

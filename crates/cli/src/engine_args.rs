@@ -35,6 +35,11 @@ pub struct EngineArgs {
     #[arg(short = 't', long, env = "HOTSET_THREADS", value_name = "N")]
     pub threads: Option<usize>,
 
+    /// 1: keep each compute thread on a core of its own; for machines that do nothing else
+    #[arg(long, env = "HOTSET_CPU_STRICT", value_name = "0|1", default_value_t = 0,
+          value_parser = clap::value_parser!(u8).range(0..=1))]
+    pub cpu_strict: u8,
+
     /// Prompt tokens computed together; each expert of a layer is paged once for all of them (-ub)
     /// [default: 512, less in a small budget]
     #[arg(long = "ubatch-size", env = "HOTSET_UBATCH", value_name = "N")]
@@ -132,6 +137,7 @@ impl EngineArgs {
             experts_per_layer: self.experts_per_layer,
             context: self.ctx_size,
             threads: self.threads,
+            cpu_strict: self.cpu_strict == 1,
             chunk: self.ubatch_size,
             kv_types: KvTypes { keys: self.cache_type_k, values: self.cache_type_v },
             activations: if self.exact_activations { Activations::F32 } else { Activations::Int8 },

@@ -39,6 +39,8 @@ pub struct EngineOptions {
     pub context: Option<usize>,
     /// Compute threads; `None` for one per core.
     pub threads: Option<usize>,
+    /// Keep each compute thread but the caller on a processor of its own.
+    pub cpu_strict: bool,
     /// Prompt tokens computed together; `None` for as many as the budget suggests.
     pub chunk: Option<usize>,
     /// Precision of the KV cache.
@@ -64,6 +66,7 @@ impl Default for EngineOptions {
             experts_per_layer: None,
             context: None,
             threads: None,
+            cpu_strict: false,
             chunk: None,
             kv_types: KvTypes::default(),
             activations: Activations::default(),

@@ -20,6 +20,17 @@ impl Cell {
     }
 }
 
+/// Applies a function of whole vectors to some cells, a few at a time.
+pub(crate) fn map(cells: &[Cell], f: fn(&mut [f32])) {
+    let mut numbers = [0.0; 64];
+    for cells in cells.chunks(numbers.len()) {
+        let numbers = &mut numbers[..cells.len()];
+        numbers.iter_mut().zip(cells).for_each(|(x, cell)| *x = cell.get());
+        f(numbers);
+        numbers.iter().zip(cells).for_each(|(x, cell)| cell.set(*x));
+    }
+}
+
 /// The same memory, shareable, for as long as it is borrowed.
 pub(crate) fn cells(values: &mut [f32]) -> &[Cell] {
     const { assert!(size_of::<Cell>() == size_of::<f32>() && align_of::<Cell>() == align_of::<f32>()) };

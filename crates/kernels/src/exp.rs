@@ -41,7 +41,7 @@ fn exp_sum_body(numbers: &mut [f32], max: f32) -> f32 {
 /// No branch and no library call, so that loops over it vectorise.
 #[inline(always)]
 #[expect(clippy::excessive_precision, reason = "the coefficients as published")]
-fn exp(x: f32) -> f32 {
+pub(crate) fn exp(x: f32) -> f32 {
     /// `e^x` is at least the smallest normal number, and finite.
     const NORMAL: std::ops::RangeInclusive<f32> = -87.336_54..=88.722_83;
     /// Added to a number below 2^22 it leaves no bits for a fraction: the nearest whole number stays.

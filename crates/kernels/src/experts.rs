@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::cells::cells;
+use crate::cells::{cells, map};
 use crate::matmul::{times_exact, times_int8};
 use crate::{Int8Buffer, Matrix, Pool, Vectors, silu};
 
@@ -54,21 +54,35 @@ pub fn activate(pool: &Pool, jobs: &[GateUp<'_>], x: Vectors<'_>, h: &mut [f32])
     let h = cells(h);
     pool.run(jobs.len() * per_job, &|thread, i| {
         let job = &jobs[i / per_job];
-        let times = |w: Matrix<'_>, put: &dyn Fn(usize, usize, f32)| {
-            let (band, count) = (band_rows(i % per_job, band, width), job.pairs.len());
-            let token = |pair: usize| job.pairs[pair].token as usize;
-            match x.int8_for(w.ty()) {
-                Some(int8) => times_int8(pool, thread, w, band, count, |pair| int8.at(token(pair)), put),
-                None => times_exact(pool, thread, w, band, count, |pair| x.exact_at(token(pair)), put),
-            }
-        };
+        let band = band_rows(i % per_job, band, width);
         let cell = |r: usize, pair: usize| &h[job.pairs[pair].slot as usize * width + r];
-        times(job.gate, &|r, pair, sum| cell(r, pair).set(silu(sum)));
-        times(job.up, &|r, pair, sum| {
+        times(pool, thread, job.gate, band.clone(), x, job.pairs, |r, pair, sum| cell(r, pair).set(sum));
+        for pair in job.pairs {
+            let row = &h[pair.slot as usize * width..(pair.slot as usize + 1) * width];
+            map(&row[band.clone()], silu);
+        }
+        times(pool, thread, job.up, band, x, job.pairs, |r, pair, sum| {
             let cell = cell(r, pair);
             cell.set(cell.get() * sum);
         });
     });
+}
+
+/// A band of rows times the tokens of some pairs.
+fn times(
+    pool: &Pool,
+    thread: usize,
+    w: Matrix<'_>,
+    band: Range<usize>,
+    x: Vectors<'_>,
+    pairs: &[Pair],
+    put: impl Fn(usize, usize, f32),
+) {
+    let token = |pair: usize| pairs[pair].token as usize;
+    match x.int8_for(w.ty()) {
+        Some(int8) => times_int8(pool, thread, w, band, pairs.len(), |pair| int8.at(token(pair)), put),
+        None => times_exact(pool, thread, w, band, pairs.len(), |pair| x.exact_at(token(pair)), put),
+    }
 }
 
 /// `y[slot] = down h[slot]` for every pair of every job.

@@ -5,6 +5,7 @@
 //! change a bit: every dot product is the one described in [`mod@dot`] or, where quantised weights meet
 //! vectors in int8, in [`mod@int8`], whatever the instruction set, the number of tokens or threads.
 
+mod affinity;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod cells;

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use hotset_base::Bytes;
 
+use crate::affinity::{allowed, stay_on};
 use crate::int8::{BLOCK, TILE, Wide};
 
 /// Workers look for the next region this long before they park.
@@ -81,7 +82,20 @@ impl Pool {
     /// # Errors
     /// What the system says when it refuses a thread; workers already started have ended by then.
     pub fn new(threads: usize, max_cols: usize) -> io::Result<Self> {
-        let threads = threads.max(1);
+        Self::start(threads.max(1), max_cols, &[])
+    }
+
+    /// The same, with each worker kept on a processor of its own as far as there are enough. The caller stays
+    /// free to move: what is left is where it will be, and threads that it starts later inherit no narrow choice.
+    ///
+    /// # Errors
+    /// As [`Pool::new`].
+    pub fn strict(threads: usize, max_cols: usize) -> io::Result<Self> {
+        Self::start(threads.max(1), max_cols, &allowed())
+    }
+
+    /// Worker `i` stays on processor `cpus[i]`, if there is one.
+    fn start(threads: usize, max_cols: usize, cpus: &[usize]) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             epoch: AtomicUsize::new(0),
             next: AtomicUsize::new(0),
@@ -94,8 +108,12 @@ impl Pool {
         let mut pool = Self { shared, workers: Vec::with_capacity(threads - 1), turn: Mutex::new(()) };
         let (started, starts) = mpsc::channel();
         for thread in 1..threads {
-            let (shared, started) = (Arc::clone(&pool.shared), started.clone());
+            let (shared, started, cpu) =
+                (Arc::clone(&pool.shared), started.clone(), cpus.get(thread).copied());
             let worker = std::thread::Builder::new().name(format!("compute-{thread}")).spawn(move || {
+                if let Some(cpu) = cpu {
+                    stay_on(cpu);
+                }
                 // Nobody listens only if the constructor has failed already.
                 let _ = started.send(());
                 shared.work(thread);

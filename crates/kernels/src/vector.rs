@@ -3,6 +3,7 @@
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 
 use crate::cpu::multiversion;
+use crate::exp::exp;
 
 multiversion! {
     /// `y += a * x`, fused, element by element.
@@ -57,8 +58,12 @@ fn rms_scale(x: &[f32], eps: f32) -> f32 {
     1.0 / (mean + eps).sqrt()
 }
 
-/// `x * sigmoid(x)`
-#[inline]
-pub fn silu(x: f32) -> f32 {
-    x / (1.0 + (-x).exp())
+multiversion! {
+    /// `x = x * sigmoid(x)`, element by element.
+    pub fn silu(numbers: &mut [f32]) = silu_body;
+}
+
+#[inline(always)]
+fn silu_body(numbers: &mut [f32]) {
+    numbers.iter_mut().for_each(|x| *x /= 1.0 + exp(-*x));
 }

@@ -36,6 +36,12 @@ fn times(m: Matrix<'_>, r: usize, x: &[f32], int8: bool) -> f32 {
     int8_scalar::dot_int8(m.ty(), m.row_bytes(r), &blocks)
 }
 
+fn silu_of(x: f32) -> f32 {
+    let mut x = [x];
+    silu(&mut x);
+    x[0]
+}
+
 fn buffer(int8: bool, count: usize, len: usize) -> Int8Buffer {
     if int8 { Int8Buffer::new(count, len) } else { Int8Buffer::none() }
 }
@@ -128,7 +134,7 @@ fn naive(
         for pair in first.pairs {
             let x = &x[pair.token as usize * hidden..][..hidden];
             let h: Vec<f32> = (0..width)
-                .map(|r| silu(times(first.gate, r, x, int8)) * times(first.up, r, x, int8))
+                .map(|r| silu_of(times(first.gate, r, x, int8)) * times(first.up, r, x, int8))
                 .collect();
             let out = &mut y[pair.slot as usize * hidden..][..hidden];
             (0..hidden).for_each(|r| out[r] = times(second.down, r, &h, int8));

@@ -69,9 +69,22 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn silu_is_near_the_exact_value(numbers in proptest::collection::vec(-30f32..30.0, 0..40)) {
+        let mut found = numbers.clone();
+        silu(&mut found);
+        for (x, found) in numbers.into_iter().map(f64::from).zip(found) {
+            let exact = x / (1.0 + (-x).exp());
+            prop_assert!((f64::from(found) - exact).abs() <= 1e-6 * exact.abs(), "silu({x}) = {found}, not {exact}");
+        }
+    }
+}
+
 #[test]
 fn silu_survives_large_numbers() {
-    assert_eq!(silu(200.0), 200.0);
-    assert_eq!(silu(-200.0), 0.0);
-    assert_eq!(silu(0.0), 0.0);
+    let mut x = [200.0, -200.0, 0.0, f32::INFINITY, f32::NAN];
+    silu(&mut x);
+    assert_eq!(x[..4], [200.0, 0.0, 0.0, f32::INFINITY]);
+    assert!(x[4].is_nan());
 }
