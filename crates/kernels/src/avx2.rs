@@ -117,10 +117,11 @@ pub(crate) unsafe fn multiply_add<B: Format>(
             let tile = &mut c[i * c_stride + first..];
             // SAFETY: the same promise.
             i += unsafe {
+                let turn = (i / 2, m.div_ceil(2));
                 if i + 2 <= m {
-                    tile_of::<B, 2>([row(i), row(i + 1)], b, b_stride, tile, c_stride)
+                    tile_of::<B, 2>([row(i), row(i + 1)], b, b_stride, tile, c_stride, turn)
                 } else {
-                    tile_of::<B, 1>([row(i)], b, b_stride, tile, c_stride)
+                    tile_of::<B, 1>([row(i)], b, b_stride, tile, c_stride, turn)
                 }
             };
         }
@@ -128,7 +129,8 @@ pub(crate) unsafe fn multiply_add<B: Format>(
     whole
 }
 
-/// One group of columns of `N` rows of `c`, kept in registers meanwhile; returns `N`.
+/// One group of columns of `N` rows of `c`, kept in registers meanwhile; returns `N`. As tile `turn` of `turns` it asks
+/// for its part of the matrix that follows `b` in memory: in attention, the next block of keys or values.
 ///
 /// # Safety
 /// The processor has AVX2, FMA and F16C.
@@ -140,12 +142,19 @@ unsafe fn tile_of<B: Format, const N: usize>(
     b_stride: usize,
     c: &mut [f32],
     c_stride: usize,
+    (turn, turns): (usize, usize),
 ) -> usize {
+    // Asked for at once, most lines would not be fetched: the tiles of a group share them out, one every few rows.
+    let (next, mut ask) = (b.as_ptr().wrapping_add(a[0].len() * b_stride), turn);
     let mut sums = [[_mm256_setzero_ps(); 4]; N];
     for i in 0..N {
         sums[i] = load(&c[i * c_stride..].as_chunks::<GROUP>().0[0]);
     }
     for l in 0..a[0].len() {
+        if l == ask {
+            _mm_prefetch::<_MM_HINT_T1>(next.wrapping_add(l * b_stride).cast());
+            ask += turns;
+        }
         // SAFETY: the same promise.
         let b = unsafe { B::group_avx2(&b[l * b_stride..][..B::STEP_BYTES], 0) };
         for i in 0..N {
