@@ -24,6 +24,8 @@ const SPIN: Duration = Duration::from_micros(20);
 /// Tasks per thread of a region, so that a thread that is held up leaves work for the others, and that all end
 /// within an eighth of their share.
 const TASKS_PER_THREAD: usize = 8;
+/// Tasks of each matrix, at least, when matrices may differ in the vectors they meet.
+const TASKS_OF_A_MATRIX: usize = 4;
 /// Bytes of weights, times vectors, below which a task is not worth taking: about a microsecond.
 const LEAST_TASK: usize = 16 << 10;
 
@@ -132,7 +134,9 @@ impl Pool {
 
     /// Rows of a task when `rows` rows of `row_bytes` meet `vectors` vectors, in `matrices` such matrices.
     pub(crate) fn band(&self, rows: usize, row_bytes: usize, vectors: usize, matrices: usize) -> usize {
-        let parts = (self.threads() * TASKS_PER_THREAD).div_ceil(matrices.max(1));
+        // With several vectors, some matrices meet many and some few: none is one task.
+        let fewest = if vectors > 1 { TASKS_OF_A_MATRIX } else { 1 };
+        let parts = (self.threads() * TASKS_PER_THREAD).div_ceil(matrices.max(1)).max(fewest);
         let least = LEAST_TASK.div_ceil((row_bytes * vectors).max(1));
         // Not 0, so that a matrix without rows is cut into no tasks.
         rows.div_ceil(parts).max(least).min(rows).max(1)
