@@ -54,8 +54,9 @@ impl Engine {
                 .map_err(system("lock memory (--mlock; raise the limit with ulimit -l)"))?;
         }
         let dense = DenseWeights::load(checkpoint, plan.embedding, progress)?;
+        let start_pool = if options.cpu_strict { Pool::strict } else { Pool::new };
         let pool =
-            Pool::new(plan.threads, config.longest_row()).map_err(system("start the compute threads"))?;
+            start_pool(plan.threads, config.longest_row()).map_err(system("start the compute threads"))?;
         let evict = options.evict.build(config.layers, config.experts);
         let source = ExpertSource::new(checkpoint);
         let pager = Pager::open(checkpoint, source, &plan.arena, evict, &options.pager, progress)
