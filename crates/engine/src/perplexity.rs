@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use hotset_base::Phase;
 use hotset_model::KvCache;
+use hotset_text::Tokenizer;
 
 use crate::figures::Snapshot;
 use crate::pricing::step;
@@ -44,6 +45,12 @@ impl Perplexity {
     pub fn bits_per_byte(&self) -> f64 {
         self.nll / std::f64::consts::LN_2 / self.scored_bytes as f64
     }
+
+    /// Counts tokens that have been scored.
+    pub(crate) fn count(&mut self, tokenizer: &Tokenizer, tokens: &[u32]) {
+        self.scored += tokens.len();
+        self.scored_bytes += tokens.iter().map(|&id| tokenizer.token_bytes(id).len()).sum::<usize>();
+    }
 }
 
 impl Windowing {
@@ -83,10 +90,7 @@ pub fn perplexity(
         if !scored.is_empty() {
             session.clear();
             total.nll += score_window(engine, &mut session.cache, tokens, scored.clone())?;
-            total.scored += scored.len();
-            let tokenizer = engine.tokenizer();
-            total.scored_bytes +=
-                tokens[scored].iter().map(|&id| tokenizer.token_bytes(id).len()).sum::<usize>();
+            total.count(engine.tokenizer(), &tokens[scored]);
             computed += tokens.len();
         }
         progress(computed);

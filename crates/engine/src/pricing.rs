@@ -154,10 +154,7 @@ pub(crate) fn step(
                 computed += 1;
                 progress(computed);
             }
-            total.scored += scored.len();
-            let tokenizer = engine.tokenizer();
-            total.scored_bytes +=
-                tokens[scored].iter().map(|&id| tokenizer.token_bytes(id).len()).sum::<usize>();
+            total.count(engine.tokenizer(), &tokens[scored]);
         }
     }
     session.clear();
@@ -178,19 +175,21 @@ fn forward<'a>(engine: &'a mut Engine, cache: &mut KvCache, token: u32) -> Resul
 mod tests {
     use super::*;
 
+    /// KL(softmax of `native` || softmax of `policy`) over all tokens, nats.
+    fn exact_divergence(native: &[f32], policy: &[f32]) -> f64 {
+        let (zp, zq) = (log_sum_exp(native), log_sum_exp(policy));
+        let term = |(&a, &b): (&f32, &f32)| {
+            let log_p = f64::from(a) - zp;
+            log_p.exp() * (log_p - (f64::from(b) - zq))
+        };
+        native.iter().zip(policy).map(term).sum()
+    }
+
     #[test]
     fn divergence_is_that_of_the_definition() {
         let native: Vec<f32> = (0..50).map(|i| (i as f32 * 0.7).sin() * 3.0).collect();
         let policy: Vec<f32> = (0..50).map(|i| (i as f32 * 0.9).cos() * 2.0).collect();
-        let (zp, zq) = (log_sum_exp(&native), log_sum_exp(&policy));
-        let exact: f64 = native
-            .iter()
-            .zip(&policy)
-            .map(|(&a, &b)| {
-                let log_p = f64::from(a) - zp;
-                log_p.exp() * (log_p - (f64::from(b) - zq))
-            })
-            .sum();
+        let exact = exact_divergence(&native, &policy);
         let found = Reference::of(&native).divergence(&policy);
         assert!((found - exact).abs() < 1e-5, "{found} instead of {exact}");
         assert!(Reference::of(&native).divergence(&native) < 1e-6);
@@ -200,15 +199,7 @@ mod tests {
     fn tokens_taken_together_make_it_no_larger() {
         let native: Vec<f32> = (0..5000).map(|i| ((i * 37 % 101) as f32) * 0.05).collect();
         let policy: Vec<f32> = (0..5000).map(|i| ((i * 53 % 97) as f32) * 0.05).collect();
-        let (zp, zq) = (log_sum_exp(&native), log_sum_exp(&policy));
-        let exact: f64 = native
-            .iter()
-            .zip(&policy)
-            .map(|(&a, &b)| {
-                let log_p = f64::from(a) - zp;
-                log_p.exp() * (log_p - (f64::from(b) - zq))
-            })
-            .sum();
+        let exact = exact_divergence(&native, &policy);
         let found = Reference::of(&native).divergence(&policy);
         assert!(found >= 0.0 && found <= exact + 1e-6, "{found}, {exact}");
     }

@@ -15,6 +15,7 @@ use crate::cpu::{Level, level};
 use crate::format::*;
 #[cfg(target_arch = "aarch64")]
 use crate::neon;
+use crate::tree::reduce;
 
 /// Runs a generic function for the format of a weight type.
 macro_rules! for_type {
@@ -150,17 +151,4 @@ pub(crate) fn finish<B: Format>(mut sums: [f32; GROUP], tail: &[u8], x_tail: &[f
         sums[i] = B::single(tail, i).mul_add(*x, sums[i]);
     }
     reduce(sums)
-}
-
-/// The fixed tree at the end of the canonical order.
-#[inline(always)]
-fn reduce(mut sums: [f32; GROUP]) -> f32 {
-    let mut width = GROUP / 2;
-    while width > 0 {
-        for i in 0..width {
-            sums[i] += sums[i + width];
-        }
-        width /= 2;
-    }
-    sums[0]
 }

@@ -1,6 +1,7 @@
 //! The exponential function of many numbers.
 
 use crate::cpu::multiversion;
+use crate::tree::reduce;
 
 /// Running sums of [`exp_sum`].
 const SUMS: usize = 8;
@@ -25,14 +26,7 @@ fn exp_sum_body(numbers: &mut [f32], max: f32) -> f32 {
         *x = exp(*x - max);
         *sum += *x;
     }
-    let mut width = SUMS / 2;
-    while width > 0 {
-        for i in 0..width {
-            sums[i] += sums[i + width];
-        }
-        width /= 2;
-    }
-    sums[0]
+    reduce(sums)
 }
 
 /// `e^x` to 2 units in the last place where it is a normal number; smaller ones are 0, larger ones infinite.

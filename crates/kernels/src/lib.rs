@@ -23,6 +23,7 @@ mod neon;
 mod pool;
 mod product;
 mod quantize;
+mod tree;
 mod vector;
 mod vectors;
 

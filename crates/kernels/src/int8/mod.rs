@@ -274,16 +274,3 @@ pub(crate) trait Int8Format: Quantised {
         unreachable!("only blocks of 256 with a dmin have factors of it")
     }
 }
-
-/// The tree at the end.
-#[inline(always)]
-fn reduce(mut sums: [f32; SUMS]) -> f32 {
-    let mut width = SUMS / 2;
-    while width > 0 {
-        for l in 0..width {
-            sums[l] += sums[l + width];
-        }
-        width /= 2;
-    }
-    sums[0]
-}

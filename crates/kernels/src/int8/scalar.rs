@@ -1,9 +1,10 @@
 //! The definition, written down without any instruction-set extension.
 
 use super::block::GROUPS;
-use super::{Int8Block, Int8Format, SUMS, reduce};
+use super::{Int8Block, Int8Format, SUMS};
 use crate::format::GROUP;
 use crate::half_float::scale_at;
+use crate::tree::reduce;
 
 /// `row . x`
 pub(super) fn dot<Q: Int8Format>(row: &[u8], x: &[Int8Block]) -> f32 {

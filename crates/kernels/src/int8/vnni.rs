@@ -83,8 +83,8 @@ unsafe fn one<Q: Int8Format>(block: &[u8], x: &Int8Block, spreads: &Spreads, sum
     add::<Q>(products, factors, &scales, x, sums);
 }
 
-/// `PANEL` rows of `row_bytes`, one after the other, times `count` vectors: `put(row, vector, sum)`. `wide` holds the
-/// widened blocks of the vectors, one vector after the other.
+/// `PANEL` rows of `row_bytes`, one after the other, times each of `vectors` (at most `TILE`): `out[vector][row]`.
+/// `wide` holds the widened blocks of the vectors, one vector after the other.
 ///
 /// # Safety
 /// The processor has AVX2, FMA, F16C, AVX-512 F, BW and VL, and AVX-512 VNNI.
