@@ -59,10 +59,10 @@ pub struct EngineArgs {
     pub exact_activations: bool,
 
     /// Which expert leaves the arena first
-    #[arg(long, env = "HOTSET_EVICT", value_enum, default_value_t = EvictName::Lfu)]
+    #[arg(long, env = "HOTSET_EVICT", value_enum, default_value_t = EvictName::WindowLfu)]
     pub evict: EvictName,
 
-    /// Tokens after which a use counts half under --evict lfu; 0 counts all uses alike
+    /// Tokens after which a use counts half under --evict lfu and window-lfu; 0 counts all uses alike
     #[arg(long, env = "HOTSET_EVICT_HALF_LIFE", value_name = "N", default_value_t = DEFAULT_HALF_LIFE)]
     pub evict_half_life: u32,
 
@@ -115,6 +115,8 @@ pub enum EvictName {
     Lru,
     /// Least frequently used; uses fade (--evict-half-life)
     Lfu,
+    /// The same, and what the last token chose counts as if it were chosen in another quarter of the tokens
+    WindowLfu,
     /// Uses over the time since the last one
     Lfru,
     /// What its layer has not chosen longest, then what its layer needs last
@@ -130,6 +132,17 @@ pub enum EmbeddingName {
 }
 
 impl EngineArgs {
+    fn eviction(&self) -> EvictKind {
+        let half_life = Some(self.evict_half_life).filter(|&visits| visits > 0);
+        match self.evict {
+            EvictName::Lru => EvictKind::Lru,
+            EvictName::Lfu => EvictKind::Lfu { half_life },
+            EvictName::WindowLfu => EvictKind::WindowLfu { half_life },
+            EvictName::Lfru => EvictKind::Lfru,
+            EvictName::LeastStale => EvictKind::LeastStale,
+        }
+    }
+
     pub fn options(&self) -> Result<EngineOptions> {
         let router = self.router.options()?;
         Ok(EngineOptions {
@@ -142,12 +155,7 @@ impl EngineArgs {
             kv_types: KvTypes { keys: self.cache_type_k, values: self.cache_type_v },
             activations: if self.exact_activations { Activations::F32 } else { Activations::Int8 },
             router,
-            evict: match self.evict {
-                EvictName::Lru => EvictKind::Lru,
-                EvictName::Lfu => EvictKind::Lfu { half_life: Some(self.evict_half_life).filter(|&n| n > 0) },
-                EvictName::Lfru => EvictKind::Lfru,
-                EvictName::LeastStale => EvictKind::LeastStale,
-            },
+            evict: self.eviction(),
             embedding: self.embedding.map(|place| match place {
                 EmbeddingName::Memory => EmbeddingPlace::Memory,
                 EmbeddingName::Disk => EmbeddingPlace::Disk,

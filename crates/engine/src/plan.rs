@@ -24,7 +24,7 @@ const CHUNKS: [usize; 3] = [512, 256, 128];
 /// The share of the budget that the buffers of a chunk may take.
 const SCRATCH_SHARE: u64 = 32;
 /// Visits to its layer after which a use counts half, unless the user says otherwise.
-pub const DEFAULT_HALF_LIFE: u32 = 256;
+pub const DEFAULT_HALF_LIFE: u32 = 128;
 /// Context used when nobody names one.
 const DEFAULT_CONTEXT: usize = 4096;
 
@@ -73,7 +73,7 @@ impl Default for EngineOptions {
             embedding: None,
             mlock: false,
             router: RouterOptions::Native,
-            evict: EvictKind::Lfu { half_life: Some(DEFAULT_HALF_LIFE) },
+            evict: EvictKind::WindowLfu { half_life: Some(DEFAULT_HALF_LIFE) },
             pager: PagerOptions::default(),
         }
     }

@@ -39,9 +39,14 @@ fn no_way_of_paging_changes_a_bit() {
                 ways.extend((0..=2).map(|lookahead| options(read.clone(), lookahead)));
             }
         }
-        for evict in
-            [EvictKind::Lru, EvictKind::Lfu { half_life: None }, EvictKind::Lfru, EvictKind::LeastStale]
-        {
+        let half_life = None;
+        for evict in [
+            EvictKind::Lru,
+            EvictKind::Lfu { half_life },
+            EvictKind::WindowLfu { half_life },
+            EvictKind::Lfru,
+            EvictKind::LeastStale,
+        ] {
             ways.push(EngineOptions { evict, ..options(ReadOptions::default(), 1) });
         }
         let embedding = Some(EmbeddingPlace::Disk);

@@ -57,6 +57,8 @@ fn a_replay_of_the_shipped_model_hits_as_often_as_its_run() {
         (EvictKind::Lfu { half_life: Some(256) }, Scope::PerLayer, 9),
         (EvictKind::Lfu { half_life: Some(256) }, Scope::Shared, 35),
         (EvictKind::Lfu { half_life: None }, Scope::Shared, 20),
+        (EvictKind::WindowLfu { half_life: Some(128) }, Scope::PerLayer, 9),
+        (EvictKind::WindowLfu { half_life: Some(128) }, Scope::Shared, 20),
         (EvictKind::Lfru, Scope::Shared, 20),
         (EvictKind::LeastStale, Scope::Shared, 12),
     ];

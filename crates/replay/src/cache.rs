@@ -50,6 +50,8 @@ pub(crate) struct Cache {
     hot: Vec<bool>,
     /// `[experts]`: wanted by the present visit.
     wanted: Vec<bool>,
+    /// `[layers]`: the experts of each layer's last visit, up to `[experts]`.
+    latest: Vec<Vec<ExpertId>>,
     /// Up to `[experts]`: room for what a visit does not find.
     missing: Vec<ExpertKey>,
     layer: LayerId,
@@ -80,6 +82,7 @@ impl Cache {
             places: vec![None; layers * experts],
             hot: vec![false; layers * experts],
             wanted: vec![false; experts],
+            latest: vec![Vec::with_capacity(experts); layers],
             missing: Vec::with_capacity(experts),
             layer: LayerId(0),
             now: 0,
@@ -101,6 +104,7 @@ impl Cache {
             self.evict.used(ExpertKey::new(layer, expert), self.now);
         }
         let pool = self.pool_of[layer.index()];
+        self.weigh_latest(pool, layer, experts);
         let mut missing = std::mem::take(&mut self.missing);
         for key in experts.iter().map(|&expert| ExpertKey::new(layer, expert)) {
             match self.places[key.flat(self.experts)] {
@@ -113,6 +117,18 @@ impl Cache {
         for &expert in experts {
             self.wanted[expert.index()] = false;
         }
+    }
+
+    /// What the visit before chose may be worth less from now on.
+    fn weigh_latest(&mut self, pool: usize, layer: LayerId, experts: &[ExpertId]) {
+        for &expert in &self.latest[layer.index()] {
+            let key = ExpertKey::new(layer, expert);
+            if let Some(slot) = self.places[key.flat(self.experts)] {
+                self.pools[pool].set_worth(slot as usize, self.evict.retention(key));
+            }
+        }
+        self.latest[layer.index()].clear();
+        self.latest[layer.index()].extend_from_slice(experts);
     }
 
     fn admit(&mut self, pool: usize, key: ExpertKey) {

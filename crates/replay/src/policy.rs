@@ -38,14 +38,15 @@ pub struct ReplayPolicy {
 /// A name that means nothing.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is not a cache: lru, lfu, lfru, least-stale (H slots in every layer), the same with global- in front (H x layers slots for all), belady-layer, belady"
+    "`{0}` is not a cache: lru, lfu, window-lfu, lfru, least-stale (H slots in every layer), the same with global- in front (H x layers slots for all), belady-layer, belady"
 )]
 pub struct ParsePolicyError(String);
 
 /// Every cache there is, per layer and shared.
-const NAMES: [(&str, &str, Eviction); 5] = [
+const NAMES: [(&str, &str, Eviction); 6] = [
     ("lru", "global-lru", Eviction::Live(EvictKind::Lru)),
     ("lfu", "global-lfu", Eviction::Live(EvictKind::Lfu { half_life: None })),
+    ("window-lfu", "global-window-lfu", Eviction::Live(EvictKind::WindowLfu { half_life: None })),
     ("lfru", "global-lfru", Eviction::Live(EvictKind::Lfru)),
     ("least-stale", "global-least-stale", Eviction::Live(EvictKind::LeastStale)),
     ("belady-layer", "belady", Eviction::Belady),
@@ -57,6 +58,9 @@ impl ReplayPolicy {
         match self.eviction {
             Eviction::Live(EvictKind::Lfu { .. }) => {
                 Self { eviction: Eviction::Live(EvictKind::Lfu { half_life }), ..self }
+            }
+            Eviction::Live(EvictKind::WindowLfu { .. }) => {
+                Self { eviction: Eviction::Live(EvictKind::WindowLfu { half_life }), ..self }
             }
             _ => self,
         }

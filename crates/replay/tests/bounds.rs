@@ -121,7 +121,7 @@ fn with_lists(picks: &Picks, experts: usize, slots: usize, frequency: bool) -> u
     hits
 }
 
-const LIVE: [&str; 4] = ["lru", "lfu", "lfru", "least-stale"];
+const LIVE: [&str; 5] = ["lru", "lfu", "window-lfu", "lfru", "least-stale"];
 
 proptest! {
     #[test]
@@ -149,7 +149,7 @@ proptest! {
             prop_assert!(hits(&demand, name, slots) <= own, "{}", name);
             prop_assert!(hits(&demand, &format!("global-{name}"), slots) <= shared, "{}", name);
         }
-        for name in ["lfu", "global-lfu"] {
+        for name in ["lfu", "global-lfu", "window-lfu", "global-window-lfu"] {
             let policy = name.parse::<ReplayPolicy>().unwrap().with_half_life(Some(half_life));
             let setting = Setting { policy, experts_per_layer: slots };
             prop_assert!(replay(&demand, setting, 0, None).unwrap().hot_slots <= shared);

@@ -223,8 +223,10 @@ impl Pager {
     /// would have to leave.
     pub fn admit(&mut self, layer: LayerId, expert: ExpertId) {
         let key = ExpertKey::new(layer, expert);
-        if self.note_use(key).is_none() && self.admitted.len() < MOST_ADMITTED {
-            self.admitted.push(key);
+        match self.note_use(key) {
+            Some(slot) => self.worth[slot.index()] = self.evict.retention(key),
+            None if self.admitted.len() < MOST_ADMITTED => self.admitted.push(key),
+            None => {}
         }
         self.start_reads();
     }
@@ -246,6 +248,7 @@ impl Pager {
             };
             self.wants.push((expert, stage));
         }
+        self.weigh(layer);
         self.start_reads();
     }
 
@@ -445,11 +448,18 @@ impl Pager {
     /// Tells the eviction policy of a use; gives the expert's slot, if it has one.
     fn note_use(&mut self, key: ExpertKey) -> Option<SlotId> {
         self.evict.used(key, self.now);
-        let slot = self.slots.place(key);
-        if let Some(slot) = slot {
-            self.worth[slot.index()] = self.evict.retention(key);
+        self.slots.place(key)
+    }
+
+    /// Asks what the experts of a layer are worth, now that it is visited: those of its visit before are worth
+    /// less to some policies.
+    fn weigh(&mut self, layer: LayerId) {
+        let experts = (0..self.wanted.len() as u16).map(|expert| ExpertKey::new(layer, ExpertId(expert)));
+        for key in experts {
+            if let Some(slot) = self.slots.place(key) {
+                self.worth[slot.index()] = self.evict.retention(key);
+            }
         }
-        slot
     }
 
     /// The slot to overwrite next: a free one, else the ready one worth least; what is expected, and last

@@ -32,6 +32,27 @@ impl Lfu {
             worth: vec![0.0; layers * experts],
         }
     }
+
+    /// The expert was chosen by the latest visit to its layer.
+    pub(super) fn is_latest(&self, key: ExpertKey) -> bool {
+        let of = self.history.of(key);
+        of.count > 0 && self.history.idle(key) == 0
+    }
+
+    /// The retention it would have with so many uses more, all at its last visit.
+    pub(super) fn retention_with(&self, key: ExpertKey, more: f64) -> Retention {
+        let (worth, of) = (self.worth[key.flat(self.experts)], self.history.of(key));
+        let worth = match self.half_life {
+            _ if more == 0.0 => worth,
+            None => worth + more,
+            Some(half_life) => {
+                let at = of.last_visit as f64 / half_life;
+                ((worth - at).exp2() + more).log2() + at
+            }
+        };
+        // The bits of positive numbers are in their order.
+        Retention(worth.to_bits(), of.last)
+    }
 }
 
 impl Evict for Lfu {
@@ -53,8 +74,7 @@ impl Evict for Lfu {
     }
 
     fn retention(&self, key: ExpertKey) -> Retention {
-        // The bits of positive numbers are in their order.
-        Retention(self.worth[key.flat(self.experts)].to_bits(), self.history.of(key).last)
+        self.retention_with(key, 0.0)
     }
 
     fn is_steady(&self) -> bool {

@@ -5,6 +5,7 @@ mod least_stale;
 mod lfru;
 mod lfu;
 mod lru;
+mod window_lfu;
 
 use std::fmt;
 
@@ -14,6 +15,7 @@ pub use least_stale::LeastStale;
 pub use lfru::Lfru;
 pub use lfu::Lfu;
 pub use lru::Lru;
+pub use window_lfu::WindowLfu;
 
 /// How much an expert deserves its slot; the smallest leaves first. Compared field by field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,8 +37,8 @@ pub trait Evict: Send {
     /// What the expert's place in the arena is worth.
     fn retention(&self, key: ExpertKey) -> Retention;
 
-    /// An expert's retention stays what it is until the expert is used again: it may be kept in order
-    /// instead of being asked for.
+    /// An expert's retention stays what it is until the next visit to its layer after the one that used it, and
+    /// from then on until it is used again: it may be kept in order instead of being asked for.
     fn is_steady(&self) -> bool {
         false
     }
@@ -52,6 +54,11 @@ pub enum EvictKind {
         /// Visits of its layer after which a use counts half; `None` never fades.
         half_life: Option<u32>,
     },
+    /// The same, and what the latest visit of a layer chose is protected.
+    WindowLfu {
+        /// As for `Lfu`.
+        half_life: Option<u32>,
+    },
     /// Uses over the time since the last one.
     Lfru,
     /// What its layer has not chosen longest, then what its layer needs last.
@@ -64,6 +71,7 @@ impl EvictKind {
         match self {
             Self::Lru => Box::new(Lru::new(layers, experts)),
             Self::Lfu { half_life } => Box::new(Lfu::new(layers, experts, half_life)),
+            Self::WindowLfu { half_life } => Box::new(WindowLfu::new(layers, experts, half_life)),
             Self::Lfru => Box::new(Lfru::new(layers, experts)),
             Self::LeastStale => Box::new(LeastStale::new(layers, experts)),
         }
@@ -76,6 +84,8 @@ impl fmt::Display for EvictKind {
             Self::Lru => f.write_str("lru"),
             Self::Lfu { half_life: None } => f.write_str("lfu"),
             Self::Lfu { half_life: Some(visits) } => write!(f, "lfu, half-life {visits}"),
+            Self::WindowLfu { half_life: None } => f.write_str("window-lfu"),
+            Self::WindowLfu { half_life: Some(visits) } => write!(f, "window-lfu, half-life {visits}"),
             Self::Lfru => f.write_str("lfru"),
             Self::LeastStale => f.write_str("least-stale"),
         }
@@ -122,6 +132,18 @@ mod tests {
         let mut long = vec![0; 5000];
         long.extend([1, 2, 2]);
         assert_eq!(victim(EvictKind::Lfu { half_life: Some(4) }, &long), 1);
+    }
+
+    #[test]
+    fn a_window_keeps_the_latest_picks_unless_favourites_are_at_stake() {
+        const WINDOW_LFU: EvictKind = EvictKind::WindowLfu { half_life: Some(16) };
+        // 0 has more uses than 2, and 2 the latest one; a window of 16 visits is worth 5.8 uses.
+        assert_eq!(victim(EvictKind::Lfu { half_life: Some(16) }, &[0, 0, 0, 1, 1, 2]), 2);
+        assert_eq!(victim(WINDOW_LFU, &[0, 0, 0, 1, 1, 2]), 1);
+        assert_eq!(victim(WINDOW_LFU, &[0, 0, 0, 1, 1, 2, 0]), 2);
+        let mut favourites = [0, 1].repeat(12);
+        favourites.push(2);
+        assert_eq!(victim(WINDOW_LFU, &favourites), 2);
     }
 
     #[test]
