@@ -46,11 +46,11 @@ struct Settings {
     #[arg(long = "router-drop-factor", value_name = "F")]
     drop_factor: Option<f32>,
 
-    /// trust: mixing weight that one read is worth; 0 refuses nothing [default: 0.018]
+    /// trust: mixing weight that one read is worth; 0 refuses nothing [default: 0.028]
     #[arg(long = "router-tolerance", value_name = "X")]
     tolerance: Option<f32>,
 
-    /// trust: what a substitute of equal weight still changes, as a share of it [default: 0.05]
+    /// trust: what a substitute of equal weight still changes, as a share of it [default: 0.15]
     #[arg(long = "router-mismatch", value_name = "X")]
     mismatch: Option<f32>,
 

@@ -39,8 +39,8 @@ pub struct TrustOptions {
 impl Default for TrustOptions {
     fn default() -> Self {
         Self {
-            tolerance: 0.018,
-            mismatch: 0.05,
+            tolerance: 0.028,
+            mismatch: 0.15,
             trust: 0.0,
             caution: 1.0,
             horizon: 256.0,
