@@ -11,6 +11,11 @@ struct matmul {
     struct ggml_cplan plan;
 };
 
+// Rows of numbers to blocks; gives the bytes written.
+size_t matmul_quantize(int type, const float *weights, int64_t rows, int64_t cols, void *out) {
+    return ggml_quantize_chunk(type, weights, out, 0, rows, cols, NULL);
+}
+
 struct matmul *matmul_new(int type, int64_t rows, int64_t cols, int threads) {
     struct matmul *m = calloc(1, sizeof *m);
     struct ggml_init_params memory = {.mem_size = 1 << 20, .mem_buffer = NULL, .no_alloc = true};

@@ -5,12 +5,13 @@ use std::ffi::{c_int, c_void};
 use std::time::{Duration, Instant};
 
 use candle_core::quantized::GgmlType;
-use candle_core::quantized::k_quants::{BlockQ4K, BlockQ6K, matmul as candle};
+use candle_core::quantized::k_quants::{BlockQ4_0, BlockQ4K, BlockQ5K, BlockQ6K, BlockQ8_0, matmul as candle_matmul};
 use hotset_base::WeightType;
 use hotset_kernels::{Int8Buffer, Matrix, Pool, matmul};
 
 #[link(name = "ggml_matmul")]
 unsafe extern "C" {
+    fn matmul_quantize(ty: c_int, weights: *const f32, rows: i64, cols: i64, out: *mut c_void) -> usize;
     fn matmul_new(ty: c_int, rows: i64, cols: i64, threads: c_int) -> *mut c_void;
     fn matmul_pause(m: *mut c_void);
     fn matmul_resume(m: *mut c_void);
@@ -18,20 +19,30 @@ unsafe extern "C" {
 }
 
 const NAMES: [&str; 3] = ["hotset", "candle", "llama.cpp"];
+/// Gate or up, and down, of an expert of Qwen3-30B-A3B.
+const SHAPES: [(usize, usize); 2] = [(768, 2048), (2048, 768)];
 
-/// A type, in candle's and in ggml's words.
-trait Blocks: GgmlType + Clone {
-    const TYPE: WeightType;
-    const GGML: c_int;
+/// One vector times a matrix: (columns, rows), vector, weights, products.
+type Candle = fn((usize, usize), &[f32], &[u8], &mut [f32]);
+
+fn candle<B: GgmlType>((cols, rows): (usize, usize), x: &[f32], weights: &[u8], y: &mut [f32]) {
+    // SAFETY: every bit pattern is a block, and the weights are aligned to 64 bytes.
+    let (before, blocks, after) = unsafe { weights.align_to::<B>() };
+    assert!(before.is_empty() && after.is_empty());
+    candle_matmul((1, cols, rows), x, blocks, y).unwrap();
 }
-impl Blocks for BlockQ4K {
-    const TYPE: WeightType = WeightType::Q4_K;
-    const GGML: c_int = 12;
-}
-impl Blocks for BlockQ6K {
-    const TYPE: WeightType = WeightType::Q6_K;
-    const GGML: c_int = 14;
-}
+
+/// Types experts come in, and candle's kernel where there is one.
+const TYPES: [(WeightType, Option<Candle>); 8] = [
+    (WeightType::Q4_K, Some(candle::<BlockQ4K>)),
+    (WeightType::Q5_K, Some(candle::<BlockQ5K>)),
+    (WeightType::Q6_K, Some(candle::<BlockQ6K>)),
+    (WeightType::Q8_0, Some(candle::<BlockQ8_0>)),
+    (WeightType::Q4_0, Some(candle::<BlockQ4_0>)),
+    (WeightType::IQ4_NL, None),
+    (WeightType::IQ4_XS, None),
+    (WeightType::BF16, None),
+];
 
 struct Settings {
     threads: usize,
@@ -43,34 +54,54 @@ fn main() {
     let argument = |i: usize, default| std::env::args().nth(i).map_or(default, |a| a.parse().expect("a number"));
     let settings = Settings { threads: argument(1, 2), mib: argument(2, 600), rounds: argument(3, 15) };
     println!("GB/s of weights from memory, {} threads, medians of {} passes in turn (least to most)", settings.threads, settings.rounds);
-    compare::<BlockQ4K>(&settings, 768, 2048);
-    compare::<BlockQ4K>(&settings, 2048, 768);
-    compare::<BlockQ6K>(&settings, 2048, 768);
+    for (ty, candle) in TYPES {
+        SHAPES.iter().for_each(|&shape| compare(&settings, ty, candle, shape));
+    }
 }
 
-fn compare<B: Blocks>(settings: &Settings, rows: usize, cols: usize) {
-    let (blocks, bytes) = (rows * cols / 256, rows * B::TYPE.row_bytes(cols).unwrap().index());
-    let experts = (settings.mib << 20) / bytes;
-    let numbers: Vec<f32> = (0..rows * cols).map(|i| ((i * 2654435761) >> 7 & 0xffff) as f32 / 32768.0 - 1.0).collect();
-    let mut one = vec![B::zeros(); blocks];
-    B::from_float(&numbers, &mut one);
-    let weights: Vec<B> = one.iter().cycle().take(blocks * experts).cloned().collect();
-    let expert = |e: usize| &weights[e * blocks..(e + 1) * blocks];
-    assert_eq!(size_of_val(expert(0)), bytes);
+/// Experts one after the other, each aligned to 64 bytes.
+struct Experts {
+    memory: Vec<[u8; 64]>,
+    bytes: usize,
+}
+
+impl Experts {
+    /// All alike, of random numbers quantised by ggml.
+    fn new(ty: WeightType, (rows, cols): (usize, usize), mib: usize) -> Self {
+        let bytes = rows * ty.row_bytes(cols).unwrap().index();
+        assert_eq!(bytes % 64, 0, "experts of whole cache lines");
+        let numbers: Vec<f32> = (0..rows * cols).map(|i| ((i * 2654435761) >> 7 & 0xffff) as f32 / 32768.0 - 1.0).collect();
+        let mut one = vec![[0u8; 64]; bytes / 64];
+        // SAFETY: as many numbers as the shape says, and room for the bytes of so many weights.
+        let written = unsafe { matmul_quantize(ty.ggml_id() as c_int, numbers.as_ptr(), rows as i64, cols as i64, one.as_mut_ptr().cast()) };
+        assert_eq!(written, bytes);
+        let count = (mib << 20) / bytes;
+        Self { memory: one.iter().cycle().take(one.len() * count).copied().collect(), bytes }
+    }
+
+    fn count(&self) -> usize {
+        self.memory.len() * 64 / self.bytes
+    }
+
+    fn of(&self, e: usize) -> &[u8] {
+        &self.memory.as_flattened()[e * self.bytes..][..self.bytes]
+    }
+}
+
+fn compare(settings: &Settings, ty: WeightType, candle: Option<Candle>, (rows, cols): (usize, usize)) {
+    let weights = Experts::new(ty, (rows, cols), settings.mib);
+    let (experts, bytes) = (weights.count(), weights.bytes);
     let x: Vec<f32> = (0..cols).map(|i| (i as f32 * 0.37).sin()).collect();
     let (pool, mut int8) = (Pool::new(settings.threads, cols).unwrap(), Int8Buffer::new(1, cols));
     // SAFETY: plain numbers; the library keeps none of the pointers beyond a call.
-    let ggml = unsafe { matmul_new(B::GGML, rows as i64, cols as i64, settings.threads as c_int) };
+    let ggml = unsafe { matmul_new(ty.ggml_id() as c_int, rows as i64, cols as i64, settings.threads as c_int) };
     let mut ours = |e: usize, y: &mut [f32]| {
-        // SAFETY: blocks are bytes without padding, as their size says.
-        let bytes = unsafe { std::slice::from_raw_parts(expert(e).as_ptr().cast::<u8>(), bytes) };
-        let w = Matrix::new(B::TYPE, rows, cols, bytes).unwrap();
-        matmul(&pool, w, int8.vectors(&pool, &x, cols, &[B::TYPE]), y);
+        let w = Matrix::new(ty, rows, cols, weights.of(e)).unwrap();
+        matmul(&pool, w, int8.vectors(&pool, &x, cols, &[ty]), y);
     };
-    let mut candles = |e: usize, y: &mut [f32]| candle((1, cols, rows), &x, expert(e), y).unwrap();
     let mut theirs = |e: usize, y: &mut [f32]| {
         // SAFETY: pointers to as much as the shapes say.
-        let code = unsafe { matmul_run(ggml, expert(e).as_ptr().cast(), x.as_ptr(), y.as_mut_ptr()) };
+        let code = unsafe { matmul_run(ggml, weights.of(e).as_ptr().cast(), x.as_ptr(), y.as_mut_ptr()) };
         assert_eq!(code, 0);
     };
     let order = shuffled(experts);
@@ -86,7 +117,11 @@ fn compare<B: Blocks>(settings: &Settings, rows: usize, cols: usize) {
             };
             match peer {
                 0 => pass(&mut ours),
-                1 => pass(&mut candles),
+                1 => {
+                    if let Some(candle) = candle {
+                        pass(&mut |e, y| candle((cols, rows), &x, weights.of(e), y));
+                    }
+                }
                 _ => {
                     // SAFETY: made above.
                     unsafe { matmul_resume(ggml) };
@@ -98,20 +133,22 @@ fn compare<B: Blocks>(settings: &Settings, rows: usize, cols: usize) {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
-    print(B::TYPE, (rows, cols), rates, &outputs);
+    let length = x.iter().map(|x| x * x).sum::<f32>().sqrt();
+    print(ty, (rows, cols), rates, &outputs, length);
 }
 
-fn print(ty: WeightType, (rows, cols): (usize, usize), mut rates: [Vec<f64>; 3], outputs: &[Vec<f32>; 3]) {
-    let size = outputs[0].iter().fold(0f32, |max, y| max.max(y.abs()));
-    for peer in &outputs[1..] {
+fn print(ty: WeightType, (rows, cols): (usize, usize), mut rates: [Vec<f64>; 3], outputs: &[Vec<f32>; 3], length: f32) {
+    rates.iter_mut().for_each(|rates| rates.sort_by(f64::total_cmp));
+    let measured = || (0..NAMES.len()).filter(|&peer| !rates[peer].is_empty());
+    for peer in measured().map(|peer| &outputs[peer]) {
         let off = outputs[0].iter().zip(peer).fold(0f32, |max, (a, b)| max.max((a - b).abs()));
-        assert!(off < 0.02 * size, "the products differ by {off} of {size}");
+        // Each rounds the vector to int8 in its own way.
+        assert!(off < 0.01 * length, "products of a vector of length {length} differ by {off}");
     }
     println!("{ty} [{rows} x {cols}]");
-    rates.iter_mut().for_each(|rates| rates.sort_by(f64::total_cmp));
     let median = |peer: usize| rates[peer][rates[peer].len() / 2];
-    for (peer, rates) in rates.iter().enumerate() {
-        let (least, most) = (rates[0], rates[rates.len() - 1]);
+    for peer in measured() {
+        let (least, most) = (rates[peer][0], rates[peer][rates[peer].len() - 1]);
         print!("  {:<10} {:6.2} ({least:.2} to {most:.2})", NAMES[peer], median(peer));
         println!("{}", if peer > 0 { format!("   hotset is {:.2} x", median(0) / median(peer)) } else { String::new() });
     }
