@@ -63,3 +63,5 @@ pub const MAX_TRACE_METADATA: Bytes = Bytes::mib(1);
 pub const MAX_TRACE_BLOCK: Bytes = Bytes::mib(1);
 /// A routing trace in CSV.
 pub const MAX_TRACE_CSV: Bytes = Bytes::mib(512);
+/// Contexts of a trust ledger.
+pub const MAX_LEDGER_CONTEXTS: usize = 32;

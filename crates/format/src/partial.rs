@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::store::StoreError;
 
 /// `TARGET.partial`, locked, until [`PartialFile::commit`] renames it; dropped before, it is removed.
-pub(crate) struct PartialFile {
+pub struct PartialFile {
     target: PathBuf,
     partial: PathBuf,
     file: File,
