@@ -25,4 +25,4 @@ pub use checkpoint::{
 pub use error::FormatError;
 pub use files::{open, read_extent};
 pub use identity::identity;
-pub use partial::PartialFile;
+pub use partial::{PartialFile, PartialPaths};

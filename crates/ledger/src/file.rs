@@ -3,8 +3,10 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
-use hotset_format::PartialFile;
+use hotset_format::PartialPaths;
+use hotset_format::store::StoreError;
 
 use crate::header::{HEADER, Header};
 use crate::{LedgerError, Snapshot};
@@ -46,11 +48,12 @@ pub fn load(path: &Path) -> Result<Option<Snapshot>, LedgerError> {
 /// # Errors
 /// If it cannot be written, or another program is writing it; the old one then is as it was.
 pub fn save(path: &Path, snapshot: &Snapshot) -> Result<(), LedgerError> {
-    let bytes = snapshot.to_bytes();
-    let write = || {
-        let file = PartialFile::create(path, bytes.len() as u64)?;
-        file.write_at(&bytes, 0)?;
-        file.commit()
-    };
-    write().map_err(|source| LedgerError::Save { path: path.to_owned(), source })
+    let write = replace(&PartialPaths::new(path), &snapshot.to_bytes());
+    write.map_err(|source| LedgerError::Save { path: path.to_owned(), source })
+}
+
+pub(crate) fn replace(paths: &Arc<PartialPaths>, bytes: &[u8]) -> Result<(), StoreError> {
+    let file = paths.create(bytes.len() as u64)?;
+    file.write_at(bytes, 0)?;
+    file.commit()
 }

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use hotset_base::limits::{MAX_EXPERTS, MAX_LAYERS, MAX_LEDGER_CONTEXTS};
 use hotset_policy::ledger::{ContextId, LedgerShape};
 
 use crate::LedgerError;
+use crate::snapshot::check_sizes;
 
 const MAGIC: [u8; 8] = *b"HOTTRU\r\n";
 /// The version this program writes and reads.
@@ -67,13 +67,8 @@ impl Header {
         if bytes[68..CRC_AT].iter().any(|&byte| byte != 0) {
             return Err(damaged("reserved fields of the header are not zero".to_owned()));
         }
-        let number = |at, what, least, max| match usize::from(u16_at(bytes, at)) {
-            n if (least..=max).contains(&n) => Ok(n),
-            n => Err(damaged(format!("{n} {what}; {least} to {max} are possible"))),
-        };
-        let layers = number(16, "layers", 1, MAX_LAYERS)?;
-        let experts = number(18, "experts per layer", 1, MAX_EXPERTS)?;
-        let contexts = number(20, "contexts", 0, MAX_LEDGER_CONTEXTS)?;
+        let [layers, experts, contexts] = [16, 18, 20].map(|at| usize::from(u16_at(bytes, at)));
+        check_sizes(layers, experts, contexts).map_err(damaged)?;
         let present = match u16_at(bytes, 22) {
             NO_CONTEXT => None,
             n if usize::from(n) < contexts => Some(ContextId(n)),

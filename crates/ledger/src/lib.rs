@@ -9,8 +9,10 @@ mod error;
 mod file;
 mod header;
 mod snapshot;
+mod writer;
 
 pub use error::LedgerError;
 pub use file::{load, save};
 pub use header::LEDGER_VERSION;
 pub use snapshot::Snapshot;
+pub use writer::LedgerWriter;

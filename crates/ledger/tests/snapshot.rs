@@ -23,7 +23,7 @@ fn learnt() -> Ledger {
     for token in 0..128u16 {
         for layer in [LayerId(0), LayerId(1)] {
             let expert = ExpertId(token / 64 * 4 + token % 4);
-            ledger.observe(layer, &[Choice { expert, weight: 1.0 }]);
+            ledger.observe(layer, 0, &[Choice { expert, weight: 1.0 }]);
             ledger.contribute(layer, &[Contribution { expert, weight: 1.0, share: 1.0 + f32::from(token) }]);
         }
         ledger.advance(1);

@@ -36,7 +36,7 @@ fn read(ledger: &mut Ledger, domain: usize, tokens: usize) {
                 |rank: usize| ExpertId(((domain * 8 + rank * (1 + token % 2)) % SHAPE.experts) as u16);
             let native: [Choice; 8] = std::array::from_fn(|r| Choice { expert: expert(r), weight: 0.125 });
             let used = native.map(|c| Contribution { expert: c.expert, weight: c.weight, share: 0.1 });
-            ledger.observe(LayerId(layer as u16), &native);
+            ledger.observe(LayerId(layer as u16), 0, &native);
             ledger.contribute(LayerId(layer as u16), &used);
         }
         ledger.advance(1);

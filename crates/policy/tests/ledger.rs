@@ -26,6 +26,7 @@ impl Dice {
 fn read(ledger: &mut Ledger, dice: &mut Dice, domain: usize, tokens: usize) -> Vec<Turn> {
     let mut turns = Vec::new();
     for _ in 0..tokens {
+        ledger.enter_pass(1);
         for layer in 0..SHAPE.layers {
             let mut native = Vec::new();
             while native.len() < PICKS {
@@ -34,7 +35,7 @@ fn read(ledger: &mut Ledger, dice: &mut Dice, domain: usize, tokens: usize) -> V
                     native.push(Choice { expert, weight: 0.25 });
                 }
             }
-            ledger.observe(LayerId(layer as u16), &native);
+            ledger.observe(LayerId(layer as u16), 0, &native);
         }
         turns.extend(Some(ledger.advance(1)).filter(|turn| *turn != Turn::Same));
     }
@@ -70,12 +71,14 @@ fn the_hot_set_is_the_domain() {
     let (mut ledger, mut dice) = (Ledger::new(SHAPE, options()), Dice(3));
     read(&mut ledger, &mut dice, 2, 160);
     let mut hot = Vec::new();
-    ledger.hot_set(ContextId(0), 24, &mut hot);
-    hot.sort_unstable();
+    ledger.hot_set(ContextId(0), &mut hot);
+    assert_eq!(hot.len(), SHAPE.all());
+    assert!(hot.is_sorted_by(|a, b| a.1 >= b.1));
+    let mut first: Vec<ExpertKey> = hot[..24].iter().map(|(key, _)| *key).collect();
+    first.sort_unstable();
     let own = (0..3).flat_map(|l| (16..24).map(move |e| ExpertKey::new(LayerId(l), ExpertId(e))));
-    assert_eq!(hot, own.collect::<Vec<_>>());
-    ledger.hot_set(ContextId(0), 5, &mut hot);
-    assert_eq!(hot.len(), 5);
+    assert_eq!(first, own.collect::<Vec<_>>());
+    assert!(hot[23].1 > 0.0 && hot[24].1 == 0.0);
 }
 
 #[test]
@@ -102,6 +105,27 @@ fn restoring_keeps_the_present_and_the_most_used() {
     assert_eq!(fewer.present(), Some(ContextId(1)));
     assert_eq!(fewer.records(ContextId(0)), ledger.records(ContextId(0)));
     assert_eq!(fewer.records(ContextId(1)), ledger.records(ContextId(2)));
+}
+
+/// A prompt is computed together: it is told apart by its last window and learnt whole.
+#[test]
+fn a_wide_pass_is_judged_by_its_end_and_learnt_whole() {
+    let (mut ledger, mut dice) = (Ledger::new(SHAPE, options()), Dice(6));
+    read(&mut ledger, &mut dice, 0, 160);
+    let before = ledger.records(ContextId(0)).iter().map(|record| record.uses).sum::<f32>();
+    let pick = |ledger: &mut Ledger, token, expert| {
+        let native = [Choice { expert: ExpertId(expert), weight: 1.0 }];
+        (0..SHAPE.layers).for_each(|layer| ledger.observe(LayerId(layer as u16), token, &native));
+    };
+    ledger.begin();
+    ledger.enter_pass(100);
+    // The first 84 tokens are of another domain, the last 16 of this one.
+    (0..100).for_each(|token| pick(&mut ledger, token, if token < 84 { 20 } else { token as u16 % 8 }));
+    assert_eq!(ledger.advance(100), Turn::Known(ContextId(0)));
+    let after = ledger.records(ContextId(0)).iter().map(|record| record.uses).sum::<f32>();
+    let faded = before * (-100.0f32 / 128.0).exp2();
+    assert!((after - faded - 300.0).abs() < 0.1, "{before}, {after}");
+    assert_eq!(ledger.tokens(), 260);
 }
 
 proptest! {

@@ -9,7 +9,7 @@ mod record;
 
 use arrayvec::ArrayVec;
 use hotset_base::limits::MAX_LEDGER_CONTEXTS;
-use hotset_base::{ExpertId, ExpertKey, LayerId};
+use hotset_base::{Bytes, ExpertId, ExpertKey, LayerId};
 
 use crate::route::{Choice, Contribution};
 pub use context::Context;
@@ -70,7 +70,7 @@ impl Default for LedgerOptions {
 pub enum Turn {
     /// The window is not full, or the context is the same.
     Same,
-    /// A known context again.
+    /// A known context: the text has turned to it, or a new text's first window is in it.
     Known(ContextId),
     /// A context not seen before; it may have taken the place of the least used one.
     Founded(ContextId),
@@ -87,8 +87,13 @@ pub struct Ledger {
     records: Vec<Record>,
     /// `[layers * experts]`: native mass and uses of the window under way.
     window: Vec<Evidence>,
-    /// Tokens of the window under way, and of all windows ever.
+    /// The same of tokens before it that were computed together with it: learnt, not compared.
+    bulk: Vec<Evidence>,
+    /// Tokens of either, and of all windows ever.
     in_window: u32,
+    in_bulk: u32,
+    /// Tokens at the start of the pass under way that are not of its window.
+    before_window: u32,
     tokens: u64,
     present: Option<ContextId>,
     /// Windows in a row that were strange to the present context.
@@ -104,6 +109,13 @@ struct Evidence {
     uses: f32,
 }
 
+impl Evidence {
+    fn add(&mut self, other: Self) {
+        self.mass += other.mass;
+        self.uses += other.uses;
+    }
+}
+
 impl Ledger {
     /// An empty ledger.
     pub fn new(shape: LedgerShape, options: LedgerOptions) -> Self {
@@ -116,7 +128,10 @@ impl Ledger {
             contexts: ArrayVec::new(),
             records: vec![Record::default(); options.contexts * shape.all()],
             window: vec![Evidence::default(); shape.all()],
+            bulk: vec![Evidence::default(); shape.all()],
             in_window: 0,
+            in_bulk: 0,
+            before_window: 0,
             tokens: 0,
             present: None,
             strange: 0,
@@ -124,6 +139,12 @@ impl Ledger {
             shape,
             options,
         }
+    }
+
+    /// What a ledger occupies.
+    pub fn planned_bytes(shape: LedgerShape, options: LedgerOptions) -> Bytes {
+        let records = options.contexts * shape.all() * size_of::<Record>();
+        Bytes((records + 2 * shape.all() * size_of::<Evidence>()) as u64)
     }
 
     /// A ledger with the contexts of an earlier one: the least used are left out if there are more than the
@@ -186,19 +207,30 @@ impl Ledger {
 
     /// A text begins: its first window decides about the context by itself, without patience.
     pub fn begin(&mut self) {
-        self.window.fill(Evidence::default());
-        self.in_window = 0;
+        self.forget_window();
         self.strange = 0;
         self.fresh = true;
     }
 
-    /// The native set of one layer-token.
-    pub fn observe(&mut self, layer: LayerId, native: &[Choice]) {
-        let row = &mut self.window[layer.index() * self.shape.experts..][..self.shape.experts];
+    /// This many tokens are about to go through all layers together. The last ones of many are the window:
+    /// what comes next is like them, and all windows are of one size, as distances must be.
+    pub fn enter_pass(&mut self, tokens: u32) {
+        if self.in_window + tokens > self.options.window {
+            for (bulk, evidence) in self.bulk.iter_mut().zip(&mut self.window) {
+                bulk.add(std::mem::take(evidence));
+            }
+            self.in_bulk += std::mem::take(&mut self.in_window);
+        }
+        self.before_window = tokens.saturating_sub(self.options.window);
+    }
+
+    /// The native set of one layer-token; `token` is its place in the pass.
+    pub fn observe(&mut self, layer: LayerId, token: u32, native: &[Choice]) {
+        let table = if token < self.before_window { &mut self.bulk } else { &mut self.window };
+        let row = &mut table[layer.index() * self.shape.experts..][..self.shape.experts];
         for choice in native {
             let evidence = &mut row[choice.expert.index()];
-            evidence.mass += choice.weight;
-            evidence.uses += 1.0;
+            evidence.add(Evidence { mass: choice.weight, uses: 1.0 });
         }
     }
 
@@ -214,9 +246,11 @@ impl Ledger {
         }
     }
 
-    /// Tokens have gone through all layers. Compares at the end of a window, and only there.
+    /// The pass of this many tokens has ended. Compares at the end of a window, and only there.
     pub fn advance(&mut self, tokens: u32) -> Turn {
-        self.in_window += tokens;
+        let before_window = std::mem::take(&mut self.before_window);
+        self.in_bulk += before_window;
+        self.in_window += tokens - before_window;
         if self.in_window < self.options.window {
             return Turn::Same;
         }
@@ -235,10 +269,6 @@ impl Ledger {
         }
         match self.nearest() {
             None => self.found(),
-            Some(context) if self.present == Some(context) => {
-                self.fresh = false;
-                Turn::Same
-            }
             Some(context) => self.enter(context),
         }
     }
@@ -288,35 +318,40 @@ impl Ledger {
 
     /// Adds the window to the present context, unless it is strange to it, and empties it.
     fn learn(&mut self) {
-        let tokens = std::mem::take(&mut self.in_window);
+        let tokens = self.in_window + self.in_bulk;
         self.tokens += u64::from(tokens);
         if let Some(present) = self.present.filter(|_| self.strange == 0) {
             let distance = self.distance(present);
             let keep = (-(tokens as f32) / self.options.horizon.max(1.0)).exp2();
             let all = self.shape.all();
             let records = &mut self.records[present.index() * all..][..all];
-            for (record, evidence) in records.iter_mut().zip(&self.window) {
+            for (record, (window, bulk)) in records.iter_mut().zip(self.window.iter().zip(&self.bulk)) {
                 record.fade(keep);
-                record.mass += evidence.mass;
-                record.uses += evidence.uses;
+                record.mass += window.mass + bulk.mass;
+                record.uses += window.uses + bulk.uses;
             }
             self.contexts[present.index()].passed(tokens, self.tokens, distance);
         }
-        self.window.fill(Evidence::default());
+        self.forget_window();
     }
 
-    /// The `slots` experts, over all layers, with the most native mass to expect in a context, the heaviest
-    /// first; ties to the lower layer and expert. Experts without mass are left out. `out` keeps its memory.
-    pub fn hot_set(&self, context: ContextId, slots: usize, out: &mut Vec<ExpertKey>) {
-        let records = self.records(context);
+    fn forget_window(&mut self) {
+        self.window.fill(Evidence::default());
+        self.bulk.fill(Evidence::default());
+        (self.in_window, self.in_bulk, self.before_window) = (0, 0, 0);
+    }
+
+    /// All experts with the native picks to expect of each in a context, faded: most first, ties to the lower
+    /// layer and expert. `out` keeps its memory.
+    ///
+    /// Picks and not mass: a pick of an expert that is not in memory costs a read, whatever its weight.
+    pub fn hot_set(&self, context: ContextId, out: &mut Vec<(ExpertKey, f32)>) {
         let key = |flat: usize| {
             let (layer, expert) = (flat / self.shape.experts, flat % self.shape.experts);
             ExpertKey::new(LayerId(layer as u16), ExpertId(expert as u16))
         };
         out.clear();
-        out.extend((0..records.len()).filter(|&flat| records[flat].mass > 0.0).map(key));
-        let mass = |key: &ExpertKey| records[key.flat(self.shape.experts)].mass;
-        out.sort_unstable_by(|a, b| mass(b).total_cmp(&mass(a)).then(a.cmp(b)));
-        out.truncate(slots);
+        out.extend(self.records(context).iter().enumerate().map(|(flat, record)| (key(flat), record.uses)));
+        out.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     }
 }
