@@ -63,3 +63,9 @@ pub const MAX_TRACE_METADATA: Bytes = Bytes::mib(1);
 pub const MAX_TRACE_BLOCK: Bytes = Bytes::mib(1);
 /// A routing trace in CSV.
 pub const MAX_TRACE_CSV: Bytes = Bytes::mib(512);
+/// Contexts of a trust ledger.
+pub const MAX_LEDGER_CONTEXTS: usize = 32;
+/// A trust ledger in JSON.
+pub const MAX_LEDGER_JSON: Bytes = Bytes::mib(256);
+/// Tokens of a window of a trust ledger.
+pub const MAX_LEDGER_WINDOW: u32 = 4096;

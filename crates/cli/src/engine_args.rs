@@ -11,6 +11,7 @@ use hotset_policy::evict::EvictKind;
 use hotset_residency::PagerOptions;
 use hotset_text::Tokenizer;
 
+use crate::ledger_args::LedgerArgs;
 use crate::output;
 use crate::router_args::RouterArgs;
 
@@ -107,6 +108,9 @@ pub struct EngineArgs {
 
     #[command(flatten)]
     pub router: RouterArgs,
+
+    #[command(flatten)]
+    pub ledger: LedgerArgs,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -172,6 +176,7 @@ impl EngineArgs {
                 lookahead: self.lookahead.unwrap_or(usize::from(!router.is_lossy())),
                 register: !self.no_registered_buffers,
             },
+            ledger: self.ledger.settings()?,
         })
     }
 

@@ -8,6 +8,7 @@ mod commands;
 mod csv;
 mod engine_args;
 mod figures;
+mod ledger_args;
 mod locate;
 mod measure;
 mod model_args;
@@ -57,6 +58,7 @@ enum Command {
     Synth(Box<commands::synth::SynthArgs>),
     Trace(commands::trace::TraceCommand),
     Replay(commands::replay::ReplayArgs),
+    Trust(commands::trust::TrustCommand),
 }
 
 fn main() -> ExitCode {
@@ -76,6 +78,7 @@ fn main() -> ExitCode {
         Command::Synth(args) => commands::synth::run(&args),
         Command::Trace(args) => commands::trace::run(&args),
         Command::Replay(args) => commands::replay::run(&args),
+        Command::Trust(args) => commands::trust::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

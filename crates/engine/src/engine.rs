@@ -1,18 +1,21 @@
 //! Opening a model in the planned order.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use hotset_base::{Bytes, Phase};
 use hotset_format::{Checkpoint, ModelConfig};
 use hotset_kernels::Pool;
+use hotset_ledger::LedgerWriter;
 use hotset_model::{DenseWeights, KvCache, Qwen3Moe};
 use hotset_policy::route::{Route, RouterOptions, RouterShape};
 use hotset_residency::{ExpertSource, Pager};
 use hotset_text::Tokenizer;
 use hotset_trace::{Totals, TraceHeader};
 
+use crate::ledger::{self, OpenLedger};
 use crate::machine;
-use crate::{EngineError, EngineOptions, Plan, Session, Tracing};
+use crate::{EngineError, EngineOptions, LedgerTotals, Plan, Session, Tracing};
 
 /// A model ready to compute, with its vocabulary.
 pub struct Engine {
@@ -23,6 +26,7 @@ pub struct Engine {
     /// `[layers]`: weights of one expert.
     expert_bytes: Vec<u64>,
     tracing: Option<Tracing>,
+    ledger: Option<Arc<LedgerWriter>>,
 }
 
 impl Engine {
@@ -53,6 +57,10 @@ impl Engine {
             machine::lock_memory()
                 .map_err(system("lock memory (--mlock; raise the limit with ulimit -l)"))?;
         }
+        // Before anything that takes long: a ledger of another model ends the command.
+        let open_ledger =
+            |settings| Ok::<_, EngineError>((settings, OpenLedger::load(settings, checkpoint)?));
+        let ledger = options.ledger.as_ref().map(open_ledger).transpose()?;
         let dense = DenseWeights::load(checkpoint, plan.embedding, progress)?;
         let start_pool = if options.cpu_strict { Pool::strict } else { Pool::new };
         let pool =
@@ -63,10 +71,15 @@ impl Engine {
             .map_err(system("map the arena and start the read engine"))?;
         // What reading headers has left there would count against the promise.
         checkpoint.files.iter().for_each(|file| machine::drop_page_cache(&file.file));
-        let model = Qwen3Moe::new(checkpoint, dense, pool, pager, router, plan.chunk, options.activations);
+        let mut model =
+            Qwen3Moe::new(checkpoint, dense, pool, pager, router, plan.chunk, options.activations);
         let layers = checkpoint.experts.chunks(config.experts);
         let expert_bytes = layers.map(|layer| layer[0].bytes().0).collect();
-        Ok(Self { model, tokenizer, plan, options, expert_bytes, tracing: None })
+        let begin =
+            |(settings, open): (_, OpenLedger)| open.begin(settings, &mut model, options.router.is_lossy());
+        let ledger =
+            ledger.map(begin).transpose().map_err(system("start the thread that saves the trust ledger"))?;
+        Ok(Self { model, tokenizer, plan, options, expert_bytes, tracing: None, ledger })
     }
 
     /// The plan it was opened with.
@@ -106,6 +119,15 @@ impl Engine {
     pub fn end_trace(&mut self) -> Result<Option<Totals>, EngineError> {
         let Some(tracing) = self.tracing.take() else { return Ok(None) };
         Ok(Some(tracing.end(&mut self.model)?))
+    }
+
+    /// Saves the trust ledger, if there is one, and waits until it is on the disk.
+    ///
+    /// # Errors
+    /// If it could not be written: the file is then as the last save left it.
+    pub fn save_ledger(&mut self) -> Result<Option<LedgerTotals>, EngineError> {
+        let Some(writer) = &self.ledger else { return Ok(None) };
+        Ok(ledger::save(writer, &self.model)?)
     }
 
     fn trace_header(&self) -> TraceHeader {
@@ -148,7 +170,8 @@ impl Engine {
         Ok(Session::new(cache.map_err(system("take the memory of the KV cache"))?))
     }
 
-    /// Starts over as if just opened, with another routing policy: the arena is empty, evidence is gone.
+    /// Starts over as if just opened, with another routing policy: the arena is empty, evidence is gone, a
+    /// trust ledger is as it was.
     pub fn restart(&mut self, router: RouterOptions) {
         let config = self.model.config();
         let evict = self.options.evict.build(config.layers, config.experts);

@@ -39,6 +39,9 @@ pub enum EngineError {
     /// A trace could not be written.
     #[error(transparent)]
     Trace(#[from] hotset_trace::TraceError),
+    /// A trust ledger could not be used or saved.
+    #[error(transparent)]
+    Ledger(#[from] hotset_ledger::LedgerError),
     /// Nothing to start from.
     #[error("the prompt is empty: give at least one token to start from")]
     EmptyPrompt,

@@ -11,6 +11,7 @@ mod error;
 mod figures;
 mod forecast;
 mod generate;
+mod ledger;
 mod machine;
 mod perplexity;
 mod plan;
@@ -26,6 +27,7 @@ pub use figures::{Figures, PhaseFigures};
 pub use forecast::{Forecast, Locality, LocalityError, OVERLAP, Speeds};
 pub use generate::{Finish, Generation, Listener};
 pub use hotset_kernels::instruction_set as kernels_in_use;
+pub use ledger::{LedgerSettings, LedgerTotals};
 pub use machine::{
     ControlGroup, ControlGroupError, CpuTime, GIGA, MemoryBandwidth, available_memory, direct_reads,
     end_with_parent, huge_pages, instruction_sets, locked_memory_limit, peak_memory, processor_name,

@@ -10,7 +10,7 @@ use hotset_policy::evict::EvictKind;
 use hotset_policy::route::RouterOptions;
 use hotset_residency::{ArenaPlan, ExpertSource, PagerOptions};
 
-use crate::machine;
+use crate::{LedgerSettings, machine};
 
 /// Left to the rest of the machine when nobody names a budget; llama.cpp's `--fit` leaves as much.
 const MARGIN: Bytes = Bytes::mib(1024);
@@ -57,6 +57,8 @@ pub struct EngineOptions {
     pub evict: EvictKind,
     /// Reading.
     pub pager: PagerOptions,
+    /// What is known of contexts from one run to the next.
+    pub ledger: Option<LedgerSettings>,
 }
 
 impl Default for EngineOptions {
@@ -75,6 +77,7 @@ impl Default for EngineOptions {
             router: RouterOptions::Native,
             evict: EvictKind::WindowLfu { half_life: Some(DEFAULT_HALF_LIFE) },
             pager: PagerOptions::default(),
+            ledger: None,
         }
     }
 }
@@ -110,7 +113,7 @@ pub struct Plan {
     pub budget: Bytes,
     /// Who chose it.
     pub budget_source: BudgetSource,
-    /// The program, its vocabulary and its runtime.
+    /// The program, its vocabulary, its runtime and a trust ledger.
     pub process: Bytes,
     /// Weights that every token needs.
     pub dense: Bytes,
@@ -194,10 +197,12 @@ impl Plan {
         let embedding = options.embedding.unwrap_or(EmbeddingPlace::Memory);
         let smallest_chunk = CHUNKS[CHUNKS.len() - 1];
         let threads = threads(options.threads);
+        let ledger = options.ledger.as_ref().map_or(Bytes(0), |ledger| ledger.planned_bytes(config));
+        let pool = Pool::planned_bytes(threads, config.longest_row());
         let mut plan = Self {
             budget: Bytes(0),
             budget_source: BudgetSource::Asked,
-            process: resident + RUNTIME_RESERVE + Pool::planned_bytes(threads, config.longest_row()),
+            process: resident + RUNTIME_RESERVE + pool + ledger,
             dense: DenseWeights::planned_bytes(checkpoint, embedding),
             kv: KvCache::planned_bytes(config, context, options.kv_types),
             scratch: Bytes(0),

@@ -10,7 +10,8 @@ use std::sync::atomic::AtomicBool;
 
 use common::*;
 use hotset_base::WeightType;
-use hotset_engine::{EngineOptions, Listener};
+use hotset_engine::{EngineOptions, LedgerSettings, Listener};
+use hotset_policy::ledger::LedgerOptions;
 use hotset_policy::route::{CachePriorOptions, DropOptions, RouterOptions, StrictOptions, TrustOptions};
 use hotset_testkit::{TinyModel, TinyShape};
 use hotset_text::{Sampler, SamplerConfig};
@@ -34,6 +35,13 @@ fn main() {
     TinyModel::random(shape, 11).write_hf(dir.path(), WeightType::BF16, 2).unwrap();
     decode(dir.path(), None);
     decode(dir.path(), Some(&dir.path().join("a.trace")));
+    // With a ledger: one that is begun, then one that is known, both saved while decoding.
+    let ledger = LedgerSettings { save_every: 16, ..LedgerSettings::new(dir.path().join("a.ledger")) };
+    let learns = LedgerOptions { window: 8, drift: 0.0, patience: 1, ..ledger.options };
+    let ledger = LedgerSettings { options: learns, ..ledger };
+    for router in [RouterOptions::Native, RouterOptions::Native, RouterOptions::Trust(trust())] {
+        decode_with(dir.path(), None, router, Some(ledger.clone()));
+    }
     // Quantised weights: vectors are put into int8.
     let path = dir.path().join("quantised.gguf");
     let shape = TinyShape { experts: 16, top_k: 4, ..TinyShape::k_quant() };
@@ -42,22 +50,26 @@ fn main() {
 }
 
 fn decode(path: &Path, trace: Option<&Path>) {
-    let trust = TrustOptions { tolerance: 0.05, trust: 0.5, admission: 0.5, ..TrustOptions::default() };
     let strict = StrictOptions { hot: 6, window: 8, half_life: 32.0 };
     let routers = [
         RouterOptions::Native,
         RouterOptions::CachePrior(CachePriorOptions::default()),
         RouterOptions::Drop(DropOptions::default()),
-        RouterOptions::Trust(trust),
+        RouterOptions::Trust(trust()),
         RouterOptions::Strict(strict),
     ];
-    routers.into_iter().for_each(|router| decode_with(path, trace, router));
+    routers.into_iter().for_each(|router| decode_with(path, trace, router, None));
 }
 
-fn decode_with(path: &Path, trace: Option<&Path>, router: RouterOptions) {
+fn trust() -> TrustOptions {
+    TrustOptions { tolerance: 0.05, trust: 0.5, admission: 0.5, ..TrustOptions::default() }
+}
+
+fn decode_with(path: &Path, trace: Option<&Path>, router: RouterOptions, ledger: Option<LedgerSettings>) {
     let model = hotset_format::open(path).unwrap();
     // A small arena: the path with evictions and reads is the one that must not allocate.
-    let options = EngineOptions { threads: Some(2), router, ..EngineOptions::default() };
+    let learns = ledger.is_some();
+    let options = EngineOptions { threads: Some(2), router, ledger, ..EngineOptions::default() };
     let mut engine = engine_with(&model, Arena::Tenth, options).unwrap();
     if let Some(trace) = trace {
         engine.trace_to(trace).unwrap();
@@ -76,6 +88,8 @@ fn decode_with(path: &Path, trace: Option<&Path>, router: RouterOptions) {
     assert_eq!(warm.first(), warm.last(), "allocations while decoding: {warm:?}");
     let traced = engine.end_trace().unwrap().map_or(0, |totals| totals.bytes.0);
     assert_eq!(traced > 0, trace.is_some());
+    let learnt = engine.save_ledger().unwrap();
+    assert_eq!(learnt.is_some_and(|totals| totals.tokens > 64), learns);
     let (pieces, router) = (warm.len(), router.name());
     println!("decoding {pieces} pieces with {router} allocated nothing; {traced} bytes of trace");
 }

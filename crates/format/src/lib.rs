@@ -13,6 +13,7 @@ mod error;
 mod files;
 pub mod gguf;
 pub mod huggingface;
+mod identity;
 mod partial;
 pub mod store;
 mod vocabulary;
@@ -23,3 +24,5 @@ pub use checkpoint::{
 };
 pub use error::FormatError;
 pub use files::{open, read_extent};
+pub use identity::identity;
+pub use partial::{PartialFile, PartialPaths};

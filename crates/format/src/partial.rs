@@ -3,44 +3,58 @@
 use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::store::StoreError;
 
-/// `TARGET.partial`, locked, until [`PartialFile::commit`] renames it; dropped before, it is removed.
-pub(crate) struct PartialFile {
+/// Where such a file is, and where it is made: found once, for files that are replaced again and again.
+#[derive(Debug)]
+pub struct PartialPaths {
     target: PathBuf,
     partial: PathBuf,
+}
+
+impl PartialPaths {
+    /// For a file that will be `target`.
+    pub fn new(target: &Path) -> Arc<Self> {
+        let mut name = target.as_os_str().to_owned();
+        name.push(".partial");
+        Arc::new(Self { target: target.to_owned(), partial: PathBuf::from(name) })
+    }
+
+    /// Creates `TARGET.partial` of the given length, all zero, and locks it.
+    ///
+    /// # Errors
+    /// If the system refuses, or another program is writing it.
+    pub fn create(self: &Arc<Self>, bytes: u64) -> Result<PartialFile, StoreError> {
+        let io = |action| move |source| StoreError::Io { path: self.partial.clone(), action, source };
+        let options = File::options().read(true).write(true).create(true).truncate(false).clone();
+        let file = options.open(&self.partial).map_err(io("create"))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(StoreError::Locked { path: self.partial.clone() }),
+            Err(TryLockError::Error(source)) => return Err(io("lock")(source)),
+        }
+        file.set_len(0).map_err(io("empty"))?;
+        file.set_len(bytes).map_err(io("size"))?;
+        Ok(PartialFile { paths: Arc::clone(self), file, finished: false })
+    }
+}
+
+/// `TARGET.partial`, locked, until [`PartialFile::commit`] renames it; dropped before, it is removed.
+pub struct PartialFile {
+    paths: Arc<PartialPaths>,
     file: File,
     finished: bool,
 }
 
 impl PartialFile {
     /// Creates `TARGET.partial` of the given length, all zero, and locks it.
+    ///
+    /// # Errors
+    /// If the system refuses, or another program is writing it.
     pub fn create(target: &Path, bytes: u64) -> Result<Self, StoreError> {
-        let mut name = target.as_os_str().to_owned();
-        name.push(".partial");
-        let partial = PathBuf::from(name);
-        let io = |action| {
-            let path = partial.clone();
-            move |source| StoreError::Io { path, action, source }
-        };
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&partial)
-            .map_err(io("create"))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(StoreError::Locked { path: partial }),
-            Err(TryLockError::Error(source)) => {
-                return Err(StoreError::Io { path: partial, action: "lock", source });
-            }
-        }
-        file.set_len(0).map_err(io("empty"))?;
-        file.set_len(bytes).map_err(io("size"))?;
-        Ok(Self { target: target.to_owned(), partial, file, finished: false })
+        PartialPaths::new(target).create(bytes)
     }
 
     /// Writes at an offset; several threads may.
@@ -56,9 +70,9 @@ impl PartialFile {
     /// Makes everything durable and gives the file its name.
     pub fn commit(mut self) -> Result<(), StoreError> {
         self.sync()?;
-        fs::rename(&self.partial, &self.target).map_err(self.io("rename"))?;
+        fs::rename(&self.paths.partial, &self.paths.target).map_err(self.io("rename"))?;
         self.finished = true;
-        let parent = match self.target.parent() {
+        let parent = match self.paths.target.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
@@ -66,7 +80,7 @@ impl PartialFile {
     }
 
     fn io(&self, action: &'static str) -> impl Fn(std::io::Error) -> StoreError + '_ {
-        move |source| StoreError::Io { path: self.partial.clone(), action, source }
+        move |source| StoreError::Io { path: self.paths.partial.clone(), action, source }
     }
 }
 
@@ -74,7 +88,7 @@ impl Drop for PartialFile {
     fn drop(&mut self) {
         if !self.finished {
             // Nothing can be done about a failure here; what remains has no header and does not open.
-            let _ = fs::remove_file(&self.partial);
+            let _ = fs::remove_file(&self.paths.partial);
         }
     }
 }

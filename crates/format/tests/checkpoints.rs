@@ -282,3 +282,16 @@ fn files_of_another_writer_are_read() {
     let found = hotset_format::open(dir.path()).unwrap();
     assert!(expected == read(&found));
 }
+
+#[test]
+fn an_identity_is_the_models_and_not_the_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let identity = |name: &str, model: &TinyModel, shards| {
+        let path = dir.path().join(name);
+        model.write_hf(&path, WeightType::F32, shards).unwrap();
+        hotset_format::identity(&hotset_format::open(&path).unwrap()).unwrap()
+    };
+    let own = identity("a", &tiny(8), 1);
+    assert_eq!(own, identity("renamed", &tiny(8), 3));
+    assert_ne!(own, identity("c", &tiny(9), 1), "same shape, other weights");
+}

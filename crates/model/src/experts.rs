@@ -6,6 +6,7 @@ use hotset_kernels::{Down, GateUp, Matrix, Pair, Pool, activate, axpy, project};
 use hotset_policy::route::{Choice, Contribution, LayerToken, Route};
 use hotset_residency::{Pager, ReadyExpert};
 
+use crate::learning::Learning;
 use crate::scratch::Scratch;
 use crate::{ForwardError, RoutingStats};
 
@@ -36,7 +37,7 @@ impl ExpertGeometry {
     }
 }
 
-/// Chooses the experts of every token of the chunk and counts what was hot.
+/// Chooses the experts of every token of the chunk, counts what was hot, and tells who learns.
 ///
 /// `clock`: tokens computed before the chunk.
 pub(crate) fn route_chunk(
@@ -46,7 +47,7 @@ pub(crate) fn route_chunk(
     pager: &Pager,
     s: &mut Scratch,
     (n, k): (usize, usize),
-    stats: &mut RoutingStats,
+    (stats, mut learning): (&mut RoutingStats, Option<&mut Learning>),
 ) -> Result<(), ForwardError> {
     let experts = pager.hot(layer).len();
     let (expert_bytes, read_us) = (pager.expert_bytes(layer), pager.read_us() as f32);
@@ -58,6 +59,9 @@ pub(crate) fn route_chunk(
         let view = LayerToken { layer, clock, phase, logits, hot, expert_bytes, read_us };
         router.route(&view, &mut s.decision)?;
         stats.count(&s.decision, pager.hot(layer));
+        if let Some(learning) = &mut learning {
+            learning.observe(layer, token, &s.decision.native);
+        }
         s.chosen[token] = s.decision.chosen.len();
         s.choices[token * k..][..s.decision.chosen.len()].copy_from_slice(&s.decision.chosen);
         s.admitted.extend(s.decision.admit.iter().take(s.admitted.capacity() - s.admitted.len()));

@@ -6,11 +6,13 @@ use hotset_base::{LayerId, Phase};
 use hotset_format::{Checkpoint, ModelConfig};
 use hotset_kernels::{Pool, Vectors, matmul, rms_norm, rms_norm_in_place};
 use hotset_policy::evict::Evict;
+use hotset_policy::ledger::Ledger;
 use hotset_policy::route::Route;
 use hotset_residency::{Pager, PagerStats};
 
 use crate::attention::{attend, heads_together};
 use crate::experts::{ExpertGeometry, compute_wanted, group_by_expert, route_chunk, sum_in_rank_order};
+use crate::learning::{KeepLedger, Learning};
 use crate::observe::{Observation, Observe};
 use crate::predict::predict_next;
 use crate::probe::Probe;
@@ -39,6 +41,7 @@ pub struct Qwen3Moe {
     clock: u64,
     phase: Phase,
     observation: Option<Observation>,
+    learning: Option<Learning>,
 }
 
 impl Qwen3Moe {
@@ -75,6 +78,7 @@ impl Qwen3Moe {
             clock: 0,
             phase: Phase::Setup,
             observation: None,
+            learning: None,
         }
     }
 
@@ -83,6 +87,22 @@ impl Qwen3Moe {
         self.pager.clear(evict);
         self.router = router;
         self.clock = 0;
+        if let Some(learning) = &mut self.learning {
+            learning.restart(&mut self.pager);
+        }
+    }
+
+    /// Learns from every token from now on, and recalls what it knows of the present context; `keeper` is shown
+    /// the ledger after every pass. With `wait`, a token waits for what is recalled: what is hot then depends
+    /// on decisions only.
+    pub fn learn(&mut self, ledger: Ledger, keeper: Box<dyn KeepLedger>, wait: bool) {
+        let learning = self.learning.insert(Learning::new(ledger, keeper, wait));
+        learning.open(&mut self.pager);
+    }
+
+    /// What has been learnt.
+    pub fn ledger(&self) -> Option<&Ledger> {
+        self.learning.as_ref().map(Learning::ledger)
     }
 
     /// Shape of the model.
@@ -146,12 +166,18 @@ impl Qwen3Moe {
         if let Some(observation) = &mut self.observation {
             observation.observer.pass(self.phase, cache.len(), tokens);
         }
+        if let Some(learning) = &mut self.learning {
+            learning.begin_pass(self.phase, cache.len(), tokens.len(), &mut self.pager);
+        }
         for layer in (0..self.config.layers as u16).map(LayerId) {
             self.attention(layer, cache, tokens.len());
             self.experts(layer, tokens.len())?;
         }
         cache.advance(tokens.len());
         self.clock += tokens.len() as u64;
+        if let Some(learning) = &mut self.learning {
+            learning.end_pass(tokens.len(), &mut self.pager);
+        }
         Ok(())
     }
 
@@ -260,7 +286,18 @@ impl Qwen3Moe {
     /// Norm, router, choice, a look ahead, experts as they become ready, sum in rank order, residual.
     fn experts(&mut self, layer: LayerId, n: usize) -> Result<(), ForwardError> {
         let Self {
-            config: c, dense, pool, pager, router, scratch: s, stats, times, probe, observation, ..
+            config: c,
+            dense,
+            pool,
+            pager,
+            router,
+            scratch: s,
+            stats,
+            times,
+            probe,
+            observation,
+            learning,
+            ..
         } = self;
         let now = (self.clock, self.phase);
         let mut clock = StageClock::start();
@@ -277,7 +314,8 @@ impl Qwen3Moe {
         if let Some(observation) = observation {
             observation.before(pager, layer);
         }
-        route_chunk(layer, router.as_mut(), now, pager, s, (n, c.top_k), stats)?;
+        let noted = (stats, learning.as_mut());
+        route_chunk(layer, router.as_mut(), now, pager, s, (n, c.top_k), noted)?;
         group_by_expert(s, n, c.top_k);
         pager.request(layer, &s.wanted);
         s.admitted.iter().for_each(|&expert| pager.admit(layer, expert));

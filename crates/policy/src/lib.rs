@@ -6,5 +6,6 @@
 #![forbid(unsafe_code)]
 
 pub mod evict;
+pub mod ledger;
 pub mod prefetch;
 pub mod route;

@@ -11,6 +11,8 @@ pub(crate) struct Fill {
     pub ahead: bool,
     /// It was read ahead and has not been chosen since.
     pub unused: bool,
+    /// It was read for a context that is known, not for a prediction.
+    pub recalled: bool,
     /// It failed once and is being read again.
     pub repeated: bool,
     /// Halves at the engine.
@@ -36,6 +38,7 @@ impl Fill {
         Self {
             ahead,
             unused: false,
+            recalled: false,
             repeated: false,
             outstanding: 0,
             arrived: [false; HALVES],

@@ -5,6 +5,8 @@
 //! the results must not depend on it. Between two visits the caller says what it expects to want next:
 //! that is kept, or read ahead when nothing more urgent waits.
 
+mod recall;
+
 use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -99,6 +101,9 @@ pub struct Pager {
     ahead: Ahead,
     /// Experts to be read without anybody waiting. Sized for [`MOST_ADMITTED`].
     admitted: Vec<ExpertKey>,
+    /// The hot set of a known context, most used first, and how many have been dealt with. Sized for all slots.
+    recalled: Vec<ExpertKey>,
+    next_recalled: usize,
 }
 
 impl Pager {
@@ -146,6 +151,8 @@ impl Pager {
             filling_ahead: 0,
             ahead: Ahead::new(layers, experts),
             admitted: Vec::with_capacity(MOST_ADMITTED),
+            recalled: Vec::with_capacity(plan.slots()),
+            next_recalled: 0,
             source,
         })
     }
@@ -154,11 +161,9 @@ impl Pager {
     pub fn clear(&mut self, evict: Box<dyn Evict>) {
         self.close();
         self.admitted.clear();
-        while self.reader.in_flight() > 0
-            && let Some(done) = self.reader.complete(true)
-        {
-            self.settle(done);
-        }
+        self.recalled.clear();
+        self.next_recalled = 0;
+        self.drain();
         (0..self.fills.len() as u32).for_each(|slot| self.slots.set(SlotId(slot), SlotState::Free));
         self.fills.iter_mut().for_each(|fill| *fill = Fill::default());
         self.ahead.forget();
@@ -338,14 +343,18 @@ impl Pager {
                 fill.ahead = false;
                 self.filling_ahead -= 1;
                 self.stats.ahead.late += 1;
-                self.ahead.governor.spared(fill.age_us().min(self.ahead.service_us));
+                if !fill.recalled {
+                    self.ahead.governor.spared(fill.age_us().min(self.ahead.service_us));
+                }
                 (0..HALVES).for_each(|half| self.reader.hurry(ticket(slot, half)));
             }
             return Stage::Reading;
         }
         if std::mem::take(&mut fill.unused) {
             self.stats.ahead.used += 1;
-            self.ahead.governor.spared(self.ahead.service_us);
+            if !fill.recalled {
+                self.ahead.governor.spared(self.ahead.service_us);
+            }
         }
         self.slots.set(slot, SlotState::Pinned(key));
         Stage::Reading
@@ -412,14 +421,15 @@ impl Pager {
         }
         self.start_admissions();
         while self.filling_ahead < MOST_AHEAD && self.failure.is_none() && self.has_room() {
-            let Some(i) = self.ahead.next() else { return };
+            let Some(i) = self.ahead.next() else { break };
             let key = self.ahead.entries[i].key;
-            let Some(slot) = self.victim(key.layer, Urgency::Ahead) else { return };
+            let Some(slot) = self.victim(key.layer, Urgency::Ahead) else { break };
             self.ahead.entries[i].started = true;
             self.filling_ahead += 1;
             self.stats.ahead.started += 1;
             self.begin(key, slot, Urgency::Ahead);
         }
+        self.start_recalled();
     }
 
     fn start_admissions(&mut self) {
@@ -427,17 +437,21 @@ impl Pager {
             let Some(&key) = self.admitted.first() else { return };
             if self.slots.place(key).is_none() {
                 let Some(slot) = self.victim(key.layer, Urgency::Ahead) else { return };
-                let worse = |slot| match self.slots.state(slot) {
-                    SlotState::Ready(old) => self.evict.retention(old) >= self.evict.retention(key),
-                    _ => false,
-                };
-                if !worse(slot) {
+                if self.deserves(key, slot) {
                     self.filling_ahead += 1;
                     self.stats.admitted += 1;
                     self.begin(key, slot, Urgency::Ahead);
                 }
             }
             self.admitted.remove(0);
+        }
+    }
+
+    /// The expert is worth more than what would have to leave the slot.
+    fn deserves(&self, key: ExpertKey, slot: SlotId) -> bool {
+        match self.slots.state(slot) {
+            SlotState::Ready(old) => self.evict.retention(old) < self.evict.retention(key),
+            _ => true,
         }
     }
 
@@ -514,7 +528,9 @@ impl Pager {
         let fill = &mut self.fills[slot.index()];
         if fill.unused {
             self.stats.ahead.wasted += 1;
-            self.ahead.governor.wasted(self.ahead.service_us);
+            if !fill.recalled {
+                self.ahead.governor.wasted(self.ahead.service_us);
+            }
         }
         *fill = Fill::begin(urgency == Urgency::Ahead);
         self.worth[slot.index()] = self.evict.retention(key);

@@ -87,6 +87,10 @@ impl Resident {
 
     pub fn admit(&mut self, _layer: LayerId, _expert: ExpertId) {}
 
+    pub fn recall(&mut self, _experts: &[(ExpertKey, f32)]) {}
+
+    pub fn wait_for_recalled(&mut self) {}
+
     pub fn expect(&mut self, _layer: LayerId, _experts: &[ExpertId], _kind: Prediction) {}
 
     pub fn request(&mut self, layer: LayerId, experts: &[ExpertId]) {

@@ -22,6 +22,8 @@ pub struct PagerStats {
     pub ahead: AheadStats,
     /// Experts read because a routing policy admitted them; they count as read ahead, too.
     pub admitted: u64,
+    /// Experts read because a context was known again; they count as read ahead, too.
+    pub recalled: u64,
 }
 
 impl PagerStats {
@@ -72,6 +74,7 @@ impl Sub for PagerStats {
             time_to_expert: self.time_to_expert - earlier.time_to_expert,
             ahead: self.ahead - earlier.ahead,
             admitted: self.admitted - earlier.admitted,
+            recalled: self.recalled - earlier.recalled,
         }
     }
 }

@@ -11,4 +11,5 @@ pub mod run;
 pub mod show;
 pub mod synth;
 pub mod trace;
+pub mod trust;
 pub mod verify;

@@ -101,7 +101,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
             vocab,
         };
         chat::converse(&mut engine, &checkpoint, &template, settings, &cancel)?;
-        return args.trace.end(&mut engine, args.quiet);
+        return args.close(&mut engine, args.quiet);
     };
     let tokens = args.encode(&engine, &template, prompt)?;
     let mut session = engine.session()?;
@@ -114,7 +114,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let generation =
         answer(&mut engine, &mut session, &tokens, &mut sampler, max_tokens, &cancel, &mut stream)?;
     args.report(&engine, &generation, &stream)?;
-    args.trace.end(&mut engine, args.quiet || args.json)
+    args.close(&mut engine, args.quiet || args.json)
 }
 
 impl RunArgs {
@@ -178,6 +178,12 @@ impl RunArgs {
         let messages: Vec<ChatMessage> = system.chain([message("user", &prompt)]).collect();
         let text = template.render(&messages, true, &serde_json::Map::new())?;
         Ok(engine.tokenizer().encode(&text, true)?)
+    }
+
+    /// Ends what is written beside the answer.
+    fn close(&self, engine: &mut Engine, quiet: bool) -> Result<()> {
+        self.trace.end(engine, quiet)?;
+        self.engine.ledger.save(engine, quiet)
     }
 
     fn report(&self, engine: &Engine, generation: &Generation, stream: &Stream) -> Result<()> {

@@ -50,6 +50,11 @@ impl History {
         self.uses[key.flat(self.experts)]
     }
 
+    /// Visits to the expert's layer.
+    pub fn visits(&self, key: ExpertKey) -> u64 {
+        self.layers[key.layer.index()].0
+    }
+
     /// Visits to the expert's layer since it was last chosen there; 0 if that was the latest.
     pub fn idle(&self, key: ExpertKey) -> u64 {
         self.layers[key.layer.index()].0 - self.of(key).last_visit

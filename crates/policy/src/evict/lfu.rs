@@ -17,7 +17,8 @@ pub struct Lfu {
     experts: usize,
     /// Visits after which a use counts half; `None` never fades.
     half_life: Option<f64>,
-    /// `log2(c) + v / half_life` of every expert; 0 before the first use, more than 0 after.
+    /// `log2(c) + v / half_life` of every expert, or `c` if uses never fade; 0 before the first use, more than 0
+    /// after.
     worth: Vec<f64>,
 }
 
@@ -61,16 +62,23 @@ impl Evict for Lfu {
     }
 
     fn used(&mut self, key: ExpertKey, now: u64) {
-        let (before, visit) = self.history.used(key, now);
+        let (_, visit) = self.history.used(key, now);
         let worth = &mut self.worth[key.flat(self.experts)];
         *worth = match self.half_life {
-            None => (before.count + 1) as f64,
+            None => *worth + 1.0,
             Some(half_life) => {
                 let at = visit as f64 / half_life;
-                let faded = if before.count == 0 { 0.0 } else { (*worth - at).exp2() };
+                let faded = if *worth == 0.0 { 0.0 } else { (*worth - at).exp2() };
                 (faded + 1.0).log2() + at
             }
         };
+    }
+
+    fn recall(&mut self, key: ExpertKey, uses: f32, _now: u64) {
+        let uses = f64::from(uses);
+        let at = self.half_life.map(|half_life| self.history.visits(key) as f64 / half_life);
+        // Less than a use in a half-life is as good as none.
+        self.worth[key.flat(self.experts)] = at.map_or(uses, |at| (uses.log2() + at).max(0.0));
     }
 
     fn retention(&self, key: ExpertKey) -> Retention {

@@ -44,6 +44,10 @@ impl Evict for WindowLfu {
         self.lfu.used(key, now);
     }
 
+    fn recall(&mut self, key: ExpertKey, uses: f32, now: u64) {
+        self.lfu.recall(key, uses, now);
+    }
+
     fn retention(&self, key: ExpertKey) -> Retention {
         self.lfu.retention_with(key, if self.lfu.is_latest(key) { self.window } else { 0.0 })
     }

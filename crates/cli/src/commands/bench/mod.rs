@@ -184,6 +184,7 @@ impl BenchArgs {
             disk_speeds.push(self.measure.disk(&mut disk)?);
         }
         self.trace.end(&mut engine, !table)?;
+        self.engine.ledger.save(&mut engine, !table)?;
         let run = Run {
             path,
             prompt_source: prompts.source,

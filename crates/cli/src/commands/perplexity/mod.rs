@@ -123,7 +123,8 @@ pub fn run(args: &PerplexityArgs) -> Result<()> {
     if prices.len() > 1 {
         price::Summary::of(&prices, engine.router().name()).print(args.json)?;
     }
-    args.trace.end(&mut engine, args.json)
+    args.trace.end(&mut engine, args.json)?;
+    args.engine.ledger.save(&mut engine, args.json)
 }
 
 impl PerplexityArgs {

@@ -1,0 +1,70 @@
+//! `--trust-ledger` of every command that computes tokens.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use hotset_base::limits::MAX_LEDGER_WINDOW;
+use hotset_engine::{Engine, LedgerSettings};
+use hotset_policy::ledger::LedgerOptions;
+
+use crate::output;
+use crate::output::Usage;
+
+#[derive(Args, Clone)]
+#[command(next_help_heading = "Contexts (docs/policies.md)")]
+pub struct LedgerArgs {
+    /// Learn what each context uses, here, and load the hot set of a context that is known again before it is
+    /// asked for; made if it does not exist (see hotset trust)
+    #[arg(long, env = "HOTSET_TRUST_LEDGER", value_name = "FILE")]
+    trust_ledger: Option<PathBuf>,
+
+    /// Tokens of a window: contexts are told apart once per window [default: 32]
+    #[arg(long, value_name = "TOKENS", requires = "trust_ledger", hide_short_help = true)]
+    ledger_window: Option<u32>,
+
+    /// How much farther than usual a window is that is strange to its context, from 0 to 1 [default: 0.05]
+    #[arg(long, value_name = "X", requires = "trust_ledger", hide_short_help = true)]
+    ledger_drift: Option<f32>,
+
+    /// Strange windows in a row that end a context [default: 2]
+    #[arg(long, value_name = "N", requires = "trust_ledger", hide_short_help = true)]
+    ledger_patience: Option<u32>,
+}
+
+impl LedgerArgs {
+    /// The ledger that was asked for, if one was.
+    pub fn settings(&self) -> Result<Option<LedgerSettings>> {
+        let Some(path) = self.trust_ledger.clone() else { return Ok(None) };
+        let default = LedgerOptions::default();
+        let options = LedgerOptions {
+            window: self.ledger_window.unwrap_or(default.window),
+            drift: self.ledger_drift.unwrap_or(default.drift),
+            patience: self.ledger_patience.unwrap_or(default.patience),
+            ..default
+        };
+        if !(1..=MAX_LEDGER_WINDOW).contains(&options.window) {
+            let window = options.window;
+            return Err(
+                Usage(format!("--ledger-window {window} is out of range: 1 to {MAX_LEDGER_WINDOW}")).into()
+            );
+        }
+        if !(0.0..=1.0).contains(&options.drift) {
+            return Err(Usage(format!("--ledger-drift {} is out of range: 0 to 1", options.drift)).into());
+        }
+        Ok(Some(LedgerSettings { options, ..LedgerSettings::new(path) }))
+    }
+
+    /// Saves what was learnt, and says so unless told to be quiet.
+    pub fn save(&self, engine: &mut Engine, quiet: bool) -> Result<()> {
+        let totals = engine.save_ledger()?;
+        if let (Some(path), Some(totals), false) = (&self.trust_ledger, totals, quiet) {
+            let (contexts, tokens) = (totals.contexts, totals.tokens);
+            output::note(format_args!(
+                "trust ledger: {}, {contexts} contexts, {tokens} tokens",
+                path.display()
+            ));
+        }
+        Ok(())
+    }
+}

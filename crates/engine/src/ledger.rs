@@ -1,0 +1,115 @@
+//! The trust ledger of a run: loaded when the engine opens, saved while it computes and at the end.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use hotset_base::{Bytes, ExpertKey};
+use hotset_format::{Checkpoint, ModelConfig, identity};
+use hotset_ledger::{LedgerError, LedgerWriter};
+use hotset_model::{KeepLedger, Qwen3Moe};
+use hotset_policy::ledger::{Ledger, LedgerOptions, LedgerShape};
+
+use crate::EngineError;
+
+/// Where a ledger is, and how it learns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LedgerSettings {
+    /// Its file; one that does not exist is made.
+    pub path: PathBuf,
+    /// How contexts are told apart.
+    pub options: LedgerOptions,
+    /// Tokens between two saves.
+    pub save_every: u64,
+}
+
+impl LedgerSettings {
+    /// Tokens between two saves unless the user says otherwise.
+    pub const SAVE_EVERY: u64 = 1024;
+
+    /// A ledger with the usual settings.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, options: LedgerOptions::default(), save_every: Self::SAVE_EVERY }
+    }
+
+    /// What learning takes: the ledger, the one it began as, the hot set and the buffer of the writer.
+    pub(crate) fn planned_bytes(&self, config: &ModelConfig) -> Bytes {
+        let shape = shape(config);
+        let hot_set = Bytes((shape.all() * size_of::<(ExpertKey, f32)>()) as u64);
+        let ledger = Ledger::planned_bytes(shape, self.options);
+        ledger + ledger + hot_set + LedgerWriter::planned_bytes(shape, self.options)
+    }
+}
+
+/// A ledger that was loaded or begun, for the model it is of.
+pub(crate) struct OpenLedger {
+    ledger: Ledger,
+    identity: [u8; 32],
+}
+
+impl OpenLedger {
+    /// # Errors
+    /// If the file is there and cannot be used.
+    pub fn load(settings: &LedgerSettings, checkpoint: &Checkpoint) -> Result<Self, EngineError> {
+        let (identity, shape) = (identity(checkpoint)?, shape(&checkpoint.config));
+        let ledger = match hotset_ledger::load(&settings.path)? {
+            Some(snapshot) => {
+                snapshot.check_model(&settings.path, identity, shape)?;
+                snapshot.into_ledger(settings.options)
+            }
+            None => Ledger::new(shape, settings.options),
+        };
+        Ok(Self { ledger, identity })
+    }
+
+    /// Lets the model learn; with `wait`, as [`Qwen3Moe::learn`] says.
+    pub fn begin(
+        self,
+        settings: &LedgerSettings,
+        model: &mut Qwen3Moe,
+        wait: bool,
+    ) -> std::io::Result<Arc<LedgerWriter>> {
+        let Self { ledger, identity } = self;
+        let writer = LedgerWriter::start(&settings.path, identity, ledger.shape(), settings.options)?;
+        let writer = Arc::new(writer);
+        let every = settings.save_every.max(1);
+        let keeper = Keeper { writer: Arc::clone(&writer), every, next: ledger.tokens() + every };
+        model.learn(ledger, Box::new(keeper), wait);
+        Ok(writer)
+    }
+}
+
+/// Saves the ledger every so many tokens.
+struct Keeper {
+    writer: Arc<LedgerWriter>,
+    every: u64,
+    next: u64,
+}
+
+impl KeepLedger for Keeper {
+    fn look(&mut self, ledger: &Ledger) {
+        if ledger.tokens() >= self.next {
+            self.writer.save(ledger);
+            self.next = ledger.tokens() + self.every;
+        }
+    }
+}
+
+/// What was saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LedgerTotals {
+    /// Contexts it knows.
+    pub contexts: usize,
+    /// Tokens it has seen.
+    pub tokens: u64,
+}
+
+/// Saves what a model has learnt, and waits for it.
+pub(crate) fn save(writer: &LedgerWriter, model: &Qwen3Moe) -> Result<Option<LedgerTotals>, LedgerError> {
+    let Some(ledger) = model.ledger() else { return Ok(None) };
+    writer.finish(ledger)?;
+    Ok(Some(LedgerTotals { contexts: ledger.contexts().len(), tokens: ledger.tokens() }))
+}
+
+fn shape(config: &ModelConfig) -> LedgerShape {
+    LedgerShape { layers: config.layers, experts: config.experts }
+}

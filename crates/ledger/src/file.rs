@@ -1,0 +1,59 @@
+//! Reading a ledger whole, and replacing it whole.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use hotset_format::PartialPaths;
+use hotset_format::store::StoreError;
+
+use crate::header::{HEADER, Header};
+use crate::{LedgerError, Snapshot};
+
+/// Reads and checks a ledger; `None` if there is no such file.
+///
+/// # Errors
+/// If it cannot be read, is no ledger, of another version, or not whole.
+pub fn load(path: &Path) -> Result<Option<Snapshot>, LedgerError> {
+    // Looked at before it is opened: opening a pipe waits for its writer, perhaps for ever.
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => {}
+        Ok(_) => return Err(LedgerError::NotALedger(path.to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(LedgerError::io("open", path)(error)),
+    }
+    let mut file = File::open(path).map_err(LedgerError::io("open", path))?;
+    let bytes = file.metadata().map_err(LedgerError::io("read the length of", path))?.len();
+    let damaged = |detail: String| LedgerError::Damaged { path: path.to_owned(), detail };
+    if bytes < HEADER as u64 {
+        return Err(damaged(format!("{bytes} bytes, less than the {HEADER} of a header")));
+    }
+    let mut header = [0; HEADER];
+    file.read_exact(&mut header).map_err(LedgerError::io("read", path))?;
+    let header = Header::parse(path, &header)?;
+    let expected = HEADER as u64 + header.body_bytes();
+    if bytes != expected {
+        return Err(damaged(format!(
+            "{bytes} bytes, its tables need {expected}: it is truncated or too long"
+        )));
+    }
+    let mut body = vec![0; header.body_bytes() as usize];
+    file.read_exact(&mut body).map_err(LedgerError::io("read", path))?;
+    Snapshot::parse_body(path, &header, &body).map(Some)
+}
+
+/// Replaces the ledger: whenever the program or the machine stops, the old one or the new one is there.
+///
+/// # Errors
+/// If it cannot be written, or another program is writing it; the old one then is as it was.
+pub fn save(path: &Path, snapshot: &Snapshot) -> Result<(), LedgerError> {
+    let write = replace(&PartialPaths::new(path), &snapshot.to_bytes());
+    write.map_err(|source| LedgerError::Save { path: path.to_owned(), source })
+}
+
+pub(crate) fn replace(paths: &Arc<PartialPaths>, bytes: &[u8]) -> Result<(), StoreError> {
+    let file = paths.create(bytes.len() as u64)?;
+    file.write_at(bytes, 0)?;
+    file.commit()
+}

@@ -1,0 +1,124 @@
+//! Saves a ledger from a thread of its own: who computes copies it into a buffer and goes on.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+
+use hotset_base::Bytes;
+use hotset_format::PartialPaths;
+use hotset_format::store::StoreError;
+use hotset_policy::ledger::{Ledger, LedgerOptions, LedgerShape};
+
+use crate::LedgerError;
+use crate::file::replace;
+use crate::snapshot::{file_bytes, write_ledger};
+
+/// See the module's text. Dropped, it finishes the save under way.
+pub struct LedgerWriter {
+    desk: Arc<Desk>,
+    path: PathBuf,
+    identity: [u8; 32],
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Desk {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// One buffer, which is at the desk unless it is being filled or written.
+struct State {
+    idle: Option<Vec<u8>>,
+    full: Option<Vec<u8>>,
+    closed: bool,
+    /// Why the last save that was tried failed, if it did.
+    failure: Option<StoreError>,
+}
+
+impl LedgerWriter {
+    /// Starts the thread. The buffer's memory is taken now: [`LedgerWriter::planned_bytes`].
+    ///
+    /// # Errors
+    /// If the system refuses a thread.
+    pub fn start(
+        path: &Path,
+        identity: [u8; 32],
+        shape: LedgerShape,
+        options: LedgerOptions,
+    ) -> std::io::Result<Self> {
+        // Written once: memory that was only reserved would be taken while decoding.
+        let buffer = vec![1; file_bytes(shape, options.contexts)];
+        let state = State { idle: Some(buffer), full: None, closed: false, failure: None };
+        let desk = Arc::new(Desk { state: Mutex::new(state), changed: Condvar::new() });
+        let (there, paths) = (Arc::clone(&desk), PartialPaths::new(path));
+        let thread = std::thread::Builder::new().name("ledger".to_owned()).spawn(move || there.serve(&paths));
+        Ok(Self { desk, path: path.to_owned(), identity, thread: Some(thread?) })
+    }
+
+    /// What its buffer occupies.
+    pub fn planned_bytes(shape: LedgerShape, options: LedgerOptions) -> Bytes {
+        Bytes(file_bytes(shape, options.contexts) as u64)
+    }
+
+    /// Saves the ledger as it is now, unless the save before is still under way. Waits for no disk and
+    /// allocates nothing.
+    pub fn save(&self, ledger: &Ledger) {
+        let Some(mut buffer) = self.desk.lock().idle.take() else { return };
+        write_ledger(ledger, self.identity, &mut buffer);
+        self.desk.lock().full = Some(buffer);
+        self.desk.changed.notify_all();
+    }
+
+    /// Saves the ledger and waits until it is on the disk.
+    ///
+    /// # Errors
+    /// If it could not be written; what was saved before is then as it was.
+    pub fn finish(&self, ledger: &Ledger) -> Result<(), LedgerError> {
+        drop(self.wait());
+        self.save(ledger);
+        let failure = self.wait().failure.take();
+        failure.map_or(Ok(()), |source| Err(LedgerError::Save { path: self.path.clone(), source }))
+    }
+
+    /// Waits until the buffer is back.
+    fn wait(&self) -> MutexGuard<'_, State> {
+        let state = self.desk.lock();
+        self.desk.changed.wait_while(state, |state| state.idle.is_none()).expect(UNPOISONED)
+    }
+}
+
+impl Drop for LedgerWriter {
+    fn drop(&mut self) {
+        self.desk.lock().closed = true;
+        self.desk.changed.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // It has no panic to tell of: every failure is a value.
+            let _ = thread.join();
+        }
+    }
+}
+
+const UNPOISONED: &str = "nothing panics while it holds this lock";
+
+impl Desk {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect(UNPOISONED)
+    }
+
+    /// Writes what it is given until the desk is closed.
+    fn serve(&self, paths: &Arc<PartialPaths>) {
+        let mut state = self.lock();
+        loop {
+            state = self
+                .changed
+                .wait_while(state, |state| state.full.is_none() && !state.closed)
+                .expect(UNPOISONED);
+            let Some(buffer) = state.full.take() else { return };
+            drop(state);
+            let failure = replace(paths, &buffer).err();
+            state = self.lock();
+            (state.idle, state.failure) = (Some(buffer), failure);
+            self.changed.notify_all();
+        }
+    }
+}

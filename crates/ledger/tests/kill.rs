@@ -1,0 +1,56 @@
+//! Killed at any moment while saving, a ledger is the one before or the one after.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use hotset_ledger::{Snapshot, load, save};
+use hotset_policy::ledger::{Ledger, LedgerOptions, LedgerShape};
+
+/// Tells the child's run of [`the_old_or_the_new_one_is_there`] where to write.
+const TARGET: &str = "HOTSET_TEST_LEDGER";
+const KILLS: u64 = 60;
+
+/// Everything in the snapshot follows from its number.
+fn numbered(n: u64) -> Snapshot {
+    let shape = LedgerShape { layers: 8, experts: 64 };
+    let mut ledger = Ledger::new(shape, LedgerOptions::default());
+    ledger.advance(LedgerOptions::default().window);
+    let mut snapshot = Snapshot::of(&ledger, [n as u8; 32]);
+    snapshot.tokens = n;
+    snapshot.records.iter_mut().for_each(|record| record.mass = n as f32);
+    snapshot
+}
+
+fn save_for_ever(path: &Path) {
+    for n in 1.. {
+        save(path, &numbered(n)).unwrap();
+    }
+}
+
+#[test]
+fn the_old_or_the_new_one_is_there() {
+    if let Some(path) = std::env::var_os(TARGET) {
+        return save_for_ever(Path::new(&path));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger");
+    save(&path, &numbered(1)).unwrap();
+    let mut last = 0;
+    for kill in 0..KILLS {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "the_old_or_the_new_one_is_there", "--nocapture"])
+            .env(TARGET, &path)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_micros(4_000 + 731 * kill));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let found = load(&path).unwrap().unwrap();
+        assert_eq!(found, numbered(found.tokens), "after kill {kill}");
+        last = last.max(found.tokens);
+    }
+    assert!(last > 1, "no child lived long enough to save twice");
+}

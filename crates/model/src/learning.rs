@@ -1,0 +1,83 @@
+//! The trust ledger at work: it is told of every layer-token, and recalls the hot set of a context it knows.
+
+use hotset_base::{ExpertKey, LayerId, Phase};
+use hotset_policy::ledger::{ContextId, Ledger, Turn};
+use hotset_policy::route::Choice;
+use hotset_residency::Pager;
+
+/// Is shown the ledger after every pass, to keep it. Must not allocate while decoding.
+pub trait KeepLedger: Send {
+    /// A pass has ended.
+    fn look(&mut self, ledger: &Ledger);
+}
+
+/// See the module's text.
+pub(crate) struct Learning {
+    ledger: Ledger,
+    /// As it was when the model was opened: what starting over starts from.
+    first: Ledger,
+    keeper: Box<dyn KeepLedger>,
+    /// Wait until a hot set is there, so that what is hot does not depend on the disk's speed.
+    wait: bool,
+    /// The phase of the last pass.
+    phase: Phase,
+    /// Sized for all experts.
+    hot: Vec<(ExpertKey, f32)>,
+}
+
+impl Learning {
+    pub fn new(ledger: Ledger, keeper: Box<dyn KeepLedger>, wait: bool) -> Self {
+        let hot = Vec::with_capacity(ledger.shape().all());
+        Self { first: ledger.clone(), ledger, keeper, wait, phase: Phase::Setup, hot }
+    }
+
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The arena is empty: the next text is probably like the last one.
+    pub fn open(&mut self, pager: &mut Pager) {
+        if let Some(present) = self.ledger.present() {
+            self.recall(present, pager);
+        }
+    }
+
+    /// Starts over from an empty arena and the ledger as it was.
+    pub fn restart(&mut self, pager: &mut Pager) {
+        self.ledger.clone_from(&self.first);
+        self.phase = Phase::Setup;
+        self.open(pager);
+    }
+
+    /// `tokens` follow `before` others of their text.
+    pub fn begin_pass(&mut self, phase: Phase, before: usize, tokens: usize, pager: &mut Pager) {
+        if before == 0 {
+            self.ledger.begin();
+        } else if self.phase == Phase::Setup && phase != Phase::Setup {
+            // A prompt wants nearly every expert once and leaves the last ones it wanted.
+            self.open(pager);
+        }
+        self.phase = phase;
+        self.ledger.enter_pass(tokens as u32);
+    }
+
+    /// The native set of one layer-token; `token` is its place in the pass.
+    pub fn observe(&mut self, layer: LayerId, token: usize, native: &[Choice]) {
+        self.ledger.observe(layer, token as u32, native);
+    }
+
+    pub fn end_pass(&mut self, tokens: usize, pager: &mut Pager) {
+        if let Turn::Known(context) = self.ledger.advance(tokens as u32) {
+            self.recall(context, pager);
+        }
+        self.keeper.look(&self.ledger);
+    }
+
+    fn recall(&mut self, context: ContextId, pager: &mut Pager) {
+        self.ledger.hot_set(context, &mut self.hot);
+        pager.recall(&self.hot);
+        if self.wait {
+            pager.wait_for_recalled();
+        }
+    }
+}

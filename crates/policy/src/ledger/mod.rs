@@ -1,0 +1,357 @@
+//! The trust ledger: what each expert does, by the context it does it in.
+//!
+//! A context is a stretch of text that a model routes alike: found online as a centroid over the native
+//! router mass of windows of tokens, told apart by Hellinger distance, and left when a drift test says so.
+
+mod context;
+mod distance;
+mod record;
+
+use arrayvec::ArrayVec;
+use hotset_base::limits::MAX_LEDGER_CONTEXTS;
+use hotset_base::{Bytes, ExpertId, ExpertKey, LayerId};
+
+use crate::route::{Choice, Contribution};
+pub use context::Context;
+use distance::hellinger;
+pub use record::Record;
+
+/// One of a ledger's contexts, counted from 0 in the order of their places.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ContextId(pub u16);
+
+impl ContextId {
+    /// The context as an index into per-context tables.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// Layers and experts that a ledger is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LedgerShape {
+    /// Layers.
+    pub layers: usize,
+    /// Experts of a layer.
+    pub experts: usize,
+}
+
+impl LedgerShape {
+    /// Experts of all layers.
+    pub fn all(self) -> usize {
+        self.layers * self.experts
+    }
+}
+
+/// How contexts are told apart and how long evidence counts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LedgerOptions {
+    /// Tokens of a window: distances are taken once per window.
+    pub window: u32,
+    /// Tokens after which evidence counts half (the Markov relevancy horizon).
+    pub horizon: f32,
+    /// A window this much farther from a context than its windows usually are is strange to it. In
+    /// Hellinger distance, from 0 to 1.
+    pub drift: f32,
+    /// Strange windows in a row that end a context.
+    pub patience: u32,
+    /// Contexts kept, from 1 to [`MAX_LEDGER_CONTEXTS`].
+    pub contexts: usize,
+}
+
+impl Default for LedgerOptions {
+    fn default() -> Self {
+        Self { window: 32, horizon: 256.0, drift: 0.05, patience: 2, contexts: 16 }
+    }
+}
+
+/// What the end of a window brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// The window is not full, or the context is the same.
+    Same,
+    /// A known context: the text has turned to it, or a new text's first window is in it.
+    Known(ContextId),
+    /// A context not seen before; it may have taken the place of the least used one.
+    Founded(ContextId),
+}
+
+/// Contexts and, for every expert in each, its [`Record`]. All tables have their size from the start:
+/// nothing here allocates after [`Ledger::new`].
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    shape: LedgerShape,
+    options: LedgerOptions,
+    contexts: ArrayVec<Context, MAX_LEDGER_CONTEXTS>,
+    /// `[options.contexts, layers * experts]`
+    records: Vec<Record>,
+    /// `[layers * experts]`: native mass and uses of the window under way.
+    window: Vec<Evidence>,
+    /// The same of tokens before it that were computed together with it: learnt, not compared.
+    bulk: Vec<Evidence>,
+    /// Tokens of either, and of all windows ever.
+    in_window: u32,
+    in_bulk: u32,
+    /// Tokens at the start of the pass under way that are not of its window.
+    before_window: u32,
+    tokens: u64,
+    present: Option<ContextId>,
+    /// Windows in a row that were strange to the present context.
+    strange: u32,
+    /// The next window decides by itself: a new text has begun.
+    fresh: bool,
+}
+
+/// What a window has of one expert.
+#[derive(Clone, Copy, Debug, Default)]
+struct Evidence {
+    mass: f32,
+    uses: f32,
+}
+
+impl Evidence {
+    fn add(&mut self, other: Self) {
+        self.mass += other.mass;
+        self.uses += other.uses;
+    }
+}
+
+impl Ledger {
+    /// An empty ledger.
+    pub fn new(shape: LedgerShape, options: LedgerOptions) -> Self {
+        let options = LedgerOptions {
+            window: options.window.max(1),
+            contexts: options.contexts.clamp(1, MAX_LEDGER_CONTEXTS),
+            ..options
+        };
+        Self {
+            contexts: ArrayVec::new(),
+            records: vec![Record::default(); options.contexts * shape.all()],
+            window: vec![Evidence::default(); shape.all()],
+            bulk: vec![Evidence::default(); shape.all()],
+            in_window: 0,
+            in_bulk: 0,
+            before_window: 0,
+            tokens: 0,
+            present: None,
+            strange: 0,
+            fresh: true,
+            shape,
+            options,
+        }
+    }
+
+    /// What a ledger occupies.
+    pub fn planned_bytes(shape: LedgerShape, options: LedgerOptions) -> Bytes {
+        let records = options.contexts * shape.all() * size_of::<Record>();
+        Bytes((records + 2 * shape.all() * size_of::<Evidence>()) as u64)
+    }
+
+    /// A ledger with the contexts of an earlier one: the least used are left out if there are more than the
+    /// options keep. `records` is `[contexts, layers * experts]`.
+    ///
+    /// # Panics
+    /// If the tables do not have these sizes; what comes from a file is checked before.
+    pub fn restore(
+        shape: LedgerShape,
+        options: LedgerOptions,
+        tokens: u64,
+        present: Option<ContextId>,
+        contexts: &[Context],
+        records: &[Record],
+    ) -> Self {
+        assert_eq!(records.len(), contexts.len() * shape.all(), "records of every context");
+        let mut ledger = Self::new(shape, options);
+        ledger.tokens = tokens;
+        let mut order: Vec<usize> = (0..contexts.len()).collect();
+        // The present one first, then by use; ties to the earlier place.
+        let is_present = |i: usize| present.is_some_and(|p| p.index() == i);
+        order.sort_by_key(|&i| (!is_present(i), std::cmp::Reverse(contexts[i].tokens)));
+        order.truncate(ledger.options.contexts);
+        order.sort_unstable();
+        for (place, &from) in order.iter().enumerate() {
+            ledger.contexts.push(contexts[from]);
+            let all = shape.all();
+            ledger.records[place * all..][..all].copy_from_slice(&records[from * all..][..all]);
+            if is_present(from) {
+                ledger.present = Some(ContextId(place as u16));
+            }
+        }
+        ledger
+    }
+
+    /// Layers and experts.
+    pub fn shape(&self) -> LedgerShape {
+        self.shape
+    }
+
+    /// Contexts known.
+    pub fn contexts(&self) -> &[Context] {
+        &self.contexts
+    }
+
+    /// The context that the text is in, once a window has passed; from a snapshot, the one saved as last.
+    pub fn present(&self) -> Option<ContextId> {
+        self.present
+    }
+
+    /// Tokens seen, in whole windows.
+    pub fn tokens(&self) -> u64 {
+        self.tokens
+    }
+
+    /// `[layers * experts]`: the records of a context.
+    pub fn records(&self, context: ContextId) -> &[Record] {
+        &self.records[context.index() * self.shape.all()..][..self.shape.all()]
+    }
+
+    /// A text begins: its first window decides about the context by itself, without patience.
+    pub fn begin(&mut self) {
+        self.forget_window();
+        self.strange = 0;
+        self.fresh = true;
+    }
+
+    /// This many tokens are about to go through all layers together. The last ones of many are the window:
+    /// what comes next is like them, and all windows are of one size, as distances must be.
+    pub fn enter_pass(&mut self, tokens: u32) {
+        if self.in_window + tokens > self.options.window {
+            for (bulk, evidence) in self.bulk.iter_mut().zip(&mut self.window) {
+                bulk.add(std::mem::take(evidence));
+            }
+            self.in_bulk += std::mem::take(&mut self.in_window);
+        }
+        self.before_window = tokens.saturating_sub(self.options.window);
+    }
+
+    /// The native set of one layer-token; `token` is its place in the pass.
+    pub fn observe(&mut self, layer: LayerId, token: u32, native: &[Choice]) {
+        let table = if token < self.before_window { &mut self.bulk } else { &mut self.window };
+        let row = &mut table[layer.index() * self.shape.experts..][..self.shape.experts];
+        for choice in native {
+            let evidence = &mut row[choice.expert.index()];
+            evidence.add(Evidence { mass: choice.weight, uses: 1.0 });
+        }
+    }
+
+    /// What the computed experts of one layer-token did; counts for the present context.
+    pub fn contribute(&mut self, layer: LayerId, used: &[Contribution]) {
+        let Some(present) = self.present else { return };
+        let first = present.index() * self.shape.all() + layer.index() * self.shape.experts;
+        for contribution in used {
+            let gain = contribution.share / contribution.weight;
+            if gain.is_finite() {
+                self.records[first + contribution.expert.index()].contributed(gain);
+            }
+        }
+    }
+
+    /// The pass of this many tokens has ended. Compares at the end of a window, and only there.
+    pub fn advance(&mut self, tokens: u32) -> Turn {
+        let before_window = std::mem::take(&mut self.before_window);
+        self.in_bulk += before_window;
+        self.in_window += tokens - before_window;
+        if self.in_window < self.options.window {
+            return Turn::Same;
+        }
+        let turn = self.decide();
+        self.learn();
+        turn
+    }
+
+    /// The context of the window that is full.
+    fn decide(&mut self) -> Turn {
+        let strange = self.present.is_none_or(|present| self.is_strange(present));
+        self.strange = if strange { self.strange + 1 } else { 0 };
+        let decides_alone = self.fresh || self.present.is_none();
+        if !decides_alone && self.strange < self.options.patience.max(1) {
+            return Turn::Same;
+        }
+        match self.nearest() {
+            None => self.found(),
+            Some(context) => self.enter(context),
+        }
+    }
+
+    fn enter(&mut self, context: ContextId) -> Turn {
+        (self.present, self.strange, self.fresh) = (Some(context), 0, false);
+        Turn::Known(context)
+    }
+
+    /// A new context, in a free place or in that of the least used one.
+    fn found(&mut self) -> Turn {
+        let place = if self.contexts.len() < self.options.contexts {
+            self.contexts.push(Context::default());
+            self.contexts.len() - 1
+        } else {
+            let least = self.contexts.iter().enumerate().min_by_key(|(_, c)| (c.tokens, c.last));
+            least.expect("at least one is kept").0
+        };
+        self.contexts[place] = Context::default();
+        let all = self.shape.all();
+        self.records[place * all..][..all].fill(Record::default());
+        let context = ContextId(place as u16);
+        (self.present, self.strange, self.fresh) = (Some(context), 0, false);
+        Turn::Founded(context)
+    }
+
+    /// The nearest context that the window is not strange to.
+    fn nearest(&self) -> Option<ContextId> {
+        let all = (0..self.contexts.len()).map(|i| ContextId(i as u16));
+        let near = all.filter(|&context| !self.is_strange(context));
+        near.min_by(|&a, &b| self.distance(a).total_cmp(&self.distance(b)))
+    }
+
+    fn is_strange(&self, context: ContextId) -> bool {
+        self.distance(context) > self.contexts[context.index()].spread() + self.options.drift
+    }
+
+    /// From the window under way to a context's centroid.
+    fn distance(&self, context: ContextId) -> f32 {
+        let rows = self.window.chunks_exact(self.shape.experts);
+        let centroid = self.records(context).chunks_exact(self.shape.experts);
+        let rows = rows.zip(centroid).map(|(window, centroid)| {
+            window.iter().map(|evidence| evidence.mass).zip(centroid.iter().map(|record| record.mass))
+        });
+        hellinger(rows)
+    }
+
+    /// Adds the window to the present context, unless it is strange to it, and empties it.
+    fn learn(&mut self) {
+        let tokens = self.in_window + self.in_bulk;
+        self.tokens += u64::from(tokens);
+        if let Some(present) = self.present.filter(|_| self.strange == 0) {
+            let distance = self.distance(present);
+            let keep = (-(tokens as f32) / self.options.horizon.max(1.0)).exp2();
+            let all = self.shape.all();
+            let records = &mut self.records[present.index() * all..][..all];
+            for (record, (window, bulk)) in records.iter_mut().zip(self.window.iter().zip(&self.bulk)) {
+                record.fade(keep);
+                record.mass += window.mass + bulk.mass;
+                record.uses += window.uses + bulk.uses;
+            }
+            self.contexts[present.index()].passed(tokens, self.tokens, distance);
+        }
+        self.forget_window();
+    }
+
+    fn forget_window(&mut self) {
+        self.window.fill(Evidence::default());
+        self.bulk.fill(Evidence::default());
+        (self.in_window, self.in_bulk, self.before_window) = (0, 0, 0);
+    }
+
+    /// All experts with the native picks to expect of each in a context, faded: most first, ties to the lower
+    /// layer and expert. `out` keeps its memory.
+    ///
+    /// Picks and not mass: a pick of an expert that is not in memory costs a read, whatever its weight.
+    pub fn hot_set(&self, context: ContextId, out: &mut Vec<(ExpertKey, f32)>) {
+        let key = |flat: usize| {
+            let (layer, expert) = (flat / self.shape.experts, flat % self.shape.experts);
+            ExpertKey::new(LayerId(layer as u16), ExpertId(expert as u16))
+        };
+        out.clear();
+        out.extend(self.records(context).iter().enumerate().map(|(flat, record)| (key(flat), record.uses)));
+        out.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    }
+}

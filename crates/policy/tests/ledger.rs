@@ -1,0 +1,153 @@
+//! Contexts are found, left, known again and replaced; records fade; what is hot follows the mass.
+
+use hotset_base::{ExpertId, ExpertKey, LayerId};
+use hotset_policy::ledger::{ContextId, Ledger, LedgerOptions, LedgerShape, Turn};
+use hotset_policy::route::{Choice, Contribution};
+use proptest::prelude::*;
+
+const SHAPE: LedgerShape = LedgerShape { layers: 3, experts: 32 };
+const PICKS: usize = 4;
+
+fn options() -> LedgerOptions {
+    LedgerOptions { window: 16, horizon: 128.0, drift: 0.1, patience: 2, contexts: 3 }
+}
+
+/// A small generator: the same numbers on every machine.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) as usize % n
+    }
+}
+
+/// Tokens of a domain: picks among its own eight experts. Gives every turn that was not `Same`.
+fn read(ledger: &mut Ledger, dice: &mut Dice, domain: usize, tokens: usize) -> Vec<Turn> {
+    let mut turns = Vec::new();
+    for _ in 0..tokens {
+        ledger.enter_pass(1);
+        for layer in 0..SHAPE.layers {
+            let mut native = Vec::new();
+            while native.len() < PICKS {
+                let expert = ExpertId((domain * 8 + dice.below(8)) as u16);
+                if native.iter().all(|choice: &Choice| choice.expert != expert) {
+                    native.push(Choice { expert, weight: 0.25 });
+                }
+            }
+            ledger.observe(LayerId(layer as u16), 0, &native);
+        }
+        turns.extend(Some(ledger.advance(1)).filter(|turn| *turn != Turn::Same));
+    }
+    turns
+}
+
+#[test]
+fn a_domain_is_found_left_and_known_again() {
+    let (mut ledger, mut dice) = (Ledger::new(SHAPE, options()), Dice(1));
+    assert_eq!(read(&mut ledger, &mut dice, 0, 160), [Turn::Founded(ContextId(0))]);
+    assert_eq!(read(&mut ledger, &mut dice, 1, 160), [Turn::Founded(ContextId(1))]);
+    // Two windows of patience: 32 tokens.
+    assert_eq!(read(&mut ledger, &mut dice, 0, 31), []);
+    assert_eq!(read(&mut ledger, &mut dice, 0, 1), [Turn::Known(ContextId(0))]);
+    // A new text has no patience.
+    ledger.begin();
+    assert_eq!(read(&mut ledger, &mut dice, 1, 16), [Turn::Known(ContextId(1))]);
+}
+
+#[test]
+fn the_least_used_context_gives_its_place_at_the_limit() {
+    let (mut ledger, mut dice) = (Ledger::new(SHAPE, options()), Dice(2));
+    for (domain, tokens) in [(0, 320), (1, 160), (2, 240)] {
+        read(&mut ledger, &mut dice, domain, tokens);
+    }
+    assert_eq!(ledger.contexts().len(), 3);
+    assert_eq!(read(&mut ledger, &mut dice, 3, 160), [Turn::Founded(ContextId(1))]);
+    assert_eq!(ledger.contexts().len(), 3);
+}
+
+#[test]
+fn the_hot_set_is_the_domain() {
+    let (mut ledger, mut dice) = (Ledger::new(SHAPE, options()), Dice(3));
+    read(&mut ledger, &mut dice, 2, 160);
+    let mut hot = Vec::new();
+    ledger.hot_set(ContextId(0), &mut hot);
+    assert_eq!(hot.len(), SHAPE.all());
+    assert!(hot.is_sorted_by(|a, b| a.1 >= b.1));
+    let mut first: Vec<ExpertKey> = hot[..24].iter().map(|(key, _)| *key).collect();
+    first.sort_unstable();
+    let own = (0..3).flat_map(|l| (16..24).map(move |e| ExpertKey::new(LayerId(l), ExpertId(e))));
+    assert_eq!(first, own.collect::<Vec<_>>());
+    assert!(hot[23].1 > 0.0 && hot[24].1 == 0.0);
+}
+
+#[test]
+fn contributions_count_for_the_present_context() {
+    let (mut ledger, mut dice) = (Ledger::new(SHAPE, options()), Dice(4));
+    let used = [Contribution { expert: ExpertId(3), weight: 0.5, share: 1.0 }];
+    ledger.contribute(LayerId(1), &used);
+    read(&mut ledger, &mut dice, 0, 16);
+    (0..100).for_each(|_| ledger.contribute(LayerId(1), &used));
+    let record = ledger.records(ContextId(0))[32 + 3];
+    assert_eq!((record.mean, record.variance, record.seen), (2.0, 0.0, 32.0));
+}
+
+#[test]
+fn restoring_keeps_the_present_and_the_most_used() {
+    let (mut ledger, mut dice) = (Ledger::new(SHAPE, options()), Dice(5));
+    for (domain, tokens) in [(0, 320), (1, 240), (2, 160)] {
+        read(&mut ledger, &mut dice, domain, tokens);
+    }
+    let records: Vec<_> = (0..3).flat_map(|c| ledger.records(ContextId(c)).to_vec()).collect();
+    let options = LedgerOptions { contexts: 2, ..options() };
+    let (tokens, present) = (ledger.tokens(), ledger.present());
+    let fewer = Ledger::restore(SHAPE, options, tokens, present, ledger.contexts(), &records);
+    assert_eq!(fewer.present(), Some(ContextId(1)));
+    assert_eq!(fewer.records(ContextId(0)), ledger.records(ContextId(0)));
+    assert_eq!(fewer.records(ContextId(1)), ledger.records(ContextId(2)));
+}
+
+/// A prompt is computed together: it is told apart by its last window and learnt whole.
+#[test]
+fn a_wide_pass_is_judged_by_its_end_and_learnt_whole() {
+    let (mut ledger, mut dice) = (Ledger::new(SHAPE, options()), Dice(6));
+    read(&mut ledger, &mut dice, 0, 160);
+    let before = ledger.records(ContextId(0)).iter().map(|record| record.uses).sum::<f32>();
+    let pick = |ledger: &mut Ledger, token, expert| {
+        let native = [Choice { expert: ExpertId(expert), weight: 1.0 }];
+        (0..SHAPE.layers).for_each(|layer| ledger.observe(LayerId(layer as u16), token, &native));
+    };
+    ledger.begin();
+    ledger.enter_pass(100);
+    // The first 84 tokens are of another domain, the last 16 of this one.
+    (0..100).for_each(|token| pick(&mut ledger, token, if token < 84 { 20 } else { token as u16 % 8 }));
+    assert_eq!(ledger.advance(100), Turn::Known(ContextId(0)));
+    let after = ledger.records(ContextId(0)).iter().map(|record| record.uses).sum::<f32>();
+    let faded = before * (-100.0f32 / 128.0).exp2();
+    assert!((after - faded - 300.0).abs() < 0.1, "{before}, {after}");
+    assert_eq!(ledger.tokens(), 260);
+}
+
+proptest! {
+    /// Whatever the text: never more contexts than allowed, no number that is not one, the same twice.
+    #[test]
+    fn stays_within_its_bounds(
+        seed in any::<u64>(),
+        parts in proptest::collection::vec((0usize..4, 1usize..80), 1..12),
+    ) {
+        let run = || {
+            let (mut ledger, mut dice) = (Ledger::new(SHAPE, options()), Dice(seed));
+            let turns: Vec<_> =
+                parts.iter().flat_map(|&(domain, n)| read(&mut ledger, &mut dice, domain, n)).collect();
+            (ledger, turns)
+        };
+        let (ledger, turns) = run();
+        prop_assert_eq!(turns, run().1);
+        prop_assert!(ledger.contexts().len() <= 3);
+        for c in 0..ledger.contexts().len() {
+            let records = ledger.records(ContextId(c as u16));
+            prop_assert!(records.iter().all(|r| r.mass.is_finite() && r.mass >= 0.0 && r.uses >= 0.0));
+            prop_assert!((0.0..=1.0).contains(&ledger.contexts()[c].usual));
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The hot set of a context that is known again: read before it is asked for, after everything that is.
+
+use hotset_base::ExpertKey;
+use hotset_io::Urgency;
+
+use super::{MOST_AHEAD, Pager};
+use crate::slots::{SlotId, SlotState};
+
+impl Pager {
+    /// A context is known again: `experts` are all of the model with their uses in it, most used first.
+    ///
+    /// From now on experts are worth what they are worth there, and those worth a slot are read while the
+    /// disk has nothing to do that somebody waits for. Earlier ones not begun yet are forgotten.
+    pub fn recall(&mut self, experts: &[(ExpertKey, f32)]) {
+        for &(key, uses) in experts.iter().rev() {
+            self.evict.recall(key, uses, self.now);
+        }
+        for (slot, worth) in self.worth.iter_mut().enumerate() {
+            let state = self.slots.state(SlotId(slot as u32));
+            if let SlotState::Filling(key) | SlotState::Ready(key) | SlotState::Pinned(key) = state {
+                *worth = self.evict.retention(key);
+            }
+        }
+        self.next_recalled = 0;
+        self.recalled.clear();
+        let used = experts.iter().filter(|(_, uses)| *uses > 0.0).map(|(key, _)| *key);
+        self.recalled.extend(used.take(self.worth.len()));
+        self.start_reads();
+    }
+
+    /// Waits until a hot set that was recalled is there: what is hot then depends on nothing but decisions,
+    /// whatever the speed of the disk.
+    pub fn wait_for_recalled(&mut self) {
+        loop {
+            // A batch at a time: which slots may be overwritten must not depend on which reads are done.
+            self.drain();
+            self.start_recalled();
+            if self.reader.in_flight() == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Starts as many reads of recalled experts as may be ahead.
+    pub(super) fn start_recalled(&mut self) {
+        while self.filling_ahead < MOST_AHEAD && self.failure.is_none() && self.has_room() {
+            let Some(&key) = self.recalled.get(self.next_recalled) else { return };
+            if self.slots.place(key).is_none() {
+                let Some(slot) = self.victim(key.layer, Urgency::Ahead) else { return };
+                if self.deserves(key, slot) {
+                    self.filling_ahead += 1;
+                    self.stats.ahead.started += 1;
+                    self.stats.recalled += 1;
+                    self.begin(key, slot, Urgency::Ahead);
+                    self.fills[slot.index()].recalled = true;
+                }
+            }
+            self.next_recalled += 1;
+        }
+    }
+
+    /// Waits for all reads in flight.
+    pub(super) fn drain(&mut self) {
+        while self.reader.in_flight() > 0 {
+            self.wait_for_one();
+        }
+    }
+}
