@@ -175,7 +175,9 @@ mod tests {
         }
         let mut lru = EvictKind::Lru.build(1, 3);
         (0..3).for_each(|now| lru.used(key(0, now as u16), now + 1));
-        [(2, 0.0), (1, 1.0), (0, 2.0)].map(|(expert, uses)| lru.recall(key(0, expert), uses, 4));
+        [(2, 0.0), (1, 1.0), (0, 2.0)]
+            .into_iter()
+            .for_each(|(expert, uses)| lru.recall(key(0, expert), uses, 4));
         assert!(lru.retention(key(0, 0)) > lru.retention(key(0, 1)));
     }
 
