@@ -106,7 +106,8 @@ fn forge(path: &Path, from: &str, to: &str) -> String {
     bytes[place..place + to.len()].copy_from_slice(to.as_bytes());
     let crc = crc32c::crc32c(&bytes[json]);
     bytes[72..76].copy_from_slice(&crc.to_le_bytes());
-    reseal(&mut bytes, [56, 80, 104].map(|at| span(&bytes, at)));
+    let sections = [56, 80, 104].map(|at| span(&bytes, at));
+    reseal(&mut bytes, sections);
     fs::write(path, bytes).unwrap();
     store::open(path).unwrap_err().to_string()
 }
