@@ -6,6 +6,7 @@
 
 mod bytes;
 mod extent;
+mod families;
 mod ids;
 pub mod limits;
 mod phase;
@@ -13,6 +14,7 @@ mod weight_type;
 
 pub use bytes::{Bytes, ParseBytesError};
 pub use extent::{Extent, ExtentError, checked_extent};
+pub use families::{Families, LabelError};
 pub use ids::{ExpertId, ExpertKey, FileId, LayerId};
 pub use phase::Phase;
 pub use weight_type::{ParseWeightTypeError, WeightType};

@@ -92,6 +92,32 @@ fn a_run_is_traced_shown_and_replayed() {
 }
 
 #[test]
+fn families_are_shown_and_judged_by_a_trace() {
+    let dir = tempfile::tempdir().unwrap();
+    let [short, long] = ["short.trace", "long.trace"].map(|name| dir.path().join(name));
+    let [short, long] = [&short, &long].map(|path| path.to_str().unwrap());
+    let rows = objects(&["show", "--families", "--layer", "all", "--family-size", "5", "--json"]);
+    assert_eq!(rows.len(), 6);
+    for row in &rows {
+        let families = row["families"].as_array().unwrap();
+        let sizes = families.iter().map(|members| members.as_array().unwrap().len());
+        assert!(sizes.clone().all(|size| (1..=5).contains(&size)));
+        assert_eq!(sizes.sum::<usize>(), 128);
+        assert!(row["cosine_within"].as_f64() > row["cosine_between"].as_f64(), "{row}");
+    }
+    traced(short);
+    assert!(fail(2, &["show", "--families", "--trace", short]).contains("families are learned from 64"));
+    assert!(
+        fail(2, &["show", "--families", "--layer", "6"]).contains("there is no layer 6: the model has 6")
+    );
+    succeed(&["run", "Once upon a time", "-n", "150", "--temp", "0", "-q", "--trace", long]);
+    let row = objects(&["show", "--families", "--trace", long, "--layer", "3", "--json"]).remove(0);
+    assert!(row["trace"]["tokens"].as_u64() >= Some(64), "{row}");
+    assert!(row["trace"]["lift_ratio"].as_f64() > Some(0.0), "{row}");
+    assert!(succeed(&["show", "--families", "--trace", long]).contains("layer 5, refined families"));
+}
+
+#[test]
 fn a_replay_prints_every_cache_and_size_and_draws_them() {
     let dir = tempfile::tempdir().unwrap();
     let [trace, csv, svg] = ["t.trace", "t.csv", "t.svg"].map(|name| dir.path().join(name));

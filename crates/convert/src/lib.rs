@@ -6,10 +6,12 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod families;
 mod pack;
 mod recipe;
 pub mod synth;
 
 pub use error::PackError;
+pub use families::router_affinity;
 pub use pack::{PackOptions, PackReport, pack};
 pub use recipe::Recipe;

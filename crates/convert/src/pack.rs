@@ -11,6 +11,7 @@ use hotset_format::{Checkpoint, TensorSlice, read_extent};
 use hotset_kernels::{dequantize_row, quantize_row};
 use rayon::prelude::*;
 
+use crate::families::families;
 use crate::recipe::Subject;
 use crate::{PackError, Recipe};
 
@@ -100,6 +101,7 @@ impl Shapes {
 
 fn layout(source: &Checkpoint, options: &PackOptions) -> Result<StoreLayout, PackError> {
     let shapes = Shapes::of(source, options);
+    let families = families(source)?;
     let metadata = StoreMetadata {
         config: source.config.clone(),
         tokenizer: source.tokenizer.clone(),
@@ -107,6 +109,7 @@ fn layout(source: &Checkpoint, options: &PackOptions) -> Result<StoreLayout, Pac
         tied: source.dense.head.is_none(),
         suggested_memory: options.suggested_memory,
         recipe: options.recipe.to_string(),
+        families: Some(families.iter().map(|layer| layer.labels().to_vec()).collect()),
     };
     Ok(StoreLayout::new(&metadata, shapes.dense, shapes.parts)?)
 }
@@ -203,7 +206,7 @@ impl Packer<'_> {
 }
 
 /// A source that carries checksums is held to them.
-fn check_source(name: &str, tensor: &TensorSlice, found: u32) -> Result<(), PackError> {
+pub(crate) fn check_source(name: &str, tensor: &TensorSlice, found: u32) -> Result<(), PackError> {
     match tensor.crc {
         Some(expected) if expected != found => Err(PackError::SourceChecksum(name.to_owned())),
         _ => Ok(()),

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use hotset_base::{Bytes, ExpertKey, Extent, FileId, WeightType, limits};
+use hotset_base::{Bytes, ExpertKey, Extent, Families, FileId, WeightType, limits};
 use serde::{Deserialize, Serialize};
 
 /// The format a checkpoint was read from.
@@ -256,6 +256,8 @@ pub struct Checkpoint {
     pub store_id: Option<String>,
     /// Memory budget the packer suggests when the user names none.
     pub suggested_memory: Option<Bytes>,
+    /// Families of experts, one partition for every layer; none if the file has none.
+    pub families: Vec<Families>,
 }
 
 impl Checkpoint {

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod evict;
+pub mod families;
 pub mod ledger;
 pub mod prefetch;
 pub mod route;

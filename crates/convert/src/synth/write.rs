@@ -160,6 +160,7 @@ impl Maker<'_> {
             tied: false,
             suggested_memory: None,
             recipe: "synthetic q4_k_m".to_owned(),
+            families: None,
         };
         let dense = self.tensors.iter().filter(|tensor| tensor.experts.is_none()).map(|tensor| DenseShape {
             name: tensor.name.clone(),

@@ -41,5 +41,6 @@ pub fn open(path: &Path) -> Result<Checkpoint, FormatError> {
         chat_template,
         store_id: None,
         suggested_memory: None,
+        families: Vec::new(),
     })
 }

@@ -9,8 +9,10 @@ use super::{PAGE, StoreError};
 
 /// First bytes of every store.
 pub const MAGIC: [u8; 8] = *b"HOTSET\r\n";
-/// The version this program writes and reads.
-pub const STORE_VERSION: u32 = 1;
+/// The newest version this program writes and reads: records lie in the order of families.
+pub const STORE_VERSION: u32 = 2;
+/// Records lie in the order of experts; there are no families. Written where there is no router to look at.
+pub(super) const WITHOUT_FAMILIES: u32 = 1;
 const BYTE_ORDER: u32 = 0x0102_0304;
 const LAYOUT_GENERIC: u32 = 0;
 
@@ -29,6 +31,7 @@ pub(super) struct Section {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Header {
+    pub version: u32,
     pub file_bytes: u64,
     pub store_id: [u8; 32],
     pub metadata: Section,
@@ -88,7 +91,7 @@ impl Header {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = vec![0; HEADER];
         put(&mut out, 0, &MAGIC);
-        put(&mut out, 8, &STORE_VERSION.to_le_bytes());
+        put(&mut out, 8, &self.version.to_le_bytes());
         put(&mut out, 12, &BYTE_ORDER.to_le_bytes());
         put(&mut out, 16, &self.file_bytes.to_le_bytes());
         put(&mut out, 24, &self.store_id);
@@ -133,11 +136,12 @@ impl Header {
         if u32_at(bytes, 12) == BYTE_ORDER.swap_bytes() {
             return Err(unsupported("byte order", BYTE_ORDER.swap_bytes(), BYTE_ORDER));
         }
-        if !crc_matches && u32_at(bytes, 8) == STORE_VERSION {
-            return Err(damaged("checksum mismatch"));
+        let version = u32_at(bytes, 8);
+        if !(WITHOUT_FAMILIES..=STORE_VERSION).contains(&version) {
+            return Err(unsupported("format version", version, STORE_VERSION));
         }
-        if u32_at(bytes, 8) != STORE_VERSION {
-            return Err(unsupported("format version", u32_at(bytes, 8), STORE_VERSION));
+        if !crc_matches {
+            return Err(damaged("checksum mismatch"));
         }
         if u32_at(bytes, 12) != BYTE_ORDER {
             return Err(damaged("byte order mark"));
@@ -146,6 +150,7 @@ impl Header {
             return Err(unsupported("weight layout", u32_at(bytes, 76), LAYOUT_GENERIC));
         }
         Ok(Self {
+            version,
             file_bytes: u64_at(bytes, 16),
             store_id: bytes[24..56].try_into().expect("32 bytes"),
             metadata: section_at(bytes, 56),

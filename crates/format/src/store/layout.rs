@@ -1,9 +1,9 @@
 //! Where every byte of a store goes, computed from shapes alone.
 
-use hotset_base::{Bytes, ExpertId, ExpertKey, LayerId, WeightType, limits};
+use hotset_base::{Bytes, ExpertId, ExpertKey, Families, LayerId, WeightType, limits};
 use serde::{Deserialize, Serialize};
 
-use super::header::{DENSE_ENTRY, EXPERT_ENTRY};
+use super::header::{DENSE_ENTRY, EXPERT_ENTRY, STORE_VERSION, WITHOUT_FAMILIES};
 use super::{LINE, PAGE, StoreError};
 use crate::{ModelConfig, TokenizerSpec};
 
@@ -22,6 +22,30 @@ pub struct StoreMetadata {
     pub suggested_memory: Option<Bytes>,
     /// How it was packed, e.g. `q8_0`: for people.
     pub recipe: String,
+    /// `[layers][experts]`: the family of each expert, numbered by first expert, and with it the order of the
+    /// records of a layer; none in stores of version 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub families: Option<Vec<Vec<u16>>>,
+}
+
+impl StoreMetadata {
+    /// One for every layer; none if there are none.
+    ///
+    /// # Errors
+    /// A phrase, if they are not those of this model's experts.
+    pub fn families(&self) -> Result<Vec<Families>, String> {
+        let Some(labels) = &self.families else { return Ok(Vec::new()) };
+        let c = &self.config;
+        if labels.len() != c.layers || labels.iter().any(|layer| layer.len() != c.experts) {
+            return Err(format!("families are not those of {} layers of {} experts", c.layers, c.experts));
+        }
+        let layers = labels.iter().enumerate();
+        layers
+            .map(|(i, labels)| {
+                Families::from_labels(labels).map_err(|e| format!("families of layer {i}: {e}"))
+            })
+            .collect()
+    }
 }
 
 /// Name and shape of a dense tensor.
@@ -64,10 +88,13 @@ impl Span {
 /// The place of every section, tensor and part.
 #[derive(Clone, Debug)]
 pub struct StoreLayout {
+    pub(super) version: u32,
     pub(super) metadata: Vec<u8>,
     pub(super) dense_shapes: Vec<DenseShape>,
     pub(super) part_shapes: Vec<[PartShape; 3]>,
     pub(super) experts_per_layer: usize,
+    /// Places in the expert table in the order of the records.
+    pub(super) record_order: Vec<usize>,
     pub(super) metadata_span: Span,
     pub(super) dense_table: Span,
     pub(super) expert_table: Span,
@@ -117,16 +144,18 @@ impl StoreLayout {
         part_shapes: Vec<[PartShape; 3]>,
     ) -> Result<Self, StoreError> {
         let json = serde_json::to_vec(metadata).map_err(|e| StoreError::Layout(e.to_string()))?;
-        Self::around(json, metadata.config.experts, dense_shapes, part_shapes)
+        Self::around(json, metadata, dense_shapes, part_shapes)
     }
 
     /// Lays out a store around metadata that is already written down.
     pub(super) fn around(
         json: Vec<u8>,
-        experts_per_layer: usize,
+        metadata: &StoreMetadata,
         dense_shapes: Vec<DenseShape>,
         part_shapes: Vec<[PartShape; 3]>,
     ) -> Result<Self, StoreError> {
+        let experts_per_layer = metadata.config.experts;
+        let record_order = record_order(metadata, part_shapes.len())?;
         let mut at = Cursor(PAGE);
         let metadata_span = at.take(json.len() as u64)?;
         at.align(LINE)?;
@@ -135,15 +164,18 @@ impl StoreLayout {
         let expert_table = at.take((part_shapes.len() * EXPERT_ENTRY) as u64)?;
         at.align(PAGE)?;
         let dense = dense_shapes.iter().map(|t| place_tensor(&mut at, t)).collect::<Result<_, _>>()?;
-        let parts = (0..part_shapes.len())
-            .map(|i| place_record(&mut at, flat_key(i, experts_per_layer), &part_shapes[i]))
-            .collect::<Result<_, _>>()?;
+        let mut parts = vec![[Span { offset: 0, bytes: 0 }; 3]; part_shapes.len()];
+        for &flat in &record_order {
+            parts[flat] = place_record(&mut at, flat_key(flat, experts_per_layer), &part_shapes[flat])?;
+        }
         at.align(PAGE)?;
         Ok(Self {
+            version: if metadata.families.is_some() { STORE_VERSION } else { WITHOUT_FAMILIES },
             metadata: json,
             dense_shapes,
             part_shapes,
             experts_per_layer,
+            record_order,
             metadata_span,
             dense_table,
             expert_table,
@@ -161,6 +193,18 @@ impl StoreLayout {
     pub(super) fn key(&self, flat: usize) -> ExpertKey {
         flat_key(flat, self.experts_per_layer)
     }
+}
+
+/// Layer by layer; in a layer families are adjacent, experts without families in their own order.
+fn record_order(metadata: &StoreMetadata, records: usize) -> Result<Vec<usize>, StoreError> {
+    let families = metadata.families().map_err(StoreError::Layout)?;
+    if families.is_empty() {
+        return Ok((0..records).collect());
+    }
+    let experts = metadata.config.experts;
+    let layer =
+        |(i, layer): (usize, &Families)| layer.order().map(|e| i * experts + e.index()).collect::<Vec<_>>();
+    Ok(families.iter().enumerate().flat_map(layer).collect())
 }
 
 pub(super) fn flat_key(flat: usize, experts_per_layer: usize) -> ExpertKey {

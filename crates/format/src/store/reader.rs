@@ -6,9 +6,11 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use hotset_base::{Bytes, Extent, FileId, checked_extent, limits};
+use hotset_base::{Bytes, Extent, Families, FileId, checked_extent, limits};
 
-use super::header::{DENSE_ENTRY, DenseEntry, EXPERT_ENTRY, Header, PartEntry, Section, parse_expert_entry};
+use super::header::{
+    DENSE_ENTRY, DenseEntry, EXPERT_ENTRY, Header, PartEntry, Section, WITHOUT_FAMILIES, parse_expert_entry,
+};
 use super::layout::{DenseShape, PartShape, StoreLayout, StoreMetadata, flat_key};
 use super::{PAGE, StoreError};
 use crate::{Checkpoint, DenseLayer, DenseTensors, ExpertParts, ModelFile, Origin, TensorSlice};
@@ -31,6 +33,7 @@ pub(super) struct OpenStore<'a> {
     header: Header,
     metadata_json: Vec<u8>,
     metadata: StoreMetadata,
+    families: Vec<Families>,
     dense: Vec<DenseEntry>,
     experts: Vec<[PartEntry; 3]>,
 }
@@ -55,6 +58,10 @@ impl<'a> OpenStore<'a> {
             serde_json::from_slice(&metadata_json).map_err(|e| damaged(path, "metadata", &e.to_string()))?;
         let config = &metadata.config;
         config.check().map_err(|detail| damaged(path, "metadata", &detail))?;
+        let families = metadata.families().map_err(|detail| damaged(path, "metadata", &detail))?;
+        if families.is_empty() != (header.version == WITHOUT_FAMILIES) {
+            return Err(damaged(path, "metadata", "a store has families from format version 2 on"));
+        }
         if header.expert_count as usize != config.layers * config.experts {
             return Err(damaged(path, "header", "the number of experts does not fit the model"));
         }
@@ -71,7 +78,7 @@ impl<'a> OpenStore<'a> {
                     .ok_or_else(|| damaged(path, "expert table", &format!("entry {i} is not that of {key}")))
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { path, header, metadata_json, metadata, dense, experts })
+        Ok(Self { path, header, metadata_json, metadata, families, dense, experts })
     }
 
     /// The layout that a store of these types must have: there is only one.
@@ -89,7 +96,7 @@ impl<'a> OpenStore<'a> {
             let part = |i: usize| PartShape { ty: parts[i].ty, rows: shapes[i].0, cols: shapes[i].1 };
             [part(0), part(1), part(2)]
         });
-        StoreLayout::around(self.metadata_json.clone(), config.experts, dense.collect(), parts.collect())
+        StoreLayout::around(self.metadata_json.clone(), &self.metadata, dense.collect(), parts.collect())
             .map_err(|e| damaged(self.path, "dense table", &e.to_string()))
     }
 
@@ -149,7 +156,7 @@ impl<'a> OpenStore<'a> {
                 layout.dense[i].end(),
             ));
         }
-        if let Some(i) = layout.parts.iter().position(|parts| parts[2].end() > actual) {
+        if let Some(i) = layout.record_order.iter().copied().find(|&i| layout.parts[i][2].end() > actual) {
             return Err(wrong(
                 "store truncated",
                 format!("record {}", layout.key(i)),
@@ -195,6 +202,7 @@ impl<'a> OpenStore<'a> {
             dense,
             store_id: Some(blake3::Hash::from(self.header.store_id).to_hex().to_string()),
             suggested_memory: self.metadata.suggested_memory,
+            families: self.families,
             chat_template: self.metadata.chat_template,
             tokenizer: self.metadata.tokenizer,
             config: self.metadata.config,

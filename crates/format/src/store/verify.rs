@@ -37,7 +37,9 @@ pub fn verify(checkpoint: &Checkpoint, progress: &mut dyn FnMut(Bytes)) -> Resul
         report.tensors += 1;
         progress(Bytes(walk.at));
     }
-    for (flat, parts) in checkpoint.experts.iter().enumerate() {
+    let mut records: Vec<_> = checkpoint.experts.iter().enumerate().collect();
+    records.sort_by_key(|(_, parts)| parts.gate.extent.offset);
+    for (flat, parts) in records {
         let key = key_of(checkpoint, flat);
         for (i, part) in parts.in_order().iter().enumerate() {
             let crc = walk.checksum(part.extent.offset, part.extent.bytes, part_seed(key, i))?;

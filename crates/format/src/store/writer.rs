@@ -69,6 +69,7 @@ impl StoreWriter {
         self.file.sync()?;
         let section = |(bytes, span): (&Vec<u8>, Span)| Section { span, crc: crc32c::crc32c(bytes) };
         let header = Header {
+            version: self.layout.version,
             file_bytes: self.layout.file_bytes,
             store_id: *store_id.as_bytes(),
             metadata: section(sections[0]),

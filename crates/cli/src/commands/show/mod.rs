@@ -1,5 +1,7 @@
 //! `hotset show`: what a model is.
 
+mod families;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -10,13 +12,15 @@ use hotset_base::{Bytes, WeightType};
 use hotset_format::{Checkpoint, ModelConfig, Origin, TensorSlice};
 use serde::Serialize;
 
+use self::families::FamiliesArgs;
 use crate::{model_args, output};
 
 /// Print what a model is: architecture, sizes, bytes per expert, weight types
 #[derive(Args)]
 #[command(after_help = "EXAMPLES:
     hotset show                      the model that ships
-    hotset show model.gguf --json")]
+    hotset show model.gguf --json
+    hotset show --families --trace t.trace --layer all")]
 pub struct ShowArgs {
     /// A GGUF file, a Hugging Face directory or a packed store [default: the model that ships]
     #[arg(value_name = "MODEL")]
@@ -25,6 +29,9 @@ pub struct ShowArgs {
     /// One JSON object on standard output
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    families: FamiliesArgs,
 }
 
 #[derive(Serialize)]
@@ -53,6 +60,9 @@ struct Report<'a> {
 
 pub fn run(args: &ShowArgs) -> Result<()> {
     let (path, checkpoint) = model_args::open(args.model.as_deref())?;
+    if args.families.families {
+        return families::run(&args.families, &path, &checkpoint, args.json);
+    }
     if args.json {
         return output::print_json(&Report::new(&path, &checkpoint));
     }
