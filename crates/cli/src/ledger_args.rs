@@ -19,15 +19,15 @@ pub struct LedgerArgs {
     #[arg(long, env = "HOTSET_TRUST_LEDGER", value_name = "FILE")]
     trust_ledger: Option<PathBuf>,
 
-    /// Tokens of a window: contexts are told apart once per window [default: 32]
+    /// Tokens of a window: contexts are told apart once per window [default: 8]
     #[arg(long, value_name = "TOKENS", requires = "trust_ledger", hide_short_help = true)]
     ledger_window: Option<u32>,
 
-    /// How much farther than usual a window is that is strange to its context, from 0 to 1 [default: 0.05]
+    /// How much farther than usual a window is that is strange to its context, from 0 to 1 [default: 0.08]
     #[arg(long, value_name = "X", requires = "trust_ledger", hide_short_help = true)]
     ledger_drift: Option<f32>,
 
-    /// Strange windows in a row that end a context [default: 2]
+    /// Strange windows in a row that end a context [default: 1]
     #[arg(long, value_name = "N", requires = "trust_ledger", hide_short_help = true)]
     ledger_patience: Option<u32>,
 }

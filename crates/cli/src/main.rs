@@ -38,6 +38,7 @@ use clap::{Parser, Subcommand};
     hotset plan model.gguf --memory 8GiB           what fits, and how fast it will be
     hotset bench model.gguf --memory 7GiB --limit 8GiB
     hotset run \"Once\" --trace t.trace; hotset replay t.trace
+    hotset run --trust-ledger my.ledger; hotset trust show my.ledger
 
 Figures and words are explained in ARCHITECTURE.md. Exit codes: 0 done, 1 failed, 2 wrong usage.")]
 struct Cli {

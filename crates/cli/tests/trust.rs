@@ -58,10 +58,15 @@ fn it_is_learnt_kept_and_shown_and_the_answer_is_the_same() {
     assert_ne!(fs::read(&path).unwrap(), once, "the second run has learnt nothing");
 
     let shown = succeed(&["trust", "show", text(&path), "--layers", "0,5", "--top", "3"]);
-    assert!(shown.starts_with("6 layers of 128 experts, 1 contexts, "), "{shown}");
+    assert!(shown.starts_with("6 layers of 128 experts, ") && shown.contains("\n* "), "{shown}");
     let rows: Vec<&str> =
         shown.lines().filter(|line| line.contains(" L0 ") || line.contains(" L5 ")).collect();
-    assert!(rows.len() == 2 && rows.iter().all(|row| row.matches('E').count() == 3), "{shown}");
+    assert!(
+        rows.len() >= 2
+            && rows.len().is_multiple_of(2)
+            && rows.iter().all(|row| row.matches('E').count() == 3),
+        "{shown}"
+    );
     assert!(fail(2, &["trust", "show", text(&path), "--layers", "6"]).contains("0 to 5"));
     assert!(fail(1, &["trust", "show", "no.ledger"]).contains("no such file"));
 }
@@ -75,7 +80,7 @@ fn every_command_that_computes_takes_one() {
     let ledger = ["--trust-ledger", text(&path)];
     let output = run(&[&["perplexity", model, text(&script)][..], &ledger].concat());
     let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("trust ledger: ") && told.contains("1 contexts"), "{told}");
+    assert!(told.contains("trust ledger: ") && told.contains(" contexts, "), "{told}");
     let after_text = fs::read(&path).unwrap();
     let bench = ["bench", model, "-p", "40", "-n", "40", "-r", "1", "--measure-seconds", "0.1", "--json"];
     succeed(&[&bench[..], &ledger].concat());
@@ -99,7 +104,7 @@ fn export_and_import_give_the_same_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = learnt(dir.path());
     let (json, back) = (dir.path().join("a.json"), dir.path().join("b.ledger"));
-    assert!(succeed(&["trust", "export", text(&path), text(&json)]).contains("1 contexts"));
+    assert!(succeed(&["trust", "export", text(&path), text(&json)]).contains(" contexts, "));
     let shown: Value = serde_json::from_str(&succeed(&["trust", "export", text(&path)])).unwrap();
     assert_eq!(shown, serde_json::from_slice::<Value>(&fs::read(&json).unwrap()).unwrap());
     succeed(&["trust", "import", text(&json), text(&back)]);
@@ -152,7 +157,7 @@ fn nothing_impossible_is_imported() {
 fn reset_forgets_ledgers_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let path = learnt(dir.path());
-    assert!(succeed(&["trust", "reset", text(&path)]).contains("forgotten: 1 contexts"));
+    assert!(succeed(&["trust", "reset", text(&path)]).contains("forgotten: "));
     assert!(!path.exists());
     assert!(succeed(&["trust", "reset", text(&path)]).contains("nothing to forget"));
     let note = dir.path().join("note.txt");

@@ -1,7 +1,7 @@
 //! Saves a ledger from a thread of its own: who computes copies it into a buffer and goes on.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Barrier, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
 use hotset_base::Bytes;
@@ -51,8 +51,15 @@ impl LedgerWriter {
         let state = State { idle: Some(buffer), full: None, closed: false, failure: None };
         let desk = Arc::new(Desk { state: Mutex::new(state), changed: Condvar::new() });
         let (there, paths) = (Arc::clone(&desk), PartialPaths::new(path));
-        let thread = std::thread::Builder::new().name("ledger".to_owned()).spawn(move || there.serve(&paths));
-        Ok(Self { desk, path: path.to_owned(), identity, thread: Some(thread?) })
+        let running = Arc::new(Barrier::new(2));
+        let begun = Arc::clone(&running);
+        let thread = std::thread::Builder::new().name("ledger".to_owned()).spawn(move || {
+            begun.wait();
+            there.serve(&paths);
+        })?;
+        // What a thread allocates as it begins must not fall into decoding.
+        running.wait();
+        Ok(Self { desk, path: path.to_owned(), identity, thread: Some(thread) })
     }
 
     /// What its buffer occupies.

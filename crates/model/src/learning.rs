@@ -5,6 +5,10 @@ use hotset_policy::ledger::{ContextId, Ledger, Turn};
 use hotset_policy::route::Choice;
 use hotset_residency::Pager;
 
+/// Tokens computed together that leave little of what the arena held before: they want most experts of every
+/// layer once.
+const WIDE: usize = 64;
+
 /// Is shown the ledger after every pass, to keep it. Must not allocate while decoding.
 pub trait KeepLedger: Send {
     /// A pass has ended.
@@ -19,8 +23,8 @@ pub(crate) struct Learning {
     keeper: Box<dyn KeepLedger>,
     /// Wait until a hot set is there, so that what is hot does not depend on the disk's speed.
     wait: bool,
-    /// The phase of the last pass.
-    phase: Phase,
+    /// A prompt with a wide pass has been computed and nothing recalled since its last pass.
+    stale: bool,
     /// Sized for all experts.
     hot: Vec<(ExpertKey, f32)>,
 }
@@ -28,14 +32,14 @@ pub(crate) struct Learning {
 impl Learning {
     pub fn new(ledger: Ledger, keeper: Box<dyn KeepLedger>, wait: bool) -> Self {
         let hot = Vec::with_capacity(ledger.shape().all());
-        Self { first: ledger.clone(), ledger, keeper, wait, phase: Phase::Setup, hot }
+        Self { first: ledger.clone(), ledger, keeper, wait, stale: false, hot }
     }
 
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 
-    /// The arena is empty: the next text is probably like the last one.
+    /// The arena holds nothing in particular: what comes next is probably like the last text.
     pub fn open(&mut self, pager: &mut Pager) {
         if let Some(present) = self.ledger.present() {
             self.recall(present, pager);
@@ -45,7 +49,7 @@ impl Learning {
     /// Starts over from an empty arena and the ledger as it was.
     pub fn restart(&mut self, pager: &mut Pager) {
         self.ledger.clone_from(&self.first);
-        self.phase = Phase::Setup;
+        self.stale = false;
         self.open(pager);
     }
 
@@ -53,11 +57,11 @@ impl Learning {
     pub fn begin_pass(&mut self, phase: Phase, before: usize, tokens: usize, pager: &mut Pager) {
         if before == 0 {
             self.ledger.begin();
-        } else if self.phase == Phase::Setup && phase != Phase::Setup {
-            // A prompt wants nearly every expert once and leaves the last ones it wanted.
+        }
+        if phase != Phase::Setup && self.stale {
             self.open(pager);
         }
-        self.phase = phase;
+        self.stale = phase == Phase::Setup && (self.stale || tokens >= WIDE);
         self.ledger.enter_pass(tokens as u32);
     }
 
@@ -67,13 +71,16 @@ impl Learning {
     }
 
     pub fn end_pass(&mut self, tokens: usize, pager: &mut Pager) {
-        if let Turn::Known(context) = self.ledger.advance(tokens as u32) {
-            self.recall(context, pager);
+        match self.ledger.advance(tokens as u32) {
+            Turn::Same => {}
+            // Of a new context little is known, but that what was counted before is of another.
+            Turn::Known(context) | Turn::Founded(context) => self.recall(context, pager),
         }
         self.keeper.look(&self.ledger);
     }
 
     fn recall(&mut self, context: ContextId, pager: &mut Pager) {
+        self.stale = false;
         self.ledger.hot_set(context, &mut self.hot);
         pager.recall(&self.hot);
         if self.wait {

@@ -9,7 +9,7 @@ const SHAPE: LedgerShape = LedgerShape { layers: 3, experts: 32 };
 const PICKS: usize = 4;
 
 fn options() -> LedgerOptions {
-    LedgerOptions { window: 16, horizon: 128.0, drift: 0.1, patience: 2, contexts: 3 }
+    LedgerOptions { window: 16, horizon: 128.0, drift: 0.1, patience: 2, contexts: 3, belief: 0.5 }
 }
 
 /// A small generator: the same numbers on every machine.

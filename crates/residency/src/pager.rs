@@ -104,6 +104,8 @@ pub struct Pager {
     /// The hot set of a known context, most used first, and how many have been dealt with. Sized for all slots.
     recalled: Vec<ExpertKey>,
     next_recalled: usize,
+    /// How many of them are for the slots that begin here. `[slots]`
+    recalled_into: Vec<u32>,
 }
 
 impl Pager {
@@ -153,6 +155,7 @@ impl Pager {
             admitted: Vec::with_capacity(MOST_ADMITTED),
             recalled: Vec::with_capacity(plan.slots()),
             next_recalled: 0,
+            recalled_into: vec![0; plan.slots()],
             source,
         })
     }

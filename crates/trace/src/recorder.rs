@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -84,12 +84,18 @@ impl Recorder {
         sink.write_all(&head).map_err(TraceError::io("write", path))?;
         let ring = Arc::new(Ring::new(BUFFERS, BUFFER));
         let written = head.len() as u64;
+        let running = Arc::new(Barrier::new(2));
         let writer = {
-            let ring = Arc::clone(&ring);
-            let write = move || write_blocks(&ring, sink, written);
+            let (ring, running) = (Arc::clone(&ring), Arc::clone(&running));
+            let write = move || {
+                running.wait();
+                write_blocks(&ring, sink, written)
+            };
             std::thread::Builder::new().name("trace".to_owned()).spawn(write)
         };
         let writer = writer.map_err(TraceError::io("start a thread to write", path))?;
+        // What a thread allocates as it begins must not fall into decoding.
+        running.wait();
         let recorder = Self {
             buffer: ring.take_empty().0,
             probabilities: Probabilities::new(header.experts),

@@ -17,9 +17,22 @@ pub struct Lfu {
     experts: usize,
     /// Visits after which a use counts half; `None` never fades.
     half_life: Option<f64>,
-    /// `log2(c) + v / half_life` of every expert, or `c` if uses never fade; 0 before the first use, more than 0
-    /// after.
+    /// `FLOOR + log2(c) + v / half_life` of every expert, or `c` if uses never fade; 0 before the first use, more
+    /// than 0 after.
     worth: Vec<f64>,
+}
+
+/// Keeps what is worth anything above 0: a count may be recalled that is less than one use.
+const FLOOR: f64 = 64.0;
+
+/// What a faded count at a visit is worth; `at`: that visit in half-lives.
+fn worth_of(count: f64, at: f64) -> f64 {
+    FLOOR + count.log2() + at
+}
+
+/// The count at that visit.
+fn count_of(worth: f64, at: f64) -> f64 {
+    (worth - FLOOR - at).exp2()
 }
 
 impl Lfu {
@@ -48,7 +61,7 @@ impl Lfu {
             None => worth + more,
             Some(half_life) => {
                 let at = of.last_visit as f64 / half_life;
-                ((worth - at).exp2() + more).log2() + at
+                worth_of(count_of(worth, at) + more, at)
             }
         };
         // The bits of positive numbers are in their order.
@@ -68,8 +81,8 @@ impl Evict for Lfu {
             None => *worth + 1.0,
             Some(half_life) => {
                 let at = visit as f64 / half_life;
-                let faded = if *worth == 0.0 { 0.0 } else { (*worth - at).exp2() };
-                (faded + 1.0).log2() + at
+                let faded = if *worth == 0.0 { 0.0 } else { count_of(*worth, at) };
+                worth_of(faded + 1.0, at)
             }
         };
     }
@@ -77,8 +90,7 @@ impl Evict for Lfu {
     fn recall(&mut self, key: ExpertKey, uses: f32, _now: u64) {
         let uses = f64::from(uses);
         let at = self.half_life.map(|half_life| self.history.visits(key) as f64 / half_life);
-        // Less than a use in a half-life is as good as none.
-        self.worth[key.flat(self.experts)] = at.map_or(uses, |at| (uses.log2() + at).max(0.0));
+        self.worth[key.flat(self.experts)] = at.map_or(uses, |at| worth_of(uses, at).max(0.0));
     }
 
     fn retention(&self, key: ExpertKey) -> Retention {

@@ -57,11 +57,14 @@ pub struct LedgerOptions {
     pub patience: u32,
     /// Contexts kept, from 1 to [`MAX_LEDGER_CONTEXTS`].
     pub contexts: usize,
+    /// The share of a context's picks that a hot set counts with: what the text itself does must soon outweigh
+    /// what texts like it did.
+    pub belief: f32,
 }
 
 impl Default for LedgerOptions {
     fn default() -> Self {
-        Self { window: 32, horizon: 256.0, drift: 0.05, patience: 2, contexts: 16 }
+        Self { window: 8, horizon: 256.0, drift: 0.08, patience: 1, contexts: 16, belief: 0.1 }
     }
 }
 
@@ -341,7 +344,7 @@ impl Ledger {
         (self.in_window, self.in_bulk, self.before_window) = (0, 0, 0);
     }
 
-    /// All experts with the native picks to expect of each in a context, faded: most first, ties to the lower
+    /// All experts with the native picks of each in a context, faded, as far as they are believed: most first, ties to the lower
     /// layer and expert. `out` keeps its memory.
     ///
     /// Picks and not mass: a pick of an expert that is not in memory costs a read, whatever its weight.
@@ -351,7 +354,8 @@ impl Ledger {
             ExpertKey::new(LayerId(layer as u16), ExpertId(expert as u16))
         };
         out.clear();
-        out.extend(self.records(context).iter().enumerate().map(|(flat, record)| (key(flat), record.uses)));
+        let records = self.records(context).iter().enumerate();
+        out.extend(records.map(|(flat, record)| (key(flat), self.options.belief * record.uses)));
         out.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     }
 }

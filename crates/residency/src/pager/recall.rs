@@ -23,8 +23,16 @@ impl Pager {
         }
         self.next_recalled = 0;
         self.recalled.clear();
-        let used = experts.iter().filter(|(_, uses)| *uses > 0.0).map(|(key, _)| *key);
-        self.recalled.extend(used.take(self.worth.len()));
+        self.recalled_into.fill(0);
+        for &(key, _) in experts.iter().filter(|(_, uses)| *uses > 0.0) {
+            // Layers with slots of their own have a hot set of their own.
+            let range = self.slots.range(key.layer);
+            let taken = &mut self.recalled_into[range.start];
+            if *taken < range.len() as u32 {
+                *taken += 1;
+                self.recalled.push(key);
+            }
+        }
         self.start_reads();
     }
 
