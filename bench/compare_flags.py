@@ -27,6 +27,7 @@ FIGURES = {
     "p99 ms": lambda r: r["latency_ms"]["p99"],
     "MiB read": lambda r: r["decode"]["read_mib_per_token"]["median"],
     "stall ms": lambda r: r["decode"]["stall_ms_per_token"]["median"],
+    "agreement %": lambda r: 100 * r["decode"]["agreement"]["median"],
     "% of floor": lambda r: 100 * r["floor"]["share"]["median"],
 }
 

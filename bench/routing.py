@@ -51,7 +51,8 @@ ABLATION = {
     "with the ledger's gains": "--router-trust 1",
     "with admission by regret": "--router-admission 4",
     "with admission, 2 per 64 tokens": "--router-admission 4 --router-explore 2",
-    "with cost and a swap budget": "--router-swap-budget 512KiB --router-cost 1",
+    "with a swap budget of 1 MiB per token": "--router-swap-budget 1MiB",
+    "with that and reads dearer as it empties": "--router-swap-budget 1MiB --router-cost 1",
 }
 CONTEXT_SIZES = [6, 8, 12, 16]
 
@@ -83,15 +84,22 @@ def halves(folder, into):
     return found
 
 
-def mixed(files, into):
-    """The texts' paragraphs in turn: as many files as there were."""
-    parts = [[p for p in open(f, encoding="utf-8").read().split("\n\n") if p.strip()] for f in files]
+def mixed(files, into, piece=600):
+    """Pieces of the texts in turn, cut at lines after so many characters: as many files as there were."""
+    parts = []
+    for file in files:
+        pieces = [""]
+        for line in open(file, encoding="utf-8"):
+            pieces[-1] += line
+            if len(pieces[-1]) >= piece:
+                pieces.append("")
+        parts.append(pieces)
     turns = [p for turn in zip(*parts) for p in turn]
-    share = math.ceil(len(turns) / len(files))
+    share = len(turns) // len(files)
     paths = []
     for i in range(len(files)):
         path = os.path.join(into, f"mixed-{i}.txt")
-        open(path, "w", encoding="utf-8").write("\n\n".join(turns[i * share:(i + 1) * share]))
+        open(path, "w", encoding="utf-8").write("".join(turns[i * share:(i + 1) * share]))
         paths.append(path)
     return paths
 
@@ -176,7 +184,7 @@ def ablation_table(args, files, *_):
 
 def context_table(args, files, folder, *_):
     rows = []
-    for kind, of in (("one domain", files), ("mixed, paragraph by paragraph", mixed(files, folder))):
+    for kind, of in (("one domain", files), ("mixed, 600 characters of each in turn", mixed(files, folder))):
         cases = [(size, f"--router {router}") for size in CONTEXT_SIZES for router in ("strict", "trust")]
         found = iter(prices(args, of, cases, "second-half"))
         for size in CONTEXT_SIZES:
