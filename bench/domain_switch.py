@@ -12,15 +12,15 @@ not hot when it is chosen is a demand swap-in: somebody waits for it. Python 3, 
 """
 import argparse
 import concurrent.futures
-import json
 import os
 import re
 import shlex
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
+
+from measured import put, run
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 SIZES = [16, 32, 48]
@@ -50,14 +50,6 @@ def arguments():
     parser.add_argument("--sizes", type=lambda text: [int(n) for n in text.split(",")], default=SIZES, help="experts per layer")
     parser.add_argument("--tune", action="store_true", help="print settings of the ledger, change nothing")
     return parser.parse_args()
-
-
-def hotset(args, *words):
-    command = [args.hotset, *words]
-    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if result.returncode:
-        sys.exit(f"{shlex.join(command)}\n{result.stderr.strip()}")
-    return [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
 
 
 def cut(text, share):
@@ -92,9 +84,9 @@ def demand(args, folder, text, tokens, slots, flags, ledgers):
             if path:
                 shutil.copy(path, copy)
         trace, table = os.path.join(here, "t.trace"), os.path.join(here, "t.csv")
-        report = hotset(args, "perplexity", args.model, write(here, "text.txt", text), "--json", "-t", "1", "-c", str(tokens),
+        report = run(args, "perplexity", args.model, write(here, "text.txt", text), "--json", "-t", "1", "-c", str(tokens),
                         "--chunks", "1", "--experts-per-layer", str(slots), "--trace", trace, *shlex.split(flags))[0]
-        hotset(args, "trace", "export", trace, "--csv", table)
+        run(args, "trace", "export", trace, "--csv", table)
         missing = [0] * report["tokens"]
         slots_of = [0] * report["tokens"]
         with open(table) as lines:
@@ -112,7 +104,7 @@ def learn(args, folder, texts, name, flags="", ledger=None):
     if ledger:
         shutil.copy(ledger, path)
     files = [write(folder, f"{name}-{i}.txt", text) for i, text in enumerate(texts)]
-    hotset(args, "perplexity", args.model, *files, "--json", "-t", "1", "--ubatch-size", "1", "-c", "512", "--memory", "1GiB",
+    run(args, "perplexity", args.model, *files, "--json", "-t", "1", "--ubatch-size", "1", "-c", "512", "--memory", "1GiB",
            "--trust-ledger", path, *shlex.split(flags))
     return path
 
@@ -126,9 +118,9 @@ def clairvoyant(args, folder, text, slots):
     """Misses of Belady's policy that may fill its cache beforehand, one for each layer: no preload can do better."""
     with tempfile.TemporaryDirectory(dir=folder) as here:
         trace, table = os.path.join(here, "t.trace"), os.path.join(here, "t.csv")
-        hotset(args, "perplexity", args.model, write(here, "text.txt", text), "--json", "-t", "1", "-c", str(START), "--chunks",
+        run(args, "perplexity", args.model, write(here, "text.txt", text), "--json", "-t", "1", "-c", str(START), "--chunks",
                "1", "--memory", "1GiB", "--trace", trace)
-        hotset(args, "trace", "export", trace, "--csv", table)
+        run(args, "trace", "export", trace, "--csv", table)
         picks = {}
         with open(table) as lines:
             for line in lines:
@@ -187,7 +179,7 @@ def rates(missing, slots):
 
 
 def tokens_of(args, folder, text):
-    return hotset(args, "perplexity", args.model, write(folder, "text.txt", text), "--json", "-t", "1", "-c", "1024",
+    return run(args, "perplexity", args.model, write(folder, "text.txt", text), "--json", "-t", "1", "-c", "1024",
                   "--memory", "1GiB")[0]["tokens"]
 
 
@@ -277,15 +269,6 @@ def tune(args, folder, domains):
         print(line(flags, result), flush=True)
 
 
-def put(name, rows):
-    path = os.path.join(ROOT, "docs/routing.md")
-    text = open(path, encoding="utf-8").read()
-    found, n = re.subn(rf"(<!-- {name} -->\n).*?(<!-- end -->)", lambda m: m[1] + "\n".join(rows) + "\n" + m[2], text, flags=re.S)
-    if n != 1:
-        sys.exit(f"no place for {name} in docs/routing.md")
-    open(path, "w", encoding="utf-8").write(found)
-
-
 def main():
     args = arguments()
     domains = parts(args)
@@ -295,7 +278,7 @@ def main():
         saved = learn(args, folder, [text for text, _ in domains.values()], "saved")
         tables = {"start": start_table, "switch": switch_table}
         for name in args.only.split(","):
-            put(f"ledger-{name}", tables[name](args, folder, domains, saved))
+            put(f"ledger-{name}", "\n".join(tables[name](args, folder, domains, saved)))
 
 
 if __name__ == "__main__":

@@ -9,15 +9,13 @@ half. A table is what stands between `<!-- NAME -->` and `<!-- end -->` in docs/
 """
 import argparse
 import concurrent.futures
-import json
 import math
 import os
-import re
 import shlex
 import statistics
-import subprocess
-import sys
 import tempfile
+
+from measured import put, run
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 SIZES = [16, 32, 48]
@@ -102,14 +100,6 @@ def mixed(files, into, piece=600):
         open(path, "w", encoding="utf-8").write("".join(turns[i * share:(i + 1) * share]))
         paths.append(path)
     return paths
-
-
-def run(args, *words):
-    command = [args.hotset, *words]
-    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if result.returncode:
-        sys.exit(f"{shlex.join(command)}\n{result.stderr.strip()}")
-    return [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
 
 
 def price(args, files, slots, flags, windowing="whole"):
@@ -238,15 +228,12 @@ def main():
             cases = [(size, flags) for size in SIZES for flags in TUNED.values()]
             names = [f"{size}: {name}" for size in SIZES for name in TUNED]
             return print(table(["", *HEAD], [[n, *figures(m)] for n, (_, m) in zip(names, prices(args, first, cases))]))
-        document = os.path.join(ROOT, "docs/routing.md")
         wanted = args.only.split(",") if args.only else list(TABLES)
         rates = belady(args, second, folder, sorted({*SIZES, *CURVE}))
         for name in wanted:
             found = TABLES[name](args, second, folder, rates)
             print(f"{name}\n{found}\n", flush=True)
-            text = open(document, encoding="utf-8").read()
-            text = re.sub(rf"(<!-- {name} -->\n).*?(<!-- end -->)", lambda m: m[1] + found + "\n" + m[2], text, flags=re.S)
-            open(document, "w", encoding="utf-8").write(text)
+            put(name, found)
 
 
 if __name__ == "__main__":
