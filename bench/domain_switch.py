@@ -30,11 +30,14 @@ AFTER = 256       # tokens after the change that are looked at
 WINDOW = 32       # tokens of the hit rate
 MARGIN = 0.05     # back within
 NATIVE = "--ubatch-size 1 --lookahead 0"
+ROUTERS = {"native": NATIVE, "trust": "--router trust"}
+# {own}: learnt on the very text that follows the change, which no ledger can know more of.
 SWITCH = {
-    "no ledger": NATIVE,
-    "no ledger, half-life 32": NATIVE + " --evict-half-life 32",
-    "empty ledger": NATIVE + " --trust-ledger {empty}",
-    "saved ledger": NATIVE + " --trust-ledger {saved}",
+    "no ledger": "",
+    "no ledger, half-life 32": "--evict-half-life 32",
+    "empty ledger": "--trust-ledger {empty}",
+    "saved ledger": "--trust-ledger {saved}",
+    "ledger of the very text": "--trust-ledger {own}",
 }
 # Window, drift, patience.
 CANDIDATES = [(8, 0.05, 1), (8, 0.08, 1), (8, 0.08, 2), (16, 0.05, 1)]
@@ -80,9 +83,9 @@ def demand(args, folder, text, tokens, slots, flags, ledgers):
     with tempfile.TemporaryDirectory(dir=folder) as here:
         for name, path in ledgers.items():
             copy = os.path.join(here, name)
-            flags = flags.replace("{" + name + "}", copy)
-            if path:
+            if "{" + name + "}" in flags and path:
                 shutil.copy(path, copy)
+            flags = flags.replace("{" + name + "}", copy)
         trace, table = os.path.join(here, "t.trace"), os.path.join(here, "t.csv")
         report = run(args, "perplexity", args.model, write(here, "text.txt", text), "--json", "-t", "1", "-c", str(tokens),
                         "--chunks", "1", "--experts-per-layer", str(slots), "--trace", trace, *shlex.split(flags))[0]
@@ -198,13 +201,13 @@ def changes(args, folder, domains):
     return found
 
 
-def unchanged(args, folder, domains, slots):
+def unchanged(args, folder, domains, slots, flags):
     """The hit rates of every domain's text where it follows 256 tokens of the same text, without a ledger."""
     cases = []
     for learnt, text in domains.values():
         begin = learnt[-int(BEFORE * 3.7):]
         cases.append((begin + text, tokens_of(args, folder, begin)))
-    found = pool(args, demand, [(args, folder, text, at + AFTER, slots, NATIVE, {}) for text, at in cases])
+    found = pool(args, demand, [(args, folder, text, at + AFTER, slots, flags, {}) for text, at in cases])
     return {name: rates(m, s)[at:] for name, (m, s, _), (_, at) in zip(domains, found, cases)}
 
 
@@ -222,7 +225,9 @@ def mean_curve(curves):
 
 def switch(args, folder, texts, level, slots, flags, ledgers):
     """After the change: the mean curve, tokens until it is back, until each is back; MiB per token of the whole text."""
-    found = pool(args, demand, [(args, folder, text, at + AFTER, slots, flags, ledgers) for _, text, at in texts])
+    cases = [(args, folder, text, at + AFTER, slots, flags, {**ledgers, "own": ledgers["own"].get(domain)})
+             for domain, text, at in texts]
+    found = pool(args, demand, cases)
     curves = [rates(m, s)[at:] for (m, s, _), (_, _, at) in zip(found, texts)]
     before = statistics.mean(statistics.mean(rates(m, s)[at - 128:at]) for (m, s, _), (_, _, at) in zip(found, texts))
     mean, of_mean = mean_curve(curves), mean_curve([level[domain] for domain, _, _ in texts])
@@ -245,15 +250,17 @@ def line(name, result):
 
 def switch_table(args, folder, domains, saved):
     texts = changes(args, folder, domains)
+    own = {domain: learn(args, folder, [text[len(text) - len(domains[domain][1]):][:int(AFTER * 3.7)]], f"own-{domain}")
+           for domain, text, _ in texts}
+    ledgers = {"empty": None, "saved": saved, "own": own}
     rows = []
     for slots in args.sizes:
-        level = unchanged(args, folder, domains, slots)
-        rows.append(f"| **{slots} of 128**, unchanged text | | {spans_of(mean_curve(level.values()))} | | | | |")
-        for name, flags in SWITCH.items():
-            ledgers = {"saved": saved} if "saved" in flags else {"empty": None} if "empty" in flags else {}
-            result = switch(args, folder, texts, level, slots, flags, ledgers)
-            rows.append(line(name, result))
-            print(rows[-1], file=sys.stderr)
+        for router, common in ROUTERS.items():
+            level = unchanged(args, folder, domains, slots, common)
+            rows.append(f"| **{slots} of 128**, {router}: unchanged text | | {spans_of(mean_curve(level.values()))} | | | | |")
+            for name, flags in SWITCH.items():
+                rows.append(line(name, switch(args, folder, texts, level, slots, f"{common} {flags}", ledgers)))
+                print(rows[-1], file=sys.stderr)
     head = ("| experts per layer, hit rates in % | before | tokens 0-32 | 32-64 | 64-128 | tokens until back, mean of all | median "
             "| back within 32 | MiB read per token |")
     return [head, "|---|---|---|---|---|---|---|---|---|", *rows]
@@ -261,11 +268,11 @@ def switch_table(args, folder, domains, saved):
 
 def tune(args, folder, domains):
     texts = changes(args, folder, domains)
-    level = unchanged(args, folder, domains, 32)
+    level = unchanged(args, folder, domains, 32, NATIVE)
     for window, drift, patience in CANDIDATES:
         flags = f"--ledger-window {window} --ledger-drift {drift} --ledger-patience {patience}"
         saved = learn(args, folder, [text for text, _ in domains.values()], f"saved-{window}-{drift}-{patience}", flags)
-        result = switch(args, folder, texts, level, 32, f"{NATIVE} --trust-ledger {{saved}} {flags}", {"saved": saved})
+        result = switch(args, folder, texts, level, 32, f"{NATIVE} --trust-ledger {{saved}} {flags}", {"saved": saved, "own": {}})
         print(line(flags, result), flush=True)
 
 
