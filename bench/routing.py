@@ -46,7 +46,8 @@ ABLATION = {
     "without substitutes (window = k)": "--router-window 8",
     "window 16": "--router-window 16",
     "mismatch 0 (experts are interchangeable)": "--router-mismatch 0",
-    "with the ledger's gains": "--router-trust 1",
+    "with an empty trust ledger": "--trust-ledger {ledger}",
+    "with that and the gains it measures": "--trust-ledger {ledger} --router-trust 1",
     "with admission by regret": "--router-admission 4",
     "with admission, 2 per 64 tokens": "--router-admission 4 --router-explore 2",
     "with a swap budget of 1 MiB per token": "--router-swap-budget 1MiB",
@@ -103,10 +104,12 @@ def mixed(files, into, piece=600):
 
 
 def price(args, files, slots, flags, windowing="whole"):
-    """One dictionary for each text, and their mean."""
-    found = run(args, "perplexity", args.model, *files, "--compare-native", "--json", "-t", "1", "-c", "512",
-                "--chunks", str(args.chunks), "--windowing", windowing, "--experts-per-layer", str(slots),
-                *shlex.split(flags))
+    """One dictionary for each text, and their mean. Every text starts with an empty {ledger}."""
+    with tempfile.TemporaryDirectory() as folder:
+        flags = flags.replace("{ledger}", os.path.join(folder, "ledger"))
+        found = run(args, "perplexity", args.model, *files, "--compare-native", "--json", "-t", "1", "-c", "512",
+                    "--chunks", str(args.chunks), "--windowing", windowing, "--experts-per-layer", str(slots),
+                    *shlex.split(flags))
     return [f for f in found if "mean" not in f], next(f["mean"] for f in found if "mean" in f)
 
 

@@ -8,11 +8,12 @@ use hotset_format::Checkpoint;
 use hotset_io::{EngineKind, FaultPlan, ReadOptions};
 use hotset_model::{Activations, EmbeddingPlace, KvType, KvTypes};
 use hotset_policy::evict::EvictKind;
+use hotset_policy::route::RouterOptions;
 use hotset_residency::PagerOptions;
 use hotset_text::Tokenizer;
 
 use crate::ledger_args::LedgerArgs;
-use crate::output;
+use crate::output::{self, Usage};
 use crate::router_args::RouterArgs;
 
 #[derive(Args, Clone)]
@@ -135,6 +136,10 @@ pub enum EmbeddingName {
     Disk,
 }
 
+/// `--router-trust` would change nothing.
+const NO_GAINS: &str = "--router-trust weighs what the experts of each context were measured to do: \
+    add --trust-ledger FILE, which keeps that";
+
 impl EngineArgs {
     fn eviction(&self) -> EvictKind {
         let half_life = Some(self.evict_half_life).filter(|&visits| visits > 0);
@@ -149,6 +154,10 @@ impl EngineArgs {
 
     pub fn options(&self) -> Result<EngineOptions> {
         let router = self.router.options()?;
+        let ledger = self.ledger.settings()?;
+        if ledger.is_none() && matches!(router, RouterOptions::Trust(trust) if trust.trust != 0.0) {
+            return Err(Usage(NO_GAINS.to_owned()).into());
+        }
         Ok(EngineOptions {
             memory: self.memory,
             experts_per_layer: self.experts_per_layer,
@@ -176,7 +185,7 @@ impl EngineArgs {
                 lookahead: self.lookahead.unwrap_or(usize::from(!router.is_lossy())),
                 register: !self.no_registered_buffers,
             },
-            ledger: self.ledger.settings()?,
+            ledger,
         })
     }
 

@@ -54,7 +54,8 @@ struct Settings {
     #[arg(long = "router-mismatch", value_name = "X")]
     mismatch: Option<f32>,
 
-    /// trust: how much measured contributions count, as an exponent [default: 0]
+    /// trust: how much the contributions in the trust ledger count, as an exponent; needs --trust-ledger
+    /// [default: 0]
     #[arg(long = "router-trust", value_name = "X")]
     trust: Option<f32>,
 

@@ -293,10 +293,11 @@ fn settings_of_another_router_are_refused() {
     fs::write(&config, r#"{"router": "trust", "tolerant": 1}"#).unwrap();
     let config = config.to_str().unwrap();
     let run = ["run", "Hello", "-n", "1"];
-    let refused: [(&[&str], &str); 5] = [
+    let refused: [(&[&str], &str); 6] = [
         (&["--router", "drop", "--router-lambda", "1"], "--router-lambda is not a setting of --router drop"),
         (&["--router", "trust", "--router-tolerance", "NaN"], "out of range"),
         (&["--router", "strict", "--router-refresh", "0"], "at least 1"),
+        (&["--router", "trust", "--router-trust", "1"], "add --trust-ledger FILE"),
         (&["--router-tolerance", "1"], "is not a setting of --router native"),
         (&["--router-config", config], "unknown field `tolerant`"),
     ];

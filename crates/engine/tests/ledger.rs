@@ -11,7 +11,7 @@ use hotset_engine::{EngineError, EngineOptions, LedgerSettings, Plan};
 use hotset_format::Checkpoint;
 use hotset_ledger::LedgerError;
 use hotset_policy::evict::EvictKind;
-use hotset_policy::ledger::LedgerOptions;
+use hotset_policy::ledger::{LedgerOptions, Record};
 use hotset_policy::route::{RouterOptions, TrustOptions};
 use hotset_residency::PagerOptions;
 use hotset_testkit::{TinyModel, TinyShape};
@@ -86,6 +86,24 @@ fn a_lossy_run_with_a_ledger_is_the_same_every_time() {
     assert!((0..3).all(|_| run() == first));
     let cold = EngineOptions { router, pager: pager.clone(), ..options(None) };
     assert!(read(&model, cold, Arena::Half, 1).0 != first.0, "the test has no teeth");
+}
+
+/// The gains that the trust router weighs are those of the ledger.
+#[test]
+fn measured_contributions_change_what_trust_chooses() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = tiny(&dir.path().join("model"), 37);
+    let run = |trust, ledger: &str| {
+        let path = (!ledger.is_empty()).then(|| dir.path().join(ledger));
+        let router = RouterOptions::Trust(TrustOptions { tolerance: 0.2, trust, ..TrustOptions::default() });
+        let pager = PagerOptions { lookahead: 0, ..PagerOptions::default() };
+        read(&model, EngineOptions { router, pager, ..options(path) }, Arena::Half, 1).0
+    };
+    assert!(run(0.0, "without") != run(1.0, "with"));
+    assert!(run(0.0, "") == run(1.0, ""), "without a ledger all experts are taken for equal");
+    let snapshot = hotset_ledger::load(&dir.path().join("with")).unwrap().unwrap();
+    let measured = |records: &[Record]| records.iter().filter(|record| record.seen > 4.0).count();
+    assert!(measured(&snapshot.records) > 16, "contributions are kept");
 }
 
 #[test]

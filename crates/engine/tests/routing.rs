@@ -23,7 +23,7 @@ fn options(router: RouterOptions) -> EngineOptions {
 }
 
 fn trust() -> TrustOptions {
-    TrustOptions { tolerance: 0.1, admission: 1.0, trust: 0.5, ..TrustOptions::default() }
+    TrustOptions { tolerance: 0.1, admission: 1.0, ..TrustOptions::default() }
 }
 
 fn price_of(model: &Checkpoint, router: RouterOptions) -> Price {

@@ -56,7 +56,8 @@ pub(crate) fn route_chunk(
         let logits = &s.scores[token * experts..(token + 1) * experts];
         let clock = clock + token as u64;
         let hot = pager.held(layer);
-        let view = LayerToken { layer, clock, phase, logits, hot, expert_bytes, read_us };
+        let records = learning.as_ref().map_or(&[][..], |learning| learning.records(layer));
+        let view = LayerToken { layer, clock, phase, logits, hot, expert_bytes, read_us, records };
         router.route(&view, &mut s.decision)?;
         stats.count(&s.decision, pager.hot(layer));
         if let Some(learning) = &mut learning {
@@ -142,13 +143,13 @@ fn batches<'a, Job>(
 
 /// Adds the weighted outputs to the residual stream, in rank order whatever the order of arrival.
 ///
-/// The router is told what each expert did, if it asks for it.
+/// `learning`, where the router asks for it, is told what each expert did.
 pub(crate) fn sum_in_rank_order(
     s: &mut Scratch,
     n: usize,
     k: usize,
     hidden: usize,
-    (layer, router): (LayerId, &mut dyn Route),
+    (layer, mut learning): (LayerId, Option<&mut Learning>),
 ) {
     for token in 0..n {
         let sum = &mut s.delta[..hidden];
@@ -158,7 +159,7 @@ pub(crate) fn sum_in_rank_order(
             axpy(weight, &s.outputs[slot * hidden..(slot + 1) * hidden], sum);
         }
         let x = &mut s.x[token * hidden..(token + 1) * hidden];
-        if router.wants_contributions() {
+        if let Some(learning) = &mut learning {
             let whole = norm(sum);
             s.contributions.clear();
             s.contributions.extend((token * k..token * k + s.chosen[token]).map(|slot| {
@@ -166,7 +167,7 @@ pub(crate) fn sum_in_rank_order(
                 let output = norm(&s.outputs[slot * hidden..(slot + 1) * hidden]);
                 Contribution { expert, weight, share: weight * output / whole }
             }));
-            router.observe(layer, &s.contributions);
+            learning.contribute(layer, &s.contributions);
         }
         x.iter_mut().zip(sum).for_each(|(x, sum)| *x += *sum);
     }

@@ -1,8 +1,8 @@
 //! The trust ledger at work: it is told of every layer-token, and recalls the hot set of a context it knows.
 
 use hotset_base::{ExpertKey, LayerId, Phase};
-use hotset_policy::ledger::{ContextId, Ledger, Turn};
-use hotset_policy::route::Choice;
+use hotset_policy::ledger::{ContextId, Ledger, Record, Turn};
+use hotset_policy::route::{Choice, Contribution};
 use hotset_residency::Pager;
 
 /// Tokens computed together that leave little of what the arena held before: they want most experts of every
@@ -68,6 +68,16 @@ impl Learning {
     /// The native set of one layer-token; `token` is its place in the pass.
     pub fn observe(&mut self, layer: LayerId, token: usize, native: &[Choice]) {
         self.ledger.observe(layer, token as u32, native);
+    }
+
+    /// `[experts]`: what is known of a layer's experts in the present context.
+    pub fn records(&self, layer: LayerId) -> &[Record] {
+        self.ledger.present_records(layer)
+    }
+
+    /// What the computed experts of one layer-token did.
+    pub fn contribute(&mut self, layer: LayerId, used: &[Contribution]) {
+        self.ledger.contribute(layer, used);
     }
 
     pub fn end_pass(&mut self, tokens: usize, pager: &mut Pager) {

@@ -322,7 +322,8 @@ impl Qwen3Moe {
         predict_next(pool, dense, pager, layer, s, (n, c.top_k));
         clock.lap(&mut times.router);
         compute_wanted(pool, pager, self.geometry[layer.index()], s, n)?;
-        sum_in_rank_order(s, n, c.top_k, c.hidden, (layer, router.as_mut()));
+        let learning = learning.as_mut().filter(|_| router.wants_contributions());
+        sum_in_rank_order(s, n, c.top_k, c.hidden, (layer, learning));
         if let Some(observation) = observation {
             observation.after(pager, layer, s, (n, c.top_k));
         }

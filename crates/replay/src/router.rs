@@ -64,6 +64,7 @@ impl Router {
             hot,
             expert_bytes: Bytes(demand.header().expert_bytes[layer.index()]),
             read_us: 0.0,
+            records: &[],
         };
         policy.route(&view, decision)?;
         Ok(&decision.chosen)

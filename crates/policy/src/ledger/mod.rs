@@ -208,6 +208,13 @@ impl Ledger {
         &self.records[context.index() * self.shape.all()..][..self.shape.all()]
     }
 
+    /// `[experts]`: those of one layer in the present context; empty before there is one.
+    pub fn present_records(&self, layer: LayerId) -> &[Record] {
+        let experts = self.shape.experts;
+        let of = |present| &self.records(present)[layer.index() * experts..][..experts];
+        self.present.map_or(&[], of)
+    }
+
     /// A text begins: its first window decides about the context by itself, without patience.
     pub fn begin(&mut self) {
         self.forget_window();

@@ -12,6 +12,8 @@ mod trust;
 
 use hotset_base::{Bytes, ExpertId, LayerId, Phase};
 
+use crate::ledger::Record;
+
 pub use cache_prior::{CachePrior, CachePriorOptions};
 pub use config::RouterOptions;
 pub use decision::{Choice, Decision};
@@ -60,6 +62,8 @@ pub struct LayerToken<'a> {
     pub expert_bytes: Bytes,
     /// Microseconds that reading one expert is expected to take; 0 while unknown.
     pub read_us: f32,
+    /// `[experts]`: what the trust ledger knows of them in the present context; empty without one.
+    pub records: &'a [Record],
 }
 
 /// What an expert did for a token.
@@ -80,11 +84,8 @@ pub trait Route: Send {
     /// Tokens come in order, each through all layers; those of one prompt chunk layer by layer.
     fn route(&mut self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite>;
 
-    /// Whether [`Route::observe`] is to be told; computing it costs a pass over the outputs.
+    /// Whether the ledger is to be told what the chosen experts do; measuring it costs a pass over the outputs.
     fn wants_contributions(&self) -> bool {
         false
     }
-
-    /// What the chosen experts of one layer-token did.
-    fn observe(&mut self, _layer: LayerId, _used: &[Contribution]) {}
 }

@@ -39,6 +39,7 @@ mod tests {
             hot: &hot,
             expert_bytes: Bytes(1),
             read_us: 0.0,
+            records: &[],
         };
         Native::new(shape).route(&token, &mut out)?;
         assert_eq!(out.chosen, out.native);

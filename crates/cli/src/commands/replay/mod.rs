@@ -91,6 +91,10 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
     let mut source = TraceSource::open(&args.trace)?;
     let part = if args.phase == PhaseName::All { Part::All } else { Part::Decoded };
     let router = args.router.asked()?;
+    if matches!(router, Some(RouterOptions::Trust(trust)) if trust.trust != 0.0) {
+        let lack = "--router-trust weighs what experts were measured to do, which a trace does not have";
+        return Err(Usage(lack.to_owned()).into());
+    }
     let demand = Demand::load(&mut source, part, router.is_some()).map_err(refusal)?;
     note_ending(&source);
     let settings = args.settings();

@@ -1,19 +1,19 @@
 //! Trust: waits for an expert only when its absence costs more than reading it.
 
 mod exploration;
-mod ledger;
+mod gains;
 mod options;
 mod regret;
 
 use arrayvec::ArrayVec;
 use hotset_base::limits::{MAX_EXPERTS, MAX_TOP_K};
-use hotset_base::{ExpertId, LayerId, Phase};
+use hotset_base::{ExpertId, Phase};
 
 use super::bucket::Bucket;
 use super::decision::top_k;
-use super::{Choice, Contribution, Decision, LayerToken, NotFinite, Route, RouterShape};
+use super::{Choice, Decision, LayerToken, NotFinite, Route, RouterShape};
 use exploration::Exploration;
-use ledger::Ledger;
+use gains::Gains;
 pub use options::TrustOptions;
 use regret::Regret;
 
@@ -29,7 +29,6 @@ use regret::Regret;
 pub struct Trust {
     shape: RouterShape,
     options: TrustOptions,
-    ledger: Ledger,
     regret: Regret,
     bucket: Option<Bucket>,
     exploration: Exploration,
@@ -42,7 +41,6 @@ impl Trust {
     pub fn new(shape: RouterShape, options: TrustOptions) -> Self {
         let budget = options.swap_budget;
         Self {
-            ledger: Ledger::new(shape),
             regret: Regret::new(shape, options.horizon),
             bucket: (budget.0 > 0).then(|| Bucket::new(budget, options.swap_window)),
             exploration: Exploration::new(options.explore, options.explore_window),
@@ -53,18 +51,10 @@ impl Trust {
     }
 
     /// What computing a substitute of this weight in the place of `choice` would do: see [`Trust`].
-    fn damage(&self, layer: LayerId, choice: Choice, substitute: f32) -> f32 {
-        let gain = self.trusted(layer, choice.expert, 0.0);
+    fn damage(&self, gains: &Gains<'_>, choice: Choice, substitute: f32) -> f32 {
+        let gain = gains.of(choice.expert, 0.0);
         let change = (choice.weight - substitute).max(0.0) + self.options.mismatch * choice.weight;
         (gain * change).powi(2)
-    }
-
-    /// The gain to expect of an expert, as far as the ledger is believed.
-    fn trusted(&self, layer: LayerId, expert: ExpertId, caution: f32) -> f32 {
-        match self.options.trust {
-            0.0 => 1.0,
-            trust => self.ledger.gain(layer, expert, caution).powf(trust),
-        }
     }
 
     /// The price of a read now.
@@ -88,7 +78,8 @@ impl Trust {
     fn sort_out(&mut self, token: &LayerToken<'_>, out: &mut Decision) -> ArrayVec<ExpertId, MAX_TOP_K> {
         let mut kept = ArrayVec::new();
         let price = self.price();
-        let candidates = self.candidates(token, out);
+        let gains = Gains::new(token.records, self.options.trust);
+        let candidates = self.candidates(token, &gains, out);
         let mut substitutes = candidates.iter().peekable();
         for (rank, &choice) in out.native.iter().enumerate().rev() {
             let expert = choice.expert;
@@ -97,7 +88,7 @@ impl Trust {
                 continue;
             }
             let substitute = substitutes.peek();
-            let damage = self.damage(token.layer, choice, substitute.map_or(0.0, |s| s.weight));
+            let damage = self.damage(&gains, choice, substitute.map_or(0.0, |s| s.weight));
             if (rank < self.options.sacred || damage >= price) && self.may_wait(token) {
                 self.regret.settle(token.layer, expert);
                 kept.push(expert);
@@ -121,14 +112,19 @@ impl Trust {
 
     /// The hot ones among the next ranks after the native set, best first, with the weights they would have in
     /// it, less what the ledger doubts.
-    fn candidates(&self, token: &LayerToken<'_>, out: &Decision) -> ArrayVec<Choice, MAX_EXPERTS> {
+    fn candidates(
+        &self,
+        token: &LayerToken<'_>,
+        gains: &Gains<'_>,
+        out: &Decision,
+    ) -> ArrayVec<Choice, MAX_EXPERTS> {
         let mut candidates = ArrayVec::<Choice, MAX_EXPERTS>::new();
         top_k(token.logits, self.options.window.clamp(self.shape.top_k, self.shape.experts), &mut candidates);
         let scale = out.native[0].weight / out.probability(candidates[0].weight);
         candidates.drain(..self.shape.top_k);
         candidates.retain(|candidate| token.hot[candidate.expert.index()]);
         for candidate in &mut candidates {
-            let trusted = self.trusted(token.layer, candidate.expert, self.options.caution).min(1.0);
+            let trusted = gains.of(candidate.expert, self.options.caution).min(1.0);
             candidate.weight = scale * out.probability(candidate.weight) * trusted;
         }
         candidates
@@ -164,10 +160,6 @@ impl Route for Trust {
 
     fn wants_contributions(&self) -> bool {
         self.options.trust != 0.0
-    }
-
-    fn observe(&mut self, layer: LayerId, used: &[Contribution]) {
-        self.ledger.observe(layer, used);
     }
 }
 
