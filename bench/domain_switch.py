@@ -36,6 +36,7 @@ SWITCH = {
     "no ledger": "",
     "no ledger, half-life 32": "--evict-half-life 32",
     "empty ledger": "--trust-ledger {empty}",
+    "empty ledger, families count 8 tokens": "--trust-ledger {empty} --ledger-family-tokens 8",
     "saved ledger": "--trust-ledger {saved}",
     "ledger of the very text": "--trust-ledger {own}",
 }

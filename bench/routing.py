@@ -54,6 +54,7 @@ ABLATION = {
     "with that and reads dearer as it empties": "--router-swap-budget 1MiB --router-cost 1",
 }
 CONTEXT_SIZES = [6, 8, 12, 16]
+FAMILY_SHARES = [0, 0.1, 0.2, 0.4]
 
 
 def arguments():
@@ -187,6 +188,16 @@ def context_table(args, files, folder, *_):
     return table(["text", "experts per layer", "native perplexity", "strict", "trust"], rows)
 
 
+def family_table(args, files, *_):
+    cases = [(size, f"--router strict --router-family-share {share}") for size in CONTEXT_SIZES for share in FAMILY_SHARES]
+    found = iter(prices(args, files, cases, "second-half"))
+    rows = []
+    for size in CONTEXT_SIZES:
+        means = [next(found)[1] for _ in FAMILY_SHARES]
+        rows.append([str(size), *(f"{m['mean_kl_nats']:.3f} ({100 * m['route_agreement']:.1f} %)" for m in means)])
+    return table(["experts per layer", *(f"share {share}" for share in FAMILY_SHARES)], rows)
+
+
 def curve_table(args, files, folder, rates):
     policies = {"native": NATIVE, "cache-prior": OTHERS["cache-prior 0.05"], "trust": TRUST}
     found = prices(args, files, [(size, flags) for flags in policies.values() for size in CURVE])
@@ -220,7 +231,8 @@ def picture(lines):
     return "\n".join(out + ["</svg>"]) + "\n"
 
 
-TABLES = {"policies": main_table, "curve": curve_table, "ablation": ablation_table, "context": context_table}
+TABLES = {"policies": main_table, "curve": curve_table, "ablation": ablation_table, "context": context_table,
+          "families": family_table}
 
 
 def main():

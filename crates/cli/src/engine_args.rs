@@ -186,11 +186,14 @@ impl EngineArgs {
                 register: !self.no_registered_buffers,
             },
             ledger,
+            families: Vec::new(),
         })
     }
 
     /// Plans, prints the plan (unless quiet) and opens.
     pub fn open(&self, checkpoint: &Checkpoint, options: EngineOptions, quiet: bool) -> Result<Engine> {
+        let families = options.wants_families().then(|| hotset_convert::families(checkpoint)).transpose()?;
+        let options = EngineOptions { families: families.unwrap_or_default(), ..options };
         let (plan, tokenizer) = plan(checkpoint, &options)?;
         if !quiet {
             output::note(&plan);

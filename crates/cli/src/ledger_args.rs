@@ -30,6 +30,10 @@ pub struct LedgerArgs {
     /// Strange windows in a row that end a context [default: 1]
     #[arg(long, value_name = "N", requires = "trust_ledger", hide_short_help = true)]
     ledger_patience: Option<u32>,
+
+    /// How many tokens of a context its experts' families count for, where the context is young [default: 0]
+    #[arg(long, value_name = "TOKENS", requires = "trust_ledger", hide_short_help = true)]
+    ledger_family_tokens: Option<f32>,
 }
 
 impl LedgerArgs {
@@ -41,6 +45,7 @@ impl LedgerArgs {
             window: self.ledger_window.unwrap_or(default.window),
             drift: self.ledger_drift.unwrap_or(default.drift),
             patience: self.ledger_patience.unwrap_or(default.patience),
+            family_tokens: self.ledger_family_tokens.unwrap_or(default.family_tokens),
             ..default
         };
         if !(1..=MAX_LEDGER_WINDOW).contains(&options.window) {
@@ -52,6 +57,12 @@ impl LedgerArgs {
         if !(0.0..=1.0).contains(&options.drift) {
             return Err(Usage(format!("--ledger-drift {} is out of range: 0 to 1", options.drift)).into());
         }
+        if !(0.0..=1e6).contains(&options.family_tokens) {
+            let tokens = options.family_tokens;
+            return Err(
+                Usage(format!("--ledger-family-tokens {tokens} is out of range: 0 to 1000000")).into()
+            );
+        }
         Ok(Some(LedgerSettings { options, ..LedgerSettings::new(path) }))
     }
 
@@ -59,11 +70,8 @@ impl LedgerArgs {
     pub fn save(&self, engine: &mut Engine, quiet: bool) -> Result<()> {
         let totals = engine.save_ledger()?;
         if let (Some(path), Some(totals), false) = (&self.trust_ledger, totals, quiet) {
-            let (contexts, tokens) = (totals.contexts, totals.tokens);
-            output::note(format_args!(
-                "trust ledger: {}, {contexts} contexts, {tokens} tokens",
-                path.display()
-            ));
+            let (contexts, tokens) = (output::counted(totals.contexts, "context"), totals.tokens);
+            output::note(format_args!("trust ledger: {}, {contexts}, {tokens} tokens", path.display()));
         }
         Ok(())
     }

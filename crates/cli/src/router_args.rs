@@ -104,6 +104,10 @@ struct Settings {
     /// strict: tokens between two choices of the hot set [default: 64]
     #[arg(long = "router-refresh", value_name = "TOKENS")]
     refresh: Option<u64>,
+
+    /// strict: the share of its family's evidence in that of an expert, from 0 to 1 [default: 0]
+    #[arg(long = "router-family-share", value_name = "X")]
+    family_share: Option<f32>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum, Deserialize, PartialEq, Eq)]
@@ -184,6 +188,7 @@ settings! {
     explore_window: Trust;
     hot: Strict;
     refresh: Strict;
+    family_share: Strict;
 }
 
 impl Settings {
@@ -224,6 +229,9 @@ impl Settings {
             if let Some(value) = value.filter(|x| !(0.0..=1e6).contains(x)) {
                 return Err(Usage(format!("--router-{name} {value} is out of range: 0 to 1000000")).into());
             }
+        }
+        if let Some(share) = self.family_share.filter(|share| !(0.0..=1.0).contains(share)) {
+            return Err(Usage(format!("--router-family-share {share} is out of range: 0 to 1")).into());
         }
         let windows = [self.swap_window, self.explore_window, self.refresh];
         if windows.into_iter().flatten().any(|window| window == 0) {
@@ -267,6 +275,7 @@ impl Settings {
             hot: self.hot.unwrap_or(default.hot),
             window: self.refresh.unwrap_or(default.window),
             half_life: self.horizon.unwrap_or(default.half_life),
+            family_share: self.family_share.unwrap_or(default.family_share),
         }
     }
 }

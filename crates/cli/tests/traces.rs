@@ -182,6 +182,12 @@ fn what_cannot_be_replayed_is_refused_in_one_line() {
     );
     let clairvoyant = ["replay", trace, "--phase", "all", "--router", "native", "--policy", "belady"];
     assert!(fail(2, &clairvoyant).contains("belady must know the demand in advance"));
+    for (router, lack) in [
+        (["--router", "strict", "--router-family-share", "0.5"], "--router-family-share needs families"),
+        (["--router", "trust", "--router-trust", "1"], "--router-trust weighs what experts were measured"),
+    ] {
+        assert!(fail(2, &[&["replay", trace][..], &router].concat()).contains(lack));
+    }
     assert!(fail(2, &["replay", trace, "--policy", "mru"]).contains("`mru` is not a cache"));
     assert!(fail(2, &["replay", trace, "--experts-per-layer", "0"]).contains("out of range"));
     assert!(fail(1, &["replay", text]).contains("not a trace of hotset"));

@@ -80,13 +80,49 @@ fn every_command_that_computes_takes_one() {
     let ledger = ["--trust-ledger", text(&path)];
     let output = run(&[&["perplexity", model, text(&script)][..], &ledger].concat());
     let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("trust ledger: ") && told.contains(" contexts, "), "{told}");
+    assert!(told.contains("trust ledger: ") && told.contains(" context"), "{told}");
     let after_text = fs::read(&path).unwrap();
     let bench = ["bench", model, "-p", "40", "-n", "40", "-r", "1", "--measure-seconds", "0.1", "--json"];
     succeed(&[&bench[..], &ledger].concat());
     assert_ne!(fs::read(&path).unwrap(), after_text);
     assert!(fail(2, &["run", "Once", "--ledger-window", "8"]).contains("--trust-ledger"));
     assert!(fail(2, &[&["run", "Once", "--ledger-drift", "7"][..], &ledger].concat()).contains("0 to 1"));
+}
+
+/// Families come with a store and are computed for any other model; native changes no bit by them, strict does.
+#[test]
+fn families_count_where_they_are_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = dir.path().join("tiny");
+    let shape = TinyShape { layers: 2, experts: 16, top_k: 4, ..TinyShape::default() };
+    TinyModel::random(shape, 6).write_hf(&model, hotset_base::WeightType::BF16, 1).unwrap();
+    let tale = dir.path().join("text.txt");
+    fs::write(&tale, "the cat sat on the mat and the dog ran after it. ".repeat(12)).unwrap();
+    let score = |more: &[&str]| -> f64 {
+        let base = ["perplexity", text(&model), text(&tale), "--json", "--experts-per-layer", "6"];
+        let report: Value = serde_json::from_str(&succeed(&[&base[..], more].concat())).unwrap();
+        report["perplexity"].as_f64().unwrap()
+    };
+    let path = dir.path().join("a.ledger");
+    let ledger = ["--ubatch-size", "1", "--trust-ledger", text(&path), "--ledger-family-tokens"];
+    let cold = score(&["--ubatch-size", "1"]);
+    assert_eq!([score(&[&ledger[..], &["64"]].concat()), score(&[&ledger[..], &["0"]].concat())], [cold; 2]);
+    let strict = |share| {
+        score(&[
+            "--router",
+            "strict",
+            "--router-hot",
+            "5",
+            "--router-refresh",
+            "8",
+            "--router-family-share",
+            share,
+        ])
+    };
+    assert_ne!(strict("0"), strict("0.9"));
+    let refused =
+        ["perplexity", text(&model), text(&tale), "--router", "strict", "--router-family-share", "2"];
+    assert!(fail(2, &refused).contains("0 to 1"));
 }
 
 #[test]
@@ -104,7 +140,7 @@ fn export_and_import_give_the_same_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = learnt(dir.path());
     let (json, back) = (dir.path().join("a.json"), dir.path().join("b.ledger"));
-    assert!(succeed(&["trust", "export", text(&path), text(&json)]).contains(" contexts, "));
+    assert!(succeed(&["trust", "export", text(&path), text(&json)]).contains(" context"));
     let shown: Value = serde_json::from_str(&succeed(&["trust", "export", text(&path)])).unwrap();
     assert_eq!(shown, serde_json::from_slice::<Value>(&fs::read(&json).unwrap()).unwrap());
     succeed(&["trust", "import", text(&json), text(&back)]);

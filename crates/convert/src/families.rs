@@ -29,7 +29,10 @@ pub fn router_affinity(source: &Checkpoint, layer: LayerId) -> Result<Affinity, 
 }
 
 /// Of every layer: those that the source has, or else those of its routers.
-pub(crate) fn families(source: &Checkpoint) -> Result<Vec<Families>, PackError> {
+///
+/// # Errors
+/// As [`router_affinity`].
+pub fn families(source: &Checkpoint) -> Result<Vec<Families>, PackError> {
     if !source.families.is_empty() {
         return Ok(source.families.clone());
     }

@@ -12,6 +12,6 @@ mod recipe;
 pub mod synth;
 
 pub use error::PackError;
-pub use families::router_affinity;
+pub use families::{families, router_affinity};
 pub use pack::{PackOptions, PackReport, pack};
 pub use recipe::Recipe;

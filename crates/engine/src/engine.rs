@@ -39,7 +39,7 @@ impl Engine {
         plan: Plan,
         progress: &mut dyn FnMut(Bytes),
     ) -> Result<Self, EngineError> {
-        let router = options.router.build(router_shape(&checkpoint.config, &plan));
+        let router = options.router.build(router_shape(&checkpoint.config, &plan), &options.families);
         Self::open_with_router(checkpoint, tokenizer, options, plan, router, progress)
     }
 
@@ -58,8 +58,9 @@ impl Engine {
                 .map_err(system("lock memory (--mlock; raise the limit with ulimit -l)"))?;
         }
         // Before anything that takes long: a ledger of another model ends the command.
-        let open_ledger =
-            |settings| Ok::<_, EngineError>((settings, OpenLedger::load(settings, checkpoint)?));
+        let open_ledger = |settings| {
+            Ok::<_, EngineError>((settings, OpenLedger::load(settings, checkpoint, &options.families)?))
+        };
         let ledger = options.ledger.as_ref().map(open_ledger).transpose()?;
         let dense = DenseWeights::load(checkpoint, plan.embedding, progress)?;
         let start_pool = if options.cpu_strict { Pool::strict } else { Pool::new };
@@ -175,7 +176,7 @@ impl Engine {
     pub fn restart(&mut self, router: RouterOptions) {
         let config = self.model.config();
         let evict = self.options.evict.build(config.layers, config.experts);
-        let router = router.build(router_shape(config, &self.plan));
+        let router = router.build(router_shape(config, &self.plan), &self.options.families);
         self.model.restart(router, evict);
     }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use hotset_base::{Bytes, ExpertKey};
+use hotset_base::{Bytes, ExpertKey, Families};
 use hotset_format::{Checkpoint, ModelConfig, identity};
 use hotset_ledger::{LedgerError, LedgerWriter};
 use hotset_model::{KeepLedger, Qwen3Moe};
@@ -31,6 +31,11 @@ impl LedgerSettings {
         Self { path, options: LedgerOptions::default(), save_every: Self::SAVE_EVERY }
     }
 
+    /// Whether families change anything.
+    pub fn wants_families(&self) -> bool {
+        self.options.family_tokens > 0.0
+    }
+
     /// What learning takes: the ledger, the one it began as, the hot set and the buffer of the writer.
     pub(crate) fn planned_bytes(&self, config: &ModelConfig) -> Bytes {
         let shape = shape(config);
@@ -49,15 +54,20 @@ pub(crate) struct OpenLedger {
 impl OpenLedger {
     /// # Errors
     /// If the file is there and cannot be used.
-    pub fn load(settings: &LedgerSettings, checkpoint: &Checkpoint) -> Result<Self, EngineError> {
+    pub fn load(
+        settings: &LedgerSettings,
+        checkpoint: &Checkpoint,
+        families: &[Families],
+    ) -> Result<Self, EngineError> {
         let (identity, shape) = (identity(checkpoint)?, shape(&checkpoint.config));
-        let ledger = match hotset_ledger::load(&settings.path)? {
+        let mut ledger = match hotset_ledger::load(&settings.path)? {
             Some(snapshot) => {
                 snapshot.check_model(&settings.path, identity, shape)?;
                 snapshot.into_ledger(settings.options)
             }
             None => Ledger::new(shape, settings.options),
         };
+        ledger.set_families(families);
         Ok(Self { ledger, identity })
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use hotset_base::{Bytes, limits};
+use hotset_base::{Bytes, Families, limits};
 use hotset_format::Checkpoint;
 use hotset_kernels::Pool;
 use hotset_model::{Activations, DenseWeights, EmbeddingPlace, KvCache, KvTypes, Scratch};
@@ -59,6 +59,15 @@ pub struct EngineOptions {
     pub pager: PagerOptions,
     /// What is known of contexts from one run to the next.
     pub ledger: Option<LedgerSettings>,
+    /// Families of experts, one partition for every layer; may be empty where [`EngineOptions::wants_families`] says no.
+    pub families: Vec<Families>,
+}
+
+impl EngineOptions {
+    /// Whether families change anything.
+    pub fn wants_families(&self) -> bool {
+        self.router.wants_families() || self.ledger.as_ref().is_some_and(LedgerSettings::wants_families)
+    }
 }
 
 impl Default for EngineOptions {
@@ -78,6 +87,7 @@ impl Default for EngineOptions {
             evict: EvictKind::WindowLfu { half_life: Some(DEFAULT_HALF_LIFE) },
             pager: PagerOptions::default(),
             ledger: None,
+            families: Vec::new(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Contexts are found, left, known again and replaced; records fade; what is hot follows the mass.
 
-use hotset_base::{ExpertId, ExpertKey, LayerId};
+use hotset_base::{ExpertId, ExpertKey, Families, LayerId};
 use hotset_policy::ledger::{ContextId, Ledger, LedgerOptions, LedgerShape, Turn};
 use hotset_policy::route::{Choice, Contribution};
 use proptest::prelude::*;
@@ -9,7 +9,15 @@ const SHAPE: LedgerShape = LedgerShape { layers: 3, experts: 32 };
 const PICKS: usize = 4;
 
 fn options() -> LedgerOptions {
-    LedgerOptions { window: 16, horizon: 128.0, drift: 0.1, patience: 2, contexts: 3, belief: 0.5 }
+    LedgerOptions {
+        window: 16,
+        horizon: 128.0,
+        drift: 0.1,
+        patience: 2,
+        contexts: 3,
+        belief: 0.5,
+        family_tokens: 16.0,
+    }
 }
 
 /// A small generator: the same numbers on every machine.
@@ -79,6 +87,32 @@ fn the_hot_set_is_the_domain() {
     let own = (0..3).flat_map(|l| (16..24).map(move |e| ExpertKey::new(LayerId(l), ExpertId(e))));
     assert_eq!(first, own.collect::<Vec<_>>());
     assert!(hot[23].1 > 0.0 && hot[24].1 == 0.0);
+}
+
+/// One window of a new context says little of any one expert, and something of its family.
+#[test]
+fn a_family_counts_for_its_members_where_a_context_is_young() {
+    let mut ledger = Ledger::new(SHAPE, options());
+    // Experts 4n to 4n + 3 are a family.
+    let labels: Vec<u16> = (0..SHAPE.experts as u16).map(|expert| expert / 4).collect();
+    ledger.set_families(&vec![Families::group(&labels); SHAPE.layers]);
+    let mut hot = Vec::new();
+    let mut uses = |ledger: &mut Ledger, tokens: usize| {
+        for _ in 0..tokens {
+            ledger.enter_pass(1);
+            let native = [Choice { expert: ExpertId(9), weight: 1.0 }];
+            (0..SHAPE.layers).for_each(|layer| ledger.observe(LayerId(layer as u16), 0, &native));
+            ledger.advance(1);
+        }
+        ledger.hot_set(ContextId(0), &mut hot);
+        let of = |expert| hot.iter().find(|(key, _)| *key == ExpertKey::new(LayerId(1), ExpertId(expert)));
+        [9, 8, 12].map(|expert| of(expert).unwrap().1)
+    };
+    // 16 tokens and a family's 16: half of what is expected of expert 9 is shared with its family.
+    let [own, sibling, stranger] = uses(&mut ledger, 16);
+    assert_eq!((own, sibling, stranger), (5.0, 1.0, 0.0), "belief is one half");
+    let [own, sibling, stranger] = uses(&mut ledger, 112);
+    assert!(sibling < own / 20.0 && stranger == 0.0, "{own}, {sibling}, {stranger}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What every routing policy promises, over random layer-tokens and a small cache.
 
-use hotset_base::{Bytes, ExpertId, LayerId, Phase};
+use hotset_base::{Bytes, ExpertId, Families, LayerId, Phase};
 use hotset_policy::ledger::{Ledger, LedgerOptions, LedgerShape};
 use hotset_policy::route::{
     CachePriorOptions, Contribution, Decision, DropOptions, LayerToken, RouterOptions, RouterShape,
@@ -50,7 +50,7 @@ impl Outcome {
 
 /// Runs a policy beside a cache of `SHAPE.slots` experts per layer, first in, first out.
 fn run(policy: RouterOptions, text: &[Vec<Vec<f32>>], phase: impl Fn(usize) -> Phase) -> Vec<Outcome> {
-    let mut router = policy.build(SHAPE);
+    let mut router = policy.build(SHAPE, &families());
     let learns = LedgerOptions { window: 2, ..LedgerOptions::default() };
     let mut ledger = Ledger::new(LedgerShape { layers: SHAPE.layers, experts: SHAPE.experts }, learns);
     let mut caches: Vec<Vec<usize>> = vec![Vec::new(); SHAPE.layers];
@@ -88,6 +88,12 @@ fn run(policy: RouterOptions, text: &[Vec<Vec<f32>>], phase: impl Fn(usize) -> P
         ledger.advance(1);
     }
     out
+}
+
+/// Eight families of five in every layer.
+fn families() -> Vec<Families> {
+    let labels: Vec<u16> = (0..SHAPE.experts).map(|expert| expert as u16 % 8).collect();
+    vec![Families::group(&labels); SHAPE.layers]
 }
 
 fn decode(policy: RouterOptions, text: &[Vec<Vec<f32>>]) -> Vec<Outcome> {
@@ -130,11 +136,10 @@ fn policies() -> impl Strategy<Value = RouterOptions> {
         sacred,
         window,
     });
-    let strict = (1usize..13, 1u64..6, 1f32..50.0).prop_map(|(hot, window, half_life)| StrictOptions {
-        hot,
-        window,
-        half_life,
-    });
+    let strict =
+        (1usize..13, 1u64..6, 1f32..50.0, 0f32..1.0).prop_map(|(hot, window, half_life, family_share)| {
+            StrictOptions { hot, window, half_life, family_share }
+        });
     prop_oneof![
         Just(RouterOptions::Native),
         prior.prop_map(RouterOptions::CachePrior),
@@ -272,7 +277,8 @@ proptest! {
 
     #[test]
     fn strict_uses_no_more_than_its_hot_set(hot in 1usize..13, window in 1u64..6, text in texts(20)) {
-        let outcomes = decode(RouterOptions::Strict(StrictOptions { hot, window, half_life: 20.0 }), &text);
+        let options = StrictOptions { hot, window, half_life: 20.0, family_share: 0.3 };
+        let outcomes = decode(RouterOptions::Strict(options), &text);
         for layer in 0..SHAPE.layers {
             // The hot set is chosen when a window's last token has been seen, for the tokens after it.
             for number in 1..=text.len() as u64 / window {
@@ -285,4 +291,24 @@ proptest! {
             }
         }
     }
+}
+
+/// Of two experts that were never chosen, the hot set takes the one whose family was.
+#[test]
+fn a_family_counts_for_its_members_in_strict() {
+    let logits = |first: usize| {
+        (0..SHAPE.experts).map(move |e| if e % 8 == first { 2.0 } else { 0.0 } - e as f32 / 100.0)
+    };
+    // Experts 0, 8, 16, 24 and 32 are a family; the native six are these and expert 1.
+    let text: Vec<Vec<Vec<f32>>> = vec![vec![logits(0).collect(); SHAPE.layers]; 4];
+    let chosen = |family_share| {
+        let options = StrictOptions { hot: 7, window: 2, half_life: 20.0, family_share };
+        let mut turned = text.clone();
+        // Whoever is in the hot set of expert 1's family is now wanted more than anybody else.
+        turned[3].iter_mut().for_each(|layer| (0..5).for_each(|i| layer[1 + 8 * i] = 9.0));
+        let outcomes = decode(RouterOptions::Strict(options), &turned);
+        let last = outcomes.last().unwrap();
+        last.decision.chosen.iter().filter(|c| c.expert.index() % 8 == 1).count()
+    };
+    assert_eq!((chosen(0.0), chosen(0.5)), (1, 2));
 }

@@ -102,8 +102,8 @@ fn show(args: &ShowArgs) -> Result<()> {
         return Err(Usage(format!("--layers {layer} is out of range: 0 to {}", layers - 1)).into());
     }
     output::print_line(format_args!(
-        "{layers} layers of {experts} experts, {} contexts, {} tokens, model {}",
-        snapshot.contexts.len(),
+        "{layers} layers of {experts} experts, {}, {} tokens, model {}",
+        output::counted(snapshot.contexts.len(), "context"),
         snapshot.tokens,
         &hex(&snapshot.identity)[..16],
     ))?;
@@ -233,9 +233,9 @@ fn export(args: &ExportArgs) -> Result<()> {
     std::fs::write(path, serde_json::to_vec(&json)?)
         .with_context(|| format!("cannot write {}", path.display()))?;
     output::print_line(format_args!(
-        "{}: {} contexts, {} tokens",
+        "{}: {}, {} tokens",
         path.display(),
-        json.contexts.len(),
+        output::counted(json.contexts.len(), "context"),
         json.tokens
     ))
 }
@@ -255,8 +255,8 @@ fn import(args: &ImportArgs) -> Result<()> {
     let json: Json = serde_json::from_slice(&text).map_err(|error| anyhow!("{name}: {error}"))?;
     let snapshot = json.into_snapshot().map_err(|error| anyhow!("{name}: {error}"))?;
     save(&args.ledger, &snapshot)?;
-    let (path, contexts) = (args.ledger.display(), snapshot.contexts.len());
-    output::print_line(format_args!("{path}: {contexts} contexts, {} tokens", snapshot.tokens))
+    let (path, contexts) = (args.ledger.display(), output::counted(snapshot.contexts.len(), "context"));
+    output::print_line(format_args!("{path}: {contexts}, {} tokens", snapshot.tokens))
 }
 
 /// Removes a ledger, and nothing that is not one.
@@ -265,7 +265,9 @@ fn reset(path: &Path) -> Result<()> {
         Ok(None) => {
             return output::print_line(format_args!("{}: there was nothing to forget", path.display()));
         }
-        Ok(Some(snapshot)) => format!("{} contexts, {} tokens", snapshot.contexts.len(), snapshot.tokens),
+        Ok(Some(snapshot)) => {
+            format!("{}, {} tokens", output::counted(snapshot.contexts.len(), "context"), snapshot.tokens)
+        }
         Err(LedgerError::Damaged { .. }) => "a damaged ledger".to_owned(),
         Err(LedgerError::Version { found, .. }) => format!("a ledger of version {found}"),
         Err(error) => return Err(error.into()),

@@ -5,10 +5,12 @@
 mod affinity;
 mod cluster;
 mod co_activation;
+mod prior;
 
 pub use affinity::Affinity;
 pub use cluster::cluster;
 pub use co_activation::{CoActivation, Lift};
+pub use prior::FamilyPrior;
 
 /// Experts of a family, at most, where nothing else is asked for.
 pub const FAMILY_SIZE: usize = 8;

@@ -8,9 +8,10 @@ mod distance;
 mod record;
 
 use arrayvec::ArrayVec;
-use hotset_base::limits::MAX_LEDGER_CONTEXTS;
-use hotset_base::{Bytes, ExpertId, ExpertKey, LayerId};
+use hotset_base::limits::{MAX_EXPERTS, MAX_LEDGER_CONTEXTS};
+use hotset_base::{Bytes, ExpertId, ExpertKey, Families, LayerId};
 
+use crate::families::FamilyPrior;
 use crate::route::{Choice, Contribution};
 pub use context::Context;
 use distance::hellinger;
@@ -60,11 +61,21 @@ pub struct LedgerOptions {
     /// The share of a context's picks that a hot set counts with: what the text itself does must soon outweigh
     /// what texts like it did.
     pub belief: f32,
+    /// What a family does counts for its members as evidence of so many tokens of the context would.
+    pub family_tokens: f32,
 }
 
 impl Default for LedgerOptions {
     fn default() -> Self {
-        Self { window: 8, horizon: 256.0, drift: 0.08, patience: 1, contexts: 16, belief: 0.1 }
+        Self {
+            window: 8,
+            horizon: 256.0,
+            drift: 0.08,
+            patience: 1,
+            contexts: 16,
+            belief: 0.1,
+            family_tokens: 0.0,
+        }
     }
 }
 
@@ -103,6 +114,7 @@ pub struct Ledger {
     strange: u32,
     /// The next window decides by itself: a new text has begun.
     fresh: bool,
+    families: Option<FamilyPrior>,
 }
 
 /// What a window has of one expert.
@@ -139,6 +151,7 @@ impl Ledger {
             present: None,
             strange: 0,
             fresh: true,
+            families: None,
             shape,
             options,
         }
@@ -147,7 +160,8 @@ impl Ledger {
     /// What a ledger occupies.
     pub fn planned_bytes(shape: LedgerShape, options: LedgerOptions) -> Bytes {
         let records = options.contexts * shape.all() * size_of::<Record>();
-        Bytes((records + 2 * shape.all() * size_of::<Evidence>()) as u64)
+        let families = FamilyPrior::planned_bytes(shape.all());
+        Bytes((records + families + 2 * shape.all() * size_of::<Evidence>()) as u64)
     }
 
     /// A ledger with the contexts of an earlier one: the least used are left out if there are more than the
@@ -181,6 +195,11 @@ impl Ledger {
             }
         }
         ledger
+    }
+
+    /// Families to go by where a context is young; one partition for every layer, or nothing.
+    pub fn set_families(&mut self, families: &[Families]) {
+        self.families = FamilyPrior::new(families).filter(|_| self.options.family_tokens > 0.0);
     }
 
     /// Layers and experts.
@@ -355,14 +374,22 @@ impl Ledger {
     /// layer and expert. `out` keeps its memory.
     ///
     /// Picks and not mass: a pick of an expert that is not in memory costs a read, whatever its weight.
+    /// In a young context an expert's family counts for it: `family_tokens / (family_tokens + tokens)` of its picks are
+    /// the mean of its family.
     pub fn hot_set(&self, context: ContextId, out: &mut Vec<(ExpertKey, f32)>) {
-        let key = |flat: usize| {
-            let (layer, expert) = (flat / self.shape.experts, flat % self.shape.experts);
-            ExpertKey::new(LayerId(layer as u16), ExpertId(expert as u16))
-        };
         out.clear();
-        let records = self.records(context).iter().enumerate();
-        out.extend(records.map(|(flat, record)| (key(flat), self.options.belief * record.uses)));
+        let tokens = self.contexts[context.index()].tokens as f32;
+        let share = self.options.family_tokens / (self.options.family_tokens + tokens).max(1.0);
+        for (layer, records) in self.records(context).chunks_exact(self.shape.experts).enumerate() {
+            let layer = LayerId(layer as u16);
+            let believed = records.iter().map(|record| self.options.belief * record.uses);
+            let mut uses: ArrayVec<f32, MAX_EXPERTS> = believed.collect();
+            if let Some(families) = &self.families {
+                families.blend(layer, share, &mut uses);
+            }
+            let keys = (0..).map(|expert| ExpertKey::new(layer, ExpertId(expert)));
+            out.extend(keys.zip(uses));
+        }
         out.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     }
 }

@@ -1,5 +1,7 @@
 //! The routing policies with their parameters.
 
+use hotset_base::Families;
+
 use super::{
     CachePrior, CachePriorOptions, Drop, DropOptions, Native, Route, RouterShape, Strict, StrictOptions,
     Trust, TrustOptions,
@@ -22,14 +24,14 @@ pub enum RouterOptions {
 }
 
 impl RouterOptions {
-    /// The policy for a model.
-    pub fn build(self, shape: RouterShape) -> Box<dyn Route> {
+    /// The policy for a model; `families` has one partition for every layer, or nothing.
+    pub fn build(self, shape: RouterShape, families: &[Families]) -> Box<dyn Route> {
         match self {
             Self::Native => Box::new(Native::new(shape)),
             Self::CachePrior(options) => Box::new(CachePrior::new(shape, options)),
             Self::Drop(options) => Box::new(Drop::new(shape, options)),
             Self::Trust(options) => Box::new(Trust::new(shape, options)),
-            Self::Strict(options) => Box::new(Strict::new(shape, options)),
+            Self::Strict(options) => Box::new(Strict::new(shape, options, families)),
         }
     }
 
@@ -42,6 +44,11 @@ impl RouterOptions {
             Self::Trust(_) => "trust",
             Self::Strict(_) => "strict",
         }
+    }
+
+    /// Whether families change anything.
+    pub fn wants_families(self) -> bool {
+        matches!(self, Self::Strict(options) if options.family_share > 0.0)
     }
 
     /// Whether the chosen set may differ from the native one.

@@ -2,10 +2,11 @@
 
 use arrayvec::ArrayVec;
 use hotset_base::limits::{MAX_EXPERTS, MAX_TOP_K};
-use hotset_base::{ExpertId, Phase};
+use hotset_base::{ExpertId, Families, Phase};
 
 use super::decision::insert;
 use super::{Choice, Decision, LayerToken, NotFinite, Route, RouterShape};
+use crate::families::FamilyPrior;
 
 /// Parameters of [`Strict`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,16 +17,19 @@ pub struct StrictOptions {
     pub window: u64,
     /// Tokens after which evidence counts half.
     pub half_life: f32,
+    /// The share of its family's evidence in that of an expert, from 0 to 1.
+    pub family_share: f32,
 }
 
 impl Default for StrictOptions {
     fn default() -> Self {
-        Self { hot: 0, window: 64, half_life: 256.0 }
+        Self { hot: 0, window: 64, half_life: 256.0, family_share: 0.0 }
     }
 }
 
 /// Chooses the native top `k` of the layer's hot set, and nothing else. The hot set is the `hot` experts
-/// with the most native router mass, faded over time; it is chosen again at the window's end.
+/// with the most native router mass, faded over time; it is chosen again at the window's end. An expert's
+/// family may count for it: families change slowly, and a window has seen little of most experts.
 ///
 /// Until a first window has passed it chooses as the model does. Of the hot set, what is not in the arena
 /// yet is waited for.
@@ -39,6 +43,9 @@ pub struct Strict {
     members: Vec<bool>,
     layers: Vec<Window>,
     keep: f32,
+    families: Option<FamilyPrior>,
+    /// `[experts]`: the evidence of one layer, families counted.
+    blended: Vec<f32>,
 }
 
 /// A layer's place in its window.
@@ -49,14 +56,16 @@ struct Window {
 }
 
 impl Strict {
-    /// For a model's routers.
-    pub fn new(shape: RouterShape, options: StrictOptions) -> Self {
+    /// For a model's routers; `families` as [`RouterOptions::build`](super::RouterOptions::build) has them.
+    pub fn new(shape: RouterShape, options: StrictOptions, families: &[Families]) -> Self {
         let hot = if options.hot == 0 { shape.slots as usize } else { options.hot };
         let options = StrictOptions { hot: hot.clamp(1, shape.experts), ..options };
         Self {
             evidence: vec![0.0; shape.layers * shape.experts],
             members: vec![false; shape.layers * shape.experts],
             layers: vec![Window::default(); shape.layers],
+            families: FamilyPrior::new(families).filter(|_| options.family_share > 0.0),
+            blended: vec![0.0; shape.experts],
             keep: (-1.0 / options.half_life.max(1.0)).exp2(),
             shape,
             options,
@@ -88,8 +97,12 @@ impl Strict {
             return;
         }
         window.chosen = true;
+        self.blended.copy_from_slice(evidence);
+        if let Some(families) = &self.families {
+            families.blend(token.layer, self.options.family_share, &mut self.blended);
+        }
         let mut best = ArrayVec::<Choice, MAX_EXPERTS>::new();
-        for (expert, &weight) in evidence.iter().enumerate() {
+        for (expert, &weight) in self.blended.iter().enumerate() {
             insert(&mut best, self.options.hot, Choice { expert: ExpertId(expert as u16), weight });
         }
         let members = &mut self.members[first..first + self.shape.experts];

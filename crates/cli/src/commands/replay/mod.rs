@@ -91,19 +91,31 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
     let mut source = TraceSource::open(&args.trace)?;
     let part = if args.phase == PhaseName::All { Part::All } else { Part::Decoded };
     let router = args.router.asked()?;
-    if matches!(router, Some(RouterOptions::Trust(trust)) if trust.trust != 0.0) {
-        let lack = "--router-trust weighs what experts were measured to do, which a trace does not have";
+    if let Some(lack) = router.and_then(lacking) {
         return Err(Usage(lack.to_owned()).into());
     }
     let demand = Demand::load(&mut source, part, router.is_some()).map_err(refusal)?;
     note_ending(&source);
     let settings = args.settings();
-    let make = router.map(|options| move |shape| options.build(shape));
+    let make = router.map(|options| move |shape| options.build(shape, &[]));
     let make: Option<RouterMaker<'_>> = make.as_ref().map(|make| make as RouterMaker<'_>);
     let start = Instant::now();
     let outcomes = replay_all(&demand, &settings, args.warm, make).map_err(refusal)?;
     let speed = replayed(&demand, settings.len()) / start.elapsed().as_secs_f64() / 1e3;
     args.print(&demand, &outcomes, router.map_or("recorded", RouterOptions::name), speed)
+}
+
+/// What the policy goes by that a trace does not have.
+fn lacking(router: RouterOptions) -> Option<&'static str> {
+    match router {
+        RouterOptions::Trust(trust) if trust.trust != 0.0 => {
+            Some("--router-trust weighs what experts were measured to do, which a trace does not have")
+        }
+        _ if router.wants_families() => {
+            Some("--router-family-share needs families, which a trace does not have")
+        }
+        _ => None,
+    }
 }
 
 /// Layer-tokens of all settings together.
