@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Kernels for one vector, weights from memory: hotset, candle-core 0.11.1 and llama.cpp (without repacking) on the
-# same bytes, in turn within one process; prints medians and ratios.
+# same bytes, in turn within one process; prints medians, and medians of the ratios of every round.
 #
 #   pip install llama-cpp-python==0.3.36
 #   bench/compare_kernels.sh [MIB OF WEIGHTS [600]] [ROUNDS [15]]

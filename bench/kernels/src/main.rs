@@ -1,26 +1,27 @@
 //! Weights of many experts from memory, times one vector: hotset, candle and llama.cpp on the same bytes, pass by
 //! pass in turn. `compare-kernels THREADS [MiB] [ROUNDS]`; see bench/compare_kernels.sh.
 
-use std::ffi::{c_int, c_void};
+mod ggml;
+
+use std::ffi::c_void;
 use std::time::{Duration, Instant};
 
 use candle_core::quantized::GgmlType;
 use candle_core::quantized::k_quants::{BlockQ4_0, BlockQ4K, BlockQ5K, BlockQ6K, BlockQ8_0, matmul as candle_matmul};
 use hotset_base::WeightType;
-use hotset_kernels::{Int8Buffer, Matrix, Pool, matmul};
-
-#[link(name = "ggml_matmul")]
-unsafe extern "C" {
-    fn matmul_quantize(ty: c_int, weights: *const f32, rows: i64, cols: i64, out: *mut c_void) -> usize;
-    fn matmul_new(ty: c_int, rows: i64, cols: i64, threads: c_int) -> *mut c_void;
-    fn matmul_pause(m: *mut c_void);
-    fn matmul_resume(m: *mut c_void);
-    fn matmul_run(m: *mut c_void, weights: *const c_void, x: *const f32, y: *mut f32) -> c_int;
-}
+use hotset_kernels::{Down, GateUp, Int8Buffer, Matrix, Pair, Pool, activate, matmul, project, silu};
+use rustix::mm::{Advice, madvise};
 
 const NAMES: [&str; 3] = ["hotset", "candle", "llama.cpp"];
-/// Gate or up, and down, of an expert of Qwen3-30B-A3B.
-const SHAPES: [(usize, usize); 2] = [(768, 2048), (2048, 768)];
+/// Width and hidden size of an expert of Qwen3-30B-A3B, experts of a layer and of a token.
+const WIDTH: usize = 768;
+const HIDDEN: usize = 2048;
+const EXPERTS: usize = 128;
+const USED: usize = 8;
+/// Rounds that are not counted: the first ones of a process are slower.
+const WARM: usize = 5;
+/// Gate or up, and down.
+const SHAPES: [(usize, usize); 2] = [(WIDTH, HIDDEN), (HIDDEN, WIDTH)];
 
 /// One vector times a matrix: (columns, rows), vector, weights, products.
 type Candle = fn((usize, usize), &[f32], &[u8], &mut [f32]);
@@ -55,102 +56,191 @@ fn main() {
     let settings = Settings { threads: argument(1, 2), mib: argument(2, 600), rounds: argument(3, 15) };
     println!("GB/s of weights from memory, {} threads, medians of {} passes in turn (least to most)", settings.threads, settings.rounds);
     for (ty, candle) in TYPES {
-        SHAPES.iter().for_each(|&shape| compare(&settings, ty, candle, shape));
+        compare_experts(&settings, ty, candle);
+        SHAPES.iter().for_each(|&shape| compare_matrices(&settings, ty, candle, shape));
     }
 }
 
-/// Experts one after the other, each aligned to 64 bytes.
-struct Experts {
+/// Matrices one after the other, all alike, each aligned to 64 bytes, in memory with large pages as the arena has them:
+/// for all peers.
+struct Matrices {
     memory: Vec<[u8; 64]>,
     bytes: usize,
 }
 
-impl Experts {
-    /// All alike, of random numbers quantised by ggml.
-    fn new(ty: WeightType, (rows, cols): (usize, usize), mib: usize) -> Self {
-        let bytes = rows * ty.row_bytes(cols).unwrap().index();
-        assert_eq!(bytes % 64, 0, "experts of whole cache lines");
-        let numbers: Vec<f32> = (0..rows * cols).map(|i| ((i * 2654435761) >> 7 & 0xffff) as f32 / 32768.0 - 1.0).collect();
-        let mut one = vec![[0u8; 64]; bytes / 64];
-        // SAFETY: as many numbers as the shape says, and room for the bytes of so many weights.
-        let written = unsafe { matmul_quantize(ty.ggml_id() as c_int, numbers.as_ptr(), rows as i64, cols as i64, one.as_mut_ptr().cast()) };
-        assert_eq!(written, bytes);
-        let count = (mib << 20) / bytes;
-        Self { memory: one.iter().cycle().take(one.len() * count).copied().collect(), bytes }
+impl Matrices {
+    fn new(ty: WeightType, shape: (usize, usize), count: usize) -> Self {
+        let one = ggml::random_blocks(ty, shape);
+        let mut memory = Vec::with_capacity(one.len() * count);
+        ask_for_large_pages(&mut memory);
+        memory.extend(one.iter().cycle().take(one.len() * count));
+        Self { memory, bytes: one.len() * 64 }
     }
 
-    fn count(&self) -> usize {
-        self.memory.len() * 64 / self.bytes
+    fn all(&self) -> &[u8] {
+        self.memory.as_flattened()
     }
 
     fn of(&self, e: usize) -> &[u8] {
-        &self.memory.as_flattened()[e * self.bytes..][..self.bytes]
+        &self.all()[e * self.bytes..][..self.bytes]
     }
 }
 
-fn compare(settings: &Settings, ty: WeightType, candle: Option<Candle>, (rows, cols): (usize, usize)) {
-    let weights = Experts::new(ty, (rows, cols), settings.mib);
-    let (experts, bytes) = (weights.count(), weights.bytes);
-    let x: Vec<f32> = (0..cols).map(|i| (i as f32 * 0.37).sin()).collect();
-    let (pool, mut int8) = (Pool::new(settings.threads, cols).unwrap(), Int8Buffer::new(1, cols));
-    // SAFETY: plain numbers; the library keeps none of the pointers beyond a call.
-    let ggml = unsafe { matmul_new(ty.ggml_id() as c_int, rows as i64, cols as i64, settings.threads as c_int) };
-    let mut ours = |e: usize, y: &mut [f32]| {
-        let w = Matrix::new(ty, rows, cols, weights.of(e)).unwrap();
-        matmul(&pool, w, int8.vectors(&pool, &x, cols, &[ty]), y);
-    };
-    let mut theirs = |e: usize, y: &mut [f32]| {
-        // SAFETY: pointers to as much as the shapes say.
-        let code = unsafe { matmul_run(ggml, weights.of(e).as_ptr().cast(), x.as_ptr(), y.as_mut_ptr()) };
-        assert_eq!(code, 0);
-    };
-    let order = shuffled(experts);
-    let mut rates: [Vec<f64>; 3] = Default::default();
-    let mut outputs: [Vec<f32>; 3] = std::array::from_fn(|_| vec![0.0; rows]);
-    for _ in 0..settings.rounds {
-        for peer in 0..3 {
-            let y = &mut outputs[peer];
-            let mut pass = |one: &mut dyn FnMut(usize, &mut [f32])| {
-                let start = Instant::now();
-                order.iter().for_each(|&e| one(e, y));
-                rates[peer].push((experts * bytes) as f64 / start.elapsed().as_secs_f64() / 1e9);
-            };
-            match peer {
-                0 => pass(&mut ours),
-                1 => {
-                    if let Some(candle) = candle {
-                        pass(&mut |e, y| candle((cols, rows), &x, weights.of(e), y));
-                    }
-                }
-                _ => {
-                    // SAFETY: made above.
-                    unsafe { matmul_resume(ggml) };
-                    pass(&mut theirs);
-                    unsafe { matmul_pause(ggml) };
-                }
-            }
-            // Threads that spin come to rest.
-            std::thread::sleep(Duration::from_millis(20));
+/// Before the memory is touched. Where the system has none, small ones do.
+fn ask_for_large_pages(memory: &mut Vec<[u8; 64]>) {
+    const PAGE: usize = 4096;
+    let spare = memory.spare_capacity_mut().as_mut_ptr_range();
+    let (start, end) = ((spare.start as usize).next_multiple_of(PAGE), spare.end as usize / PAGE * PAGE);
+    // SAFETY: whole pages of memory that is ours; advice changes no byte of it.
+    let _ = unsafe { madvise(start as *mut c_void, end - start, Advice::LinuxHugepage) };
+}
+
+/// What was measured of each peer, and what it computed last.
+struct Rates {
+    gbps: [Vec<f64>; 3],
+    outputs: [Vec<f32>; 3],
+}
+
+impl Rates {
+    fn new(output: usize) -> Self {
+        Self { gbps: Default::default(), outputs: std::array::from_fn(|_| vec![0.0; output]) }
+    }
+
+    /// Times a pass over so many bytes of weights.
+    fn pass(&mut self, peer: usize, bytes: usize, pass: impl FnOnce(&mut [f32])) {
+        let start = Instant::now();
+        pass(&mut self.outputs[peer]);
+        self.gbps[peer].push(bytes as f64 / start.elapsed().as_secs_f64() / 1e9);
+    }
+
+    /// `within`: how far the peers may be apart. Each rounds vectors to int8 in its own way.
+    fn print(mut self, what: &str, within: f32) {
+        self.gbps.iter_mut().for_each(|rates| drop(rates.drain(..WARM.min(rates.len()))));
+        // Round by round, as the machine's speed changes in between.
+        let times = self.gbps.each_ref().map(|peer| sorted(self.gbps[0].iter().zip(peer).map(|(own, peer)| own / peer)));
+        let gbps = self.gbps.map(|rates| sorted(rates.into_iter()));
+        let measured: Vec<usize> = (0..NAMES.len()).filter(|&peer| !gbps[peer].is_empty()).collect();
+        for peer in &measured {
+            let off = self.outputs[0].iter().zip(&self.outputs[*peer]).fold(0f32, |max, (a, b)| max.max((a - b).abs()));
+            assert!(off < within, "{what}: {} is {off} away, more than {within}", NAMES[*peer]);
+        }
+        println!("{what}");
+        for peer in measured {
+            let (least, most) = (gbps[peer][0], gbps[peer][gbps[peer].len() - 1]);
+            print!("  {:<10} {:6.2} ({least:.2} to {most:.2})", NAMES[peer], median(&gbps[peer]));
+            println!("{}", if peer > 0 { format!("   hotset is {:.2} x", median(&times[peer])) } else { String::new() });
         }
     }
-    let length = x.iter().map(|x| x * x).sum::<f32>().sqrt();
-    print(ty, (rows, cols), rates, &outputs, length);
 }
 
-fn print(ty: WeightType, (rows, cols): (usize, usize), mut rates: [Vec<f64>; 3], outputs: &[Vec<f32>; 3], length: f32) {
-    rates.iter_mut().for_each(|rates| rates.sort_by(f64::total_cmp));
-    let measured = || (0..NAMES.len()).filter(|&peer| !rates[peer].is_empty());
-    for peer in measured().map(|peer| &outputs[peer]) {
-        let off = outputs[0].iter().zip(peer).fold(0f32, |max, (a, b)| max.max((a - b).abs()));
-        // Each rounds the vector to int8 in its own way.
-        assert!(off < 0.01 * length, "products of a vector of length {length} differ by {off}");
+fn sorted(numbers: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut numbers: Vec<f64> = numbers.collect();
+    numbers.sort_by(f64::total_cmp);
+    numbers
+}
+
+/// Of sorted numbers.
+fn median(numbers: &[f64]) -> f64 {
+    numbers[numbers.len() / 2]
+}
+
+fn vector(len: usize) -> Vec<f32> {
+    (0..len).map(|i| (i as f32 * 0.37).sin()).collect()
+}
+
+fn length(x: &[f32]) -> f32 {
+    x.iter().map(|x| x * x).sum::<f32>().sqrt()
+}
+
+/// Threads that spin come to rest.
+fn rest() {
+    std::thread::sleep(Duration::from_millis(20));
+}
+
+/// One matrix at a time, in random order.
+fn compare_matrices(settings: &Settings, ty: WeightType, candle: Option<Candle>, (rows, cols): (usize, usize)) {
+    let bytes = rows * ty.row_bytes(cols).unwrap().index();
+    let order = shuffled((settings.mib << 20) / bytes);
+    let weights = Matrices::new(ty, (rows, cols), order.len());
+    let x = vector(cols);
+    let (pool, mut int8) = (Pool::new(settings.threads, cols).unwrap(), Int8Buffer::new(1, cols));
+    let mut ggml = ggml::Matmul::new(ty, (rows, cols), settings.threads);
+    let mut rates = Rates::new(rows);
+    let all = weights.all().len();
+    for _ in 0..WARM + settings.rounds {
+        rates.pass(0, all, |y| {
+            for &e in &order {
+                let w = Matrix::new(ty, rows, cols, weights.of(e)).unwrap();
+                matmul(&pool, w, int8.vectors(&pool, &x, cols, &[ty]), y);
+            }
+        });
+        rest();
+        if let Some(candle) = candle {
+            rates.pass(1, all, |y| order.iter().for_each(|&e| candle((cols, rows), &x, weights.of(e), y)));
+            rest();
+        }
+        ggml.awake(|ggml| rates.pass(2, all, |y| order.iter().for_each(|&e| ggml.run(weights.of(e), &x, y))));
+        rest();
     }
-    println!("{ty} [{rows} x {cols}]");
-    let median = |peer: usize| rates[peer][rates[peer].len() / 2];
-    for peer in measured() {
-        let (least, most) = (rates[peer][0], rates[peer][rates[peer].len() - 1]);
-        print!("  {:<10} {:6.2} ({least:.2} to {most:.2})", NAMES[peer], median(peer));
-        println!("{}", if peer > 0 { format!("   hotset is {:.2} x", median(0) / median(peer)) } else { String::new() });
+    rates.print(&format!("{ty} [{rows} x {cols}]"), 0.01 * length(&x));
+}
+
+/// The experts of a token together, as each engine computes a layer: gate and up, SwiGLU, down. Layers have 128 experts;
+/// a pass takes each once, eight at a time in random order.
+fn compare_experts(settings: &Settings, ty: WeightType, candle: Option<Candle>) {
+    let weights = [SHAPES[0], SHAPES[0], SHAPES[1]].map(|shape| Matrices::new(ty, shape, EXPERTS));
+    let parts = || weights.each_ref().map(Matrices::all);
+    let chosen: Vec<Vec<i32>> = shuffled(EXPERTS).chunks(USED).map(|ids| ids.iter().map(|&e| e as i32).collect()).collect();
+    let x = vector(HIDDEN);
+    let (pool, mut ggml) = (Pool::new(settings.threads, HIDDEN).unwrap(), ggml::Experts::new(ty, (HIDDEN, WIDTH), EXPERTS, USED, settings.threads));
+    let mut ours = Ours { pool, h: vec![0.0; USED * WIDTH], int8: Int8Buffer::new(1, HIDDEN), int8_of_h: Int8Buffer::new(USED, WIDTH) };
+    let mut rates = Rates::new(USED * HIDDEN);
+    let all: usize = parts().map(<[u8]>::len).iter().sum();
+    for _ in 0..WARM + settings.rounds {
+        rates.pass(0, all, |y| chosen.iter().for_each(|ids| ours.layer(ty, &weights, ids, &x, y)));
+        rest();
+        if let Some(candle) = candle {
+            rates.pass(1, all, |y| chosen.iter().for_each(|ids| candle_layer(candle, &weights, ids, &x, y)));
+            rest();
+        }
+        ggml.awake(|ggml| rates.pass(2, all, |y| chosen.iter().for_each(|ids| ggml.run(parts(), ids, &x, y))));
+        rest();
+    }
+    let within = 0.01 * length(&rates.outputs[0][..HIDDEN]);
+    rates.print(&format!("{ty} {USED} experts of a layer"), within);
+}
+
+/// What hotset keeps from layer to layer.
+struct Ours {
+    pool: Pool,
+    h: Vec<f32>,
+    int8: Int8Buffer,
+    int8_of_h: Int8Buffer,
+}
+
+impl Ours {
+    fn layer(&mut self, ty: WeightType, weights: &[Matrices; 3], ids: &[i32], x: &[f32], y: &mut [f32]) {
+        let pairs: [[Pair; 1]; USED] = std::array::from_fn(|slot| [Pair { token: 0, slot: slot as u32 }]);
+        let matrix = |part: usize, e: i32| {
+            let (rows, cols) = if part == 2 { SHAPES[1] } else { SHAPES[0] };
+            Matrix::new(ty, rows, cols, weights[part].of(e as usize)).unwrap()
+        };
+        let gate_up: [GateUp<'_>; USED] =
+            std::array::from_fn(|i| GateUp { gate: matrix(0, ids[i]), up: matrix(1, ids[i]), pairs: &pairs[i] });
+        let down: [Down<'_>; USED] = std::array::from_fn(|i| Down { down: matrix(2, ids[i]), pairs: &pairs[i] });
+        activate(&self.pool, &gate_up, self.int8.vectors(&self.pool, x, HIDDEN, &[ty]), &mut self.h);
+        project(&self.pool, &down, &self.h, &mut self.int8_of_h, y);
+    }
+}
+
+fn candle_layer(candle: Candle, weights: &[Matrices; 3], ids: &[i32], x: &[f32], y: &mut [f32]) {
+    let [mut gate, mut up] = [[0.0; WIDTH]; 2];
+    for (&e, y) in ids.iter().zip(y.chunks_exact_mut(HIDDEN)) {
+        candle((HIDDEN, WIDTH), x, weights[0].of(e as usize), &mut gate);
+        candle((HIDDEN, WIDTH), x, weights[1].of(e as usize), &mut up);
+        silu(&mut gate);
+        gate.iter_mut().zip(&up).for_each(|(gate, up)| *gate *= up);
+        candle((WIDTH, HIDDEN), &gate, weights[2].of(e as usize), y);
     }
 }
 
