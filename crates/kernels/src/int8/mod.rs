@@ -206,7 +206,9 @@ fn rows<Q: Int8Format>(rows: &[u8], row_bytes: usize, x: &[Int8Block], out: &mut
     match level() {
         // SAFETY: `has_vnni` has found the extensions.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 if has_vnni::<Q>() => unsafe { vnni::rows::<Q>(rows, row_bytes, x, out) },
+        Level::Avx2 if Q::ONE_IN_AVX512 && has_vnni::<Q>() => unsafe {
+            vnni::rows::<Q>(rows, row_bytes, x, out)
+        },
         // SAFETY: `level` has found the extensions.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { avx2::rows::<Q>(rows, row_bytes, x, out) },
@@ -226,6 +228,10 @@ fn slow<Q: Int8Format>(row: &[u8], x: &[Int8Block]) -> f32 {
 pub(crate) trait Int8Format: Quantised {
     /// Bytes of 256 weights.
     const STEP: usize = BLOCK / Self::WEIGHTS * Self::BYTES;
+
+    /// AVX-512 multiplies one vector faster than AVX2 does. With several it always does.
+    #[cfg(target_arch = "x86_64")]
+    const ONE_IN_AVX512: bool = false;
 
     /// The factors of `d` of a block of 256: of all groups' first halves, then of their second halves, in i16.
     ///

@@ -150,6 +150,9 @@ impl Int8Format for Q5K {
 
 impl Int8Format for Q6K {
     #[cfg(target_arch = "x86_64")]
+    const ONE_IN_AVX512: bool = true;
+
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     unsafe fn stored_avx512(block: &[u8], pair: usize) -> __m512i {
         let (half, j) = (pair / 2, pair % 2 * 2);
