@@ -226,7 +226,7 @@ def mean_curve(curves):
 
 def switch(args, folder, texts, level, slots, flags, ledgers):
     """After the change: the mean curve, tokens until it is back, until each is back; MiB per token of the whole text."""
-    cases = [(args, folder, text, at + AFTER, slots, flags, {**ledgers, "own": ledgers["own"].get(domain)})
+    cases = [(args, folder, text, at + AFTER, slots, flags, {**ledgers, "own": ledgers.get("own", {}).get(domain)})
              for domain, text, at in texts]
     found = pool(args, demand, cases)
     curves = [rates(m, s)[at:] for (m, s, _), (_, _, at) in zip(found, texts)]
@@ -273,7 +273,7 @@ def tune(args, folder, domains):
     for window, drift, patience in CANDIDATES:
         flags = f"--ledger-window {window} --ledger-drift {drift} --ledger-patience {patience}"
         saved = learn(args, folder, [text for text, _ in domains.values()], f"saved-{window}-{drift}-{patience}", flags)
-        result = switch(args, folder, texts, level, 32, f"{NATIVE} --trust-ledger {{saved}} {flags}", {"saved": saved, "own": {}})
+        result = switch(args, folder, texts, level, 32, f"{NATIVE} --trust-ledger {{saved}} {flags}", {"saved": saved})
         print(line(flags, result), flush=True)
 
 

@@ -8,7 +8,6 @@ use hotset_format::Checkpoint;
 use hotset_io::{EngineKind, FaultPlan, ReadOptions};
 use hotset_model::{Activations, EmbeddingPlace, KvType, KvTypes};
 use hotset_policy::evict::EvictKind;
-use hotset_policy::route::RouterOptions;
 use hotset_residency::PagerOptions;
 use hotset_text::Tokenizer;
 
@@ -155,7 +154,7 @@ impl EngineArgs {
     pub fn options(&self) -> Result<EngineOptions> {
         let router = self.router.options()?;
         let ledger = self.ledger.settings()?;
-        if ledger.is_none() && matches!(router, RouterOptions::Trust(trust) if trust.trust != 0.0) {
+        if ledger.is_none() && router.wants_contributions() {
             return Err(Usage(NO_GAINS.to_owned()).into());
         }
         Ok(EngineOptions {

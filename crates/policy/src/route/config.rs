@@ -46,6 +46,11 @@ impl RouterOptions {
         }
     }
 
+    /// Whether what experts were measured to do changes anything.
+    pub fn wants_contributions(self) -> bool {
+        matches!(self, Self::Trust(options) if options.wants_contributions())
+    }
+
     /// Whether families change anything.
     pub fn wants_families(self) -> bool {
         matches!(self, Self::Strict(options) if options.family_share > 0.0)

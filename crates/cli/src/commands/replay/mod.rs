@@ -107,14 +107,12 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
 
 /// What the policy goes by that a trace does not have.
 fn lacking(router: RouterOptions) -> Option<&'static str> {
-    match router {
-        RouterOptions::Trust(trust) if trust.trust != 0.0 => {
-            Some("--router-trust weighs what experts were measured to do, which a trace does not have")
-        }
-        _ if router.wants_families() => {
-            Some("--router-family-share needs families, which a trace does not have")
-        }
-        _ => None,
+    if router.wants_contributions() {
+        Some("--router-trust weighs what experts were measured to do, which a trace does not have")
+    } else if router.wants_families() {
+        Some("--router-family-share needs families, which a trace does not have")
+    } else {
+        None
     }
 }
 

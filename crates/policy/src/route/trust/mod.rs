@@ -159,7 +159,7 @@ impl Route for Trust {
     }
 
     fn wants_contributions(&self) -> bool {
-        self.options.trust != 0.0
+        self.options.wants_contributions()
     }
 }
 

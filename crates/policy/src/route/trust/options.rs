@@ -37,6 +37,13 @@ pub struct TrustOptions {
     pub explore_window: u64,
 }
 
+impl TrustOptions {
+    /// Whether what experts were measured to do changes anything.
+    pub fn wants_contributions(&self) -> bool {
+        self.trust != 0.0
+    }
+}
+
 impl Default for TrustOptions {
     fn default() -> Self {
         Self {
