@@ -154,6 +154,7 @@ impl EngineArgs {
     pub fn options(&self) -> Result<EngineOptions> {
         let router = self.router.options()?;
         let ledger = self.ledger.settings()?;
+        let defaults = PagerOptions::default();
         if ledger.is_none() && router.wants_contributions() {
             return Err(Usage(NO_GAINS.to_owned()).into());
         }
@@ -181,7 +182,7 @@ impl EngineArgs {
                     keep_page_cache: self.keep_page_cache,
                     faults: self.disk_faults.clone(),
                 },
-                lookahead: self.lookahead.unwrap_or(usize::from(!router.is_lossy())),
+                lookahead: self.lookahead.unwrap_or(if router.is_lossy() { 0 } else { defaults.lookahead }),
                 register: !self.no_registered_buffers,
             },
             ledger,

@@ -5,7 +5,7 @@ use std::fmt;
 use hotset_base::{Bytes, Families, limits};
 use hotset_format::Checkpoint;
 use hotset_kernels::Pool;
-use hotset_model::{Activations, DenseWeights, EmbeddingPlace, KvCache, KvTypes, Scratch};
+use hotset_model::{Activations, CoarseRouters, DenseWeights, EmbeddingPlace, KvCache, KvTypes, Scratch};
 use hotset_policy::evict::EvictKind;
 use hotset_policy::route::RouterOptions;
 use hotset_residency::{ArenaPlan, ExpertSource, PagerOptions};
@@ -213,7 +213,7 @@ impl Plan {
             budget: Bytes(0),
             budget_source: BudgetSource::Asked,
             process: resident + RUNTIME_RESERVE + pool + ledger,
-            dense: DenseWeights::planned_bytes(checkpoint, embedding),
+            dense: dense_bytes(checkpoint, options, embedding),
             kv: KvCache::planned_bytes(config, context, options.kv_types),
             scratch: Bytes(0),
             arena: ArenaPlan::per_layer(&source, options.experts_per_layer.unwrap_or(1)),
@@ -242,7 +242,7 @@ impl Plan {
         let pages = self.without_arena() + everything > self.budget;
         if options.embedding.is_none() && pages && checkpoint.dense.embedding.extent.bytes >= SMALL_TABLE {
             self.embedding = EmbeddingPlace::Disk;
-            self.dense = DenseWeights::planned_bytes(checkpoint, self.embedding);
+            self.dense = dense_bytes(checkpoint, options, self.embedding);
         }
         if options.chunk.is_none() {
             let scratch = |chunk: usize| {
@@ -334,6 +334,12 @@ impl fmt::Display for Plan {
         )?;
         write!(f, "  in all   {:>10}  {} threads", self.total(), self.threads)
     }
+}
+
+/// Weights that every token needs, and what predictions are made with.
+fn dense_bytes(checkpoint: &Checkpoint, options: &EngineOptions, embedding: EmbeddingPlace) -> Bytes {
+    let coarse_routers = CoarseRouters::planned_bytes(&checkpoint.config, options.pager.lookahead);
+    DenseWeights::planned_bytes(checkpoint, embedding) + coarse_routers
 }
 
 fn check_ranges(options: &EngineOptions) -> Result<(), PlanError> {

@@ -125,10 +125,6 @@ impl DenseWeights {
         Ok(Self { memory, embedding, head, layers, output_norm })
     }
 
-    pub(crate) fn layers(&self) -> usize {
-        self.layers.len()
-    }
-
     pub(crate) fn layer(&self, layer: LayerId) -> &Layer {
         &self.layers[layer.index()]
     }

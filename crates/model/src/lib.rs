@@ -26,6 +26,7 @@ pub use error::{ForwardError, LoadError};
 pub use kv_cache::{KvCache, KvType, KvTypes};
 pub use learning::KeepLedger;
 pub use observe::{LayerVisit, Observe};
+pub use predict::CoarseRouters;
 pub use probe::RouterProbe;
 pub use qwen3_moe::Qwen3Moe;
 pub use routing_stats::{Regret, RoutingStats};

@@ -3,19 +3,70 @@
 //! The residual stream changes little from layer to layer, so most picks of the next layer are known one
 //! layer early. Only when experts are read depends on it, never what is computed.
 
-use hotset_base::{ExpertId, LayerId};
-use hotset_kernels::{Pool, Vectors, matmul};
+use hotset_base::{Bytes, ExpertId, LayerId, WeightType};
+use hotset_format::ModelConfig;
+use hotset_kernels::{Matrix, Pool, dequantize_row, matmul, quantize_row};
 use hotset_residency::{Pager, Prediction};
 
 use crate::DenseWeights;
 use crate::scratch::Scratch;
+
+/// What predictions are made with: copies of the routers in 8 bits. In f32 they would be read from memory once
+/// more for every layer looked ahead, which costs much of what looking ahead saves.
+pub struct CoarseRouters {
+    /// `[layers, experts, hidden]`; empty if nothing is looked ahead.
+    memory: Vec<u8>,
+    ty: WeightType,
+    layers: usize,
+    /// Rows and columns of each.
+    shape: (usize, usize),
+}
+
+impl CoarseRouters {
+    /// Memory that they take.
+    pub fn planned_bytes(config: &ModelConfig, lookahead: usize) -> Bytes {
+        let rows = if lookahead > 0 { config.layers * config.experts } else { 0 };
+        Bytes(rows as u64 * Self::row(config).1.0)
+    }
+
+    /// Type and size of a row: a hidden size that is not whole blocks stays as it is.
+    fn row(config: &ModelConfig) -> (WeightType, Bytes) {
+        let bytes_in = |ty: WeightType| ty.row_bytes(config.hidden).map(|bytes| (ty, bytes));
+        bytes_in(WeightType::Q8_0).or_else(|| bytes_in(WeightType::F32)).expect("any number of f32 is a row")
+    }
+
+    pub(crate) fn new(dense: &DenseWeights, config: &ModelConfig, lookahead: usize) -> Self {
+        let (ty, row_bytes) = Self::row(config);
+        let mut memory = vec![0; Self::planned_bytes(config, lookahead).index()];
+        let mut wide = vec![0.0; config.hidden];
+        for (i, row) in memory.chunks_exact_mut(row_bytes.index()).enumerate() {
+            let router = dense.router(LayerId((i / config.experts) as u16));
+            dequantize_row(router.ty(), router.row_bytes(i % config.experts), &mut wide);
+            if quantize_row(ty, &wide, row).is_err() {
+                // Numbers that are none: routing will say so, a prediction need not.
+                row.fill(0);
+            }
+        }
+        Self { memory, ty, layers: config.layers, shape: (config.experts, config.hidden) }
+    }
+
+    /// `[experts, hidden]`, if the layer is there.
+    fn of(&self, layer: LayerId) -> Option<Matrix<'_>> {
+        let ((rows, cols), bytes) = (self.shape, self.memory.len() / self.layers);
+        let router = self.memory.get(layer.index() * bytes..(layer.index() + 1) * bytes)?;
+        Some(
+            Matrix::new(self.ty, rows, cols, router)
+                .expect("rows of the type and length they were made with"),
+        )
+    }
+}
 
 /// Tells the pager the top `k` of each token for the layers it looks ahead, the nearest first.
 ///
 /// `s.normed`: `[n, hidden]`, the gate input of `layer`.
 pub(crate) fn predict_next(
     pool: &Pool,
-    dense: &DenseWeights,
+    routers: &CoarseRouters,
     pager: &mut Pager,
     layer: LayerId,
     s: &mut Scratch,
@@ -23,12 +74,9 @@ pub(crate) fn predict_next(
 ) {
     for ahead in 1..=pager.lookahead() {
         let next = LayerId(layer.0 + ahead as u16);
-        if next.index() >= dense.layers() {
-            return;
-        }
-        let router = dense.router(next);
+        let Some(router) = routers.of(next) else { return };
         let experts = router.rows();
-        let normed = Vectors::exact(&s.normed[..n * router.cols()], router.cols());
+        let normed = s.int8.vectors(pool, &s.normed[..n * router.cols()], router.cols(), &[router.ty()]);
         matmul(pool, router, normed, &mut s.next_scores[..n * experts]);
         rank(&s.next_scores[..n * experts], experts, k, &mut s.votes, &mut s.expected);
         let kind = if n == 1 { Prediction::Token } else { Prediction::Chunk };

@@ -14,7 +14,7 @@ use crate::attention::{attend, heads_together};
 use crate::experts::{ExpertGeometry, compute_wanted, group_by_expert, route_chunk, sum_in_rank_order};
 use crate::learning::{KeepLedger, Learning};
 use crate::observe::{Observation, Observe};
-use crate::predict::predict_next;
+use crate::predict::{CoarseRouters, predict_next};
 use crate::probe::Probe;
 use crate::scratch::HEAD_ROWS;
 use crate::stage_times::StageClock;
@@ -28,6 +28,7 @@ pub struct Qwen3Moe {
     config: ModelConfig,
     geometry: Vec<ExpertGeometry>,
     dense: DenseWeights,
+    coarse_routers: CoarseRouters,
     inverse_frequencies: Vec<f32>,
     pool: Pool,
     pager: Pager,
@@ -65,6 +66,7 @@ impl Qwen3Moe {
         Self {
             geometry: geometry.collect(),
             inverse_frequencies: rope::inverse_frequencies(config.rope_theta, config.head_dim),
+            coarse_routers: CoarseRouters::new(&dense, &config, pager.lookahead()),
             scratch: Scratch::new(&config, chunk, activations),
             config,
             dense,
@@ -288,6 +290,7 @@ impl Qwen3Moe {
         let Self {
             config: c,
             dense,
+            coarse_routers,
             pool,
             pager,
             router,
@@ -319,7 +322,7 @@ impl Qwen3Moe {
         group_by_expert(s, n, c.top_k);
         pager.request(layer, &s.wanted);
         s.admitted.iter().for_each(|&expert| pager.admit(layer, expert));
-        predict_next(pool, dense, pager, layer, s, (n, c.top_k));
+        predict_next(pool, coarse_routers, pager, layer, s, (n, c.top_k));
         clock.lap(&mut times.router);
         compute_wanted(pool, pager, self.geometry[layer.index()], s, n)?;
         let learning = learning.as_mut().filter(|_| router.wants_contributions());
