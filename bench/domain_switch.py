@@ -30,7 +30,7 @@ AFTER = 256       # tokens after the change that are looked at
 WINDOW = 32       # tokens of the hit rate
 MARGIN = 0.05     # back within
 NATIVE = "--ubatch-size 1 --lookahead 0"
-ROUTERS = {"native": NATIVE, "trust": "--router trust"}
+ROUTERS = {"native": NATIVE, "trust": "--router trust --lookahead 0"}
 # {own}: learnt on the very text that follows the change, which no ledger can know more of.
 SWITCH = {
     "no ledger": "",
@@ -160,7 +160,7 @@ def start_table(args, folder, domains, saved):
         bound = sum(pool(args, clairvoyant, [(args, folder, text, slots) for text in texts.values()]))
         rows.append(f"| **{slots} of 128**, clairvoyant | {bound / len(texts) / START:.2f} | | | | |")
         for router, flags in (("native", NATIVE), ("native, reading ahead", "--ubatch-size 1 --lookahead 1"),
-                              ("trust", "--router trust")):
+                              ("trust", ROUTERS["trust"])):
             cases = []
             for (name, _), text in texts.items():
                 for ledger in (None, last[name], other[name]):

@@ -46,6 +46,7 @@ ABLATION = {
     "without substitutes (window = k)": "--router-window 8",
     "window 16": "--router-window 16",
     "mismatch 0 (experts are interchangeable)": "--router-mismatch 0",
+    "with reading ahead": "--lookahead 2",
     "with an empty trust ledger": "--trust-ledger {ledger}",
     "with that and the gains it measures": "--trust-ledger {ledger} --router-trust 1",
     "with admission by regret": "--router-admission 4",
@@ -53,6 +54,8 @@ ABLATION = {
     "with a swap budget of 1 MiB per token": "--router-swap-budget 1MiB",
     "with that and reads dearer as it empties": "--router-swap-budget 1MiB --router-cost 1",
 }
+# Whose choices a clairvoyant eviction is tried on.
+BOUND = ["window-LFU, native", "cache-prior 0.05", "cache-prior 0.1", "trust", "trust 0.035"]
 CONTEXT_SIZES = [6, 8, 12, 16]
 FAMILY_SHARES = [0, 0.1, 0.2, 0.4]
 
@@ -110,6 +113,7 @@ def price(args, files, slots, flags, windowing="whole"):
         flags = flags.replace("{ledger}", os.path.join(folder, "ledger"))
         found = run(args, "perplexity", args.model, *files, "--compare-native", "--json", "-t", "1", "-c", "512",
                     "--chunks", str(args.chunks), "--windowing", windowing, "--experts-per-layer", str(slots),
+                    *([] if "--lookahead" in flags else ["--lookahead", "0"]),
                     *shlex.split(flags))
     return [f for f in found if "mean" not in f], next(f["mean"] for f in found if "mean" in f)
 
@@ -176,6 +180,30 @@ def ablation_table(args, files, *_):
     return table(["", "slots hot, %", "swap-ins per 1,000 tokens", "perplexity", "KL, nats"], rows)
 
 
+def clairvoyant(args, files, folder, size, flags):
+    """MiB read per token, as it was and by Belady's eviction at the very same choices: means over the texts."""
+    read = {"window-lfu": [], "belady-layer": []}
+    for file in files:
+        trace = os.path.join(folder, f"{size}-{abs(hash(flags))}.trace")
+        run(args, "perplexity", args.model, file, "-t", "1", "-c", "512", "--chunks", str(args.chunks), "--json", "--trace", trace,
+            "--experts-per-layer", str(size), "--lookahead", "0", *shlex.split(flags))
+        rows = run(args, "replay", trace, "--phase", "all", "--policy", ",".join(read), "--evict-half-life", "128",
+                   "--experts-per-layer", str(size), "--json")
+        for row in rows[0] if isinstance(rows[0], list) else rows:
+            read[row["policy"]].append(row["bytes_per_token"] / 2**20)
+        os.remove(trace)
+    return [statistics.mean(of) for of in read.values()]
+
+
+def bound_table(args, files, folder, *_):
+    cases = [(size, name) for size in SIZES for name in BOUND]
+    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+        found = pool.map(lambda case: clairvoyant(args, files, folder, case[0], OTHERS[case[1]]), cases)
+        rows = [[f"{size}, {name}", f"{was:.3f}", f"{least:.3f}", f"{100 * (least / was - 1):+.0f} %"]
+                for (size, name), (was, least) in zip(cases, found)]
+    return table(["experts per layer, policy", "MiB per token", "the same choices, clairvoyant eviction", ""], rows)
+
+
 def context_table(args, files, folder, *_):
     rows = []
     for kind, of in (("one domain", files), ("mixed, 600 characters of each in turn", mixed(files, folder))):
@@ -232,7 +260,7 @@ def picture(lines):
 
 
 TABLES = {"policies": main_table, "curve": curve_table, "ablation": ablation_table, "context": context_table,
-          "families": family_table}
+          "families": family_table, "bound": bound_table}
 
 
 def main():

@@ -75,8 +75,9 @@ pub struct EngineArgs {
     #[arg(long, env = "HOTSET_EMBEDDING", value_enum)]
     pub embedding: Option<EmbeddingName>,
 
-    /// Layers whose experts are predicted, kept and read ahead; 0 reads only what a token waits for
-    /// [default: 2, with a lossy --router 0, as it makes what is hot depend on the disk's speed]
+    /// Layers whose experts are predicted, kept and read ahead; 0 reads only what a token waits for. With a
+    /// lossy --router only what it would not refuse, if such predictions are nearly sure
+    /// [default: 2]
     #[arg(long, env = "HOTSET_LOOKAHEAD", value_name = "N")]
     pub lookahead: Option<usize>,
 
@@ -182,8 +183,9 @@ impl EngineArgs {
                     keep_page_cache: self.keep_page_cache,
                     faults: self.disk_faults.clone(),
                 },
-                lookahead: self.lookahead.unwrap_or(if router.is_lossy() { 0 } else { defaults.lookahead }),
+                lookahead: self.lookahead.unwrap_or(defaults.lookahead),
                 register: !self.no_registered_buffers,
+                ..defaults
             },
             ledger,
             families: Vec::new(),

@@ -9,7 +9,7 @@ use hotset_kernels::Pool;
 use hotset_ledger::LedgerWriter;
 use hotset_model::{DenseWeights, KvCache, Qwen3Moe};
 use hotset_policy::route::{Route, RouterOptions, RouterShape};
-use hotset_residency::{ExpertSource, Pager};
+use hotset_residency::{ExpertSource, Pager, PagerOptions};
 use hotset_text::Tokenizer;
 use hotset_trace::{Totals, TraceHeader};
 
@@ -68,7 +68,9 @@ impl Engine {
             start_pool(plan.threads, config.longest_row()).map_err(system("start the compute threads"))?;
         let evict = options.evict.build(config.layers, config.experts);
         let source = ExpertSource::new(checkpoint);
-        let pager = Pager::open(checkpoint, source, &plan.arena, evict, &options.pager, progress)
+        let by_decisions = options.router.is_lossy();
+        let paging = PagerOptions { by_decisions, ..options.pager.clone() };
+        let pager = Pager::open(checkpoint, source, &plan.arena, evict, &paging, progress)
             .map_err(system("map the arena and start the read engine"))?;
         // What reading headers has left there would count against the promise.
         checkpoint.files.iter().for_each(|file| machine::drop_page_cache(&file.file));

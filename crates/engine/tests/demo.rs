@@ -92,6 +92,10 @@ impl Route for Recording {
         self.1.lock().unwrap().push((token.layer, picks));
         Ok(())
     }
+
+    fn foresee(&self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
+        self.0.foresee(token, out)
+    }
 }
 
 /// Share of routed slots whose expert is among the reference's eight.

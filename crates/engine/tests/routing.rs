@@ -4,9 +4,11 @@
 mod common;
 
 use common::*;
-use hotset_base::{Phase, WeightType};
+use hotset_base::{LayerId, Phase, WeightType};
 use hotset_engine::{EngineOptions, PhaseFigures, Price, Windowing, price};
 use hotset_format::Checkpoint;
+use hotset_io::{EngineKind, FaultPlan, ReadOptions};
+use hotset_model::{KvCache, KvType, KvTypes};
 use hotset_policy::route::{CachePriorOptions, DropOptions, RouterOptions, StrictOptions, TrustOptions};
 use hotset_residency::PagerOptions;
 use hotset_testkit::{TinyModel, TinyShape};
@@ -115,4 +117,59 @@ fn a_lossy_run_is_the_same_every_time() {
     };
     let first = run(1);
     assert!((0..4).all(|i| run(1 + i % 3) == first));
+}
+
+/// Disks that answer at different speeds and in different orders.
+fn disks() -> Vec<ReadOptions> {
+    let slow = |faults: &str| Some(faults.parse::<FaultPlan>().unwrap());
+    vec![
+        ReadOptions::default(),
+        ReadOptions { engine: EngineKind::Pread, depth: 1, ..ReadOptions::default() },
+        ReadOptions { faults: slow("seed=1,slow=15"), ..ReadOptions::default() },
+        ReadOptions { faults: slow("rate=200MB"), depth: 2, ..ReadOptions::default() },
+    ]
+}
+
+/// Logits after a prompt and `tokens`, and what is held in the end.
+fn lossy(model: &Checkpoint, arena: Arena, options: EngineOptions, tokens: &[u32]) -> (Vec<u32>, Vec<bool>) {
+    let mut engine = engine_with(model, arena, options).unwrap();
+    let model = engine.model();
+    let mut cache = KvCache::new(model.config(), tokens.len(), KvTypes::both(KvType::F32)).unwrap();
+    let (prompt, text) = tokens.split_at(8);
+    model.forward(&mut cache, prompt).unwrap();
+    model.enter(Phase::Narration);
+    let mut found = Vec::new();
+    for token in text {
+        model.forward(&mut cache, &[*token]).unwrap();
+        found.extend(model.logits(0..1).iter().map(|x| x.to_bits()));
+    }
+    let held =
+        (0..model.config().layers as u16).flat_map(|layer| model.pager().held(LayerId(layer)).to_vec());
+    (found, held.collect())
+}
+
+#[test]
+fn what_a_lossy_run_computes_does_not_depend_on_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = tiny(dir.path(), 7);
+    let tokens = prompt(model.config.vocab, 40);
+    let routers = [
+        RouterOptions::Trust(trust()),
+        RouterOptions::Trust(TrustOptions { tolerance: 0.1, admission: 0.0, ..TrustOptions::default() }),
+        RouterOptions::CachePrior(CachePriorOptions::default()),
+        RouterOptions::Drop(DropOptions::default()),
+    ];
+    for router in routers {
+        for lookahead in 0..=2 {
+            for arena in [Arena::Half, Arena::Tenth, Arena::Smallest] {
+                let on = |read| {
+                    let pager = PagerOptions { lookahead, read, ..PagerOptions::default() };
+                    lossy(&model, arena, EngineOptions { pager, ..options(router) }, &tokens)
+                };
+                let mut runs = disks().into_iter().map(on);
+                let first = runs.next().unwrap();
+                assert!(runs.all(|run| run == first), "{router:?}, lookahead {lookahead}, {arena:?}");
+            }
+        }
+    }
 }

@@ -1,14 +1,16 @@
 //! What the next layers will probably want: their routers applied to this layer's gate input.
 //!
 //! The residual stream changes little from layer to layer, so most picks of the next layer are known one
-//! layer early. Only when experts are read depends on it, never what is computed.
+//! layer early. What is held depends on it and when it is read; what is computed, only where the policy goes by that.
 
-use hotset_base::{Bytes, ExpertId, LayerId, WeightType};
+use hotset_base::{Bytes, ExpertId, LayerId, Phase, WeightType};
 use hotset_format::ModelConfig;
 use hotset_kernels::{Matrix, Pool, dequantize_row, matmul, quantize_row};
+use hotset_policy::route::{LayerToken, Route};
 use hotset_residency::{Pager, Prediction};
 
 use crate::DenseWeights;
+use crate::learning::Learning;
 use crate::scratch::Scratch;
 
 /// What predictions are made with: copies of the routers in 8 bits. In f32 they would be read from memory once
@@ -61,26 +63,59 @@ impl CoarseRouters {
     }
 }
 
-/// Tells the pager the top `k` of each token for the layers it looks ahead, the nearest first.
-///
-/// `s.normed`: `[n, hidden]`, the gate input of `layer`.
-pub(crate) fn predict_next(
-    pool: &Pool,
-    routers: &CoarseRouters,
-    pager: &mut Pager,
-    layer: LayerId,
-    s: &mut Scratch,
-    (n, k): (usize, usize),
-) {
-    for ahead in 1..=pager.lookahead() {
-        let next = LayerId(layer.0 + ahead as u16);
-        let Some(router) = routers.of(next) else { return };
-        let experts = router.rows();
-        let normed = s.int8.vectors(pool, &s.normed[..n * router.cols()], router.cols(), &[router.ty()]);
-        matmul(pool, router, normed, &mut s.next_scores[..n * experts]);
-        rank(&s.next_scores[..n * experts], experts, k, &mut s.votes, &mut s.expected);
+/// A look at the layers to come, from one layer of a pass.
+pub(crate) struct Lookahead<'a> {
+    pub pool: &'a Pool,
+    pub routers: &'a CoarseRouters,
+    /// Says what it would choose of the scores to come.
+    pub policy: &'a dyn Route,
+    pub learning: Option<&'a Learning>,
+    /// Tokens computed before the pass, and what for.
+    pub now: (u64, Phase),
+}
+
+impl Lookahead<'_> {
+    /// Tells the pager what each of `n` tokens would choose of the layers it looks ahead, the nearest first; of
+    /// many tokens, the top `k` of their scores.
+    ///
+    /// `s.normed`: `[n, hidden]`, the gate input of `layer`.
+    pub fn predict(&self, layer: LayerId, pager: &mut Pager, s: &mut Scratch, (n, k): (usize, usize)) {
         let kind = if n == 1 { Prediction::Token } else { Prediction::Chunk };
-        pager.expect(next, &s.expected, kind);
+        for ahead in 1..=pager.lookahead(kind) {
+            let next = LayerId(layer.0 + ahead as u16);
+            let Some(router) = self.routers.of(next) else { return };
+            let experts = router.rows();
+            let normed = &s.normed[..n * router.cols()];
+            let normed = s.int8.vectors(self.pool, normed, router.cols(), &[router.ty()]);
+            matmul(self.pool, router, normed, &mut s.next_scores[..n * experts]);
+            match kind {
+                Prediction::Token => self.foresee(next, pager, s),
+                Prediction::Chunk => {
+                    rank(&s.next_scores[..n * experts], experts, k, &mut s.votes, &mut s.expected);
+                }
+            }
+            pager.expect(next, &s.expected, kind);
+        }
+    }
+
+    /// What the policy would choose of one token's scores. Of damaged ones nothing is expected: routing will
+    /// say what is wrong.
+    fn foresee(&self, layer: LayerId, pager: &Pager, s: &mut Scratch) {
+        let hot = pager.held(layer);
+        let token = LayerToken {
+            layer,
+            clock: self.now.0,
+            phase: self.now.1,
+            logits: &s.next_scores[..hot.len()],
+            hot,
+            expert_bytes: pager.expert_bytes(layer),
+            read_us: pager.read_us() as f32,
+            records: self.learning.map_or(&[], |learning| learning.records(layer)),
+        };
+        s.expected.clear();
+        if self.policy.foresee(&token, &mut s.foreseen).is_ok() {
+            s.expected.extend(s.foreseen.chosen.iter().map(|choice| choice.expert));
+        }
     }
 }
 

@@ -8,13 +8,13 @@ use hotset_kernels::{Pool, Vectors, matmul, rms_norm, rms_norm_in_place};
 use hotset_policy::evict::Evict;
 use hotset_policy::ledger::Ledger;
 use hotset_policy::route::Route;
-use hotset_residency::{Pager, PagerStats};
+use hotset_residency::{Pager, PagerStats, Prediction};
 
 use crate::attention::{attend, heads_together};
 use crate::experts::{ExpertGeometry, compute_wanted, group_by_expert, route_chunk, sum_in_rank_order};
 use crate::learning::{KeepLedger, Learning};
 use crate::observe::{Observation, Observe};
-use crate::predict::{CoarseRouters, predict_next};
+use crate::predict::{CoarseRouters, Lookahead};
 use crate::probe::Probe;
 use crate::scratch::HEAD_ROWS;
 use crate::stage_times::StageClock;
@@ -66,7 +66,7 @@ impl Qwen3Moe {
         Self {
             geometry: geometry.collect(),
             inverse_frequencies: rope::inverse_frequencies(config.rope_theta, config.head_dim),
-            coarse_routers: CoarseRouters::new(&dense, &config, pager.lookahead()),
+            coarse_routers: CoarseRouters::new(&dense, &config, pager.lookahead(Prediction::Token)),
             scratch: Scratch::new(&config, chunk, activations),
             config,
             dense,
@@ -322,7 +322,9 @@ impl Qwen3Moe {
         group_by_expert(s, n, c.top_k);
         pager.request(layer, &s.wanted);
         s.admitted.iter().for_each(|&expert| pager.admit(layer, expert));
-        predict_next(pool, coarse_routers, pager, layer, s, (n, c.top_k));
+        let (policy, learnt) = (router.as_ref(), learning.as_ref());
+        let lookahead = Lookahead { pool, routers: coarse_routers, policy, learning: learnt, now };
+        lookahead.predict(layer, pager, s, (n, c.top_k));
         clock.lap(&mut times.router);
         compute_wanted(pool, pager, self.geometry[layer.index()], s, n)?;
         let learning = learning.as_mut().filter(|_| router.wants_contributions());

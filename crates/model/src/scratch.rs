@@ -75,6 +75,8 @@ pub struct Scratch {
     pub(crate) next_scores: Vec<f32>,
     /// `[experts]`: tokens whose predicted picks have the expert, and its best score.
     pub(crate) votes: Vec<(u32, f32)>,
+    /// What would be decided about a layer-token to come.
+    pub(crate) foreseen: Decision,
     /// Up to `[experts]`: what a later layer will probably want.
     pub(crate) expected: Vec<ExpertId>,
     /// `[n * k, expert_width]`: SwiGLU activations.
@@ -116,6 +118,7 @@ impl Scratch {
             ready: Vec::with_capacity(c.experts),
             next_scores: floats(n * c.experts),
             votes: vec![(0, 0.0); c.experts],
+            foreseen: Decision::default(),
             expected: Vec::with_capacity(c.experts),
             activations: floats(slots * c.expert_width),
             activations_int8: kind.buffer(slots, c.expert_width),

@@ -13,6 +13,9 @@ const LEARN: f32 = 1.0 / 64.0;
 /// A prediction that comes true less often than this is not read for. A wrong read delays the right ones
 /// behind it by about as much as a right one spares.
 const WORTH_READING: f32 = 0.4;
+/// A prediction that comes true this often is read for where time must not count: a policy that refuses reads to
+/// save bytes has few to spare for wrong ones.
+const NEARLY_SURE: f32 = 0.8;
 /// Predictions between two looks at the account.
 const PERIOD: u32 = 512;
 /// Periods without reading ahead after an account in the red.
@@ -41,6 +44,12 @@ impl Governor {
     /// Reading ahead is on.
     pub fn is_on(&self) -> bool {
         self.paused == 0
+    }
+
+    /// A prediction of this rank is nearly sure: enough where decisions must not depend on time, so that what
+    /// reading ahead spares and wastes cannot be weighed.
+    pub fn is_sure(&self, rank: usize) -> bool {
+        self.came_true[rank.min(RANKS - 1)] >= NEARLY_SURE
     }
 
     /// A prediction of this rank deserves a read.
@@ -95,6 +104,14 @@ mod tests {
         assert!(governor.allows(0) && !governor.allows(7));
         (0..400).for_each(|_| governor.predicted(7, true));
         assert!(governor.allows(7), "it is learned again when the text changes");
+    }
+
+    #[test]
+    fn what_is_often_wrong_is_not_sure() {
+        let mut governor = Governor::default();
+        (0..400).for_each(|i| governor.predicted(0, i % 10 > 0));
+        (0..400).for_each(|i| governor.predicted(1, i % 10 > 3));
+        assert!(governor.is_sure(0) && !governor.is_sure(1) && governor.allows(1));
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub(crate) struct Ahead {
     experts: usize,
     /// `[layers * experts]`: predicted, so not to be evicted if it can be helped.
     expected: Vec<bool>,
-    /// Those to be read, surest first within a layer. Sized for all experts of two layers.
+    /// Those to be read, surest first within a layer. Sized for [`Ahead::most`].
     pub entries: Vec<Expected>,
     pub governor: Governor,
     /// Microseconds the busy disk takes for an expert: a running mean.
@@ -42,17 +42,23 @@ impl Ahead {
         Self {
             experts,
             expected: vec![false; layers * experts],
-            entries: Vec::with_capacity(2 * experts),
+            entries: Vec::with_capacity(Self::most(experts)),
             governor: Governor::default(),
             service_us: 0.0,
             last_arrival: None,
         }
     }
 
-    /// Forgets what is expected, not what was learnt of the disk.
+    /// Predictions kept at once: all experts of two layers.
+    pub fn most(experts: usize) -> usize {
+        2 * experts
+    }
+
+    /// Forgets what is expected and how predictions fared, not what was learnt of the disk.
     pub fn forget(&mut self) {
         self.expected.fill(false);
         self.entries.clear();
+        self.governor = Governor::default();
     }
 
     pub fn expects(&self, key: ExpertKey) -> bool {
@@ -77,6 +83,12 @@ impl Ahead {
         }
     }
 
+    /// The next one that is nearly sure.
+    pub fn next_sure(&self) -> Option<usize> {
+        let deserves = |e: &Expected| e.rank.is_some_and(|rank| self.governor.is_sure(rank));
+        self.entries.iter().position(|e| !e.started && deserves(e))
+    }
+
     /// The next one that deserves a read.
     pub fn next(&self) -> Option<usize> {
         let deserves = |e: &Expected| match e.rank {
@@ -87,8 +99,8 @@ impl Ahead {
     }
 
     /// The layer's turn has come: its predictions are compared with what is wanted, and forgotten.
-    /// Gives those whose reads were begun for nothing to `unwanted`.
-    pub fn arrive(&mut self, layer: LayerId, wanted: &[bool], mut unwanted: impl FnMut(ExpertKey)) {
+    /// Appends those whose reads were begun for nothing to `unwanted`.
+    pub fn arrive(&mut self, layer: LayerId, wanted: &[bool], unwanted: &mut Vec<ExpertKey>) {
         let first = layer.index() * self.experts;
         self.expected[first..first + self.experts].fill(false);
         let governor = &mut self.governor;
@@ -101,7 +113,7 @@ impl Ahead {
                 governor.predicted(rank, chosen);
             }
             if e.started && !chosen {
-                unwanted(e.key);
+                unwanted.push(e.key);
             }
             false
         });

@@ -5,6 +5,7 @@
 //! the results must not depend on it. Between two visits the caller says what it expects to want next:
 //! that is kept, or read ahead when nothing more urgent waits.
 
+mod read_ahead;
 mod recall;
 
 use std::io;
@@ -40,11 +41,13 @@ pub struct PagerOptions {
     pub lookahead: usize,
     /// Take the arena's memory when opening and register it with the kernel.
     pub register: bool,
+    /// What is held depends on decisions alone, never on the speed of the disk: for routers that go by it.
+    pub by_decisions: bool,
 }
 
 impl Default for PagerOptions {
     fn default() -> Self {
-        Self { read: ReadOptions::default(), lookahead: 2, register: true }
+        Self { read: ReadOptions::default(), lookahead: 2, register: true, by_decisions: false }
     }
 }
 
@@ -85,6 +88,7 @@ pub struct Pager {
     paths: Vec<PathBuf>,
     stats: PagerStats,
     lookahead: usize,
+    by_decisions: bool,
     /// Counts visits: the clock of the eviction policy.
     now: u64,
     layer: LayerId,
@@ -99,6 +103,8 @@ pub struct Pager {
     /// Experts being read ahead.
     filling_ahead: usize,
     ahead: Ahead,
+    /// Reads ahead that have proved pointless, for a moment. Sized for all predictions.
+    unwanted: Vec<ExpertKey>,
     /// Experts to be read without anybody waiting. Sized for [`MOST_ADMITTED`].
     admitted: Vec<ExpertKey>,
     /// The hot set of a known context, most used first, and how many have been dealt with. Sized for all slots.
@@ -144,6 +150,7 @@ impl Pager {
             paths: checkpoint.files.iter().map(|f| f.path.clone()).collect(),
             stats: PagerStats::default(),
             lookahead: if everything { 0 } else { options.lookahead },
+            by_decisions: options.by_decisions,
             now: 0,
             layer: LayerId(0),
             wants: Vec::with_capacity(experts),
@@ -152,6 +159,7 @@ impl Pager {
             fills: (0..plan.slots()).map(|_| Fill::default()).collect(),
             filling_ahead: 0,
             ahead: Ahead::new(layers, experts),
+            unwanted: Vec::with_capacity(Ahead::most(experts)),
             admitted: Vec::with_capacity(MOST_ADMITTED),
             recalled: Vec::with_capacity(plan.slots()),
             next_recalled: 0,
@@ -215,9 +223,10 @@ impl Pager {
         self.reader.name()
     }
 
-    /// Layers the caller should predict, beyond the present one.
-    pub fn lookahead(&self) -> usize {
-        self.lookahead
+    /// Layers the caller should predict in this way, beyond the present one.
+    pub fn lookahead(&self, kind: Prediction) -> usize {
+        // A chunk predicts more than can be decided on at once.
+        if self.by_decisions && kind == Prediction::Chunk { 0 } else { self.lookahead }
     }
 
     /// Takes note of reads that have finished: what they brought is hot from now on.
@@ -265,7 +274,10 @@ impl Pager {
     pub fn expect(&mut self, layer: LayerId, experts: &[ExpertId], kind: Prediction) {
         let slots = &self.slots;
         self.ahead.expect(layer, experts, kind, |key| slots.place(key).is_none());
-        self.start_reads();
+        match self.by_decisions {
+            true => self.start_sure(),
+            false => self.start_reads(),
+        }
     }
 
     /// Appends what has become ready to `out`, waiting until there is something. Nothing is appended when
@@ -363,27 +375,6 @@ impl Pager {
         Stage::Reading
     }
 
-    /// Compares the predictions for this layer with what is wanted; takes back reads that have become
-    /// pointless.
-    fn forget_predictions(&mut self, layer: LayerId) {
-        let Self { ahead, wanted, slots, fills, reader, arena, stats, filling_ahead, .. } = self;
-        ahead.arrive(layer, wanted, |key| {
-            let Some(slot) = slots.place(key) else { return };
-            let fill = &mut fills[slot.index()];
-            if slots.state(slot) != SlotState::Filling(key) || !fill.ahead {
-                return;
-            }
-            let tickets = [ticket(slot, 0), ticket(slot, 1)];
-            let back = |ticket, target| arena.take_back(slot, ticket as usize % HALVES, target);
-            if reader.cancel(&tickets[..fill.outstanding], back) {
-                *fill = Fill::default();
-                *filling_ahead -= 1;
-                stats.ahead.cancelled += 1;
-                slots.set(slot, SlotState::Free);
-            }
-        });
-    }
-
     /// Some expert of the visit has not been taken whole.
     fn is_open(&self) -> bool {
         self.wants.iter().any(|(_, stage)| *stage != Stage::Taken)
@@ -415,7 +406,7 @@ impl Pager {
             if stage != Stage::Absent {
                 continue;
             }
-            if self.failure.is_some() || !self.has_room() {
+            if self.failure.is_some() || !self.make_room() {
                 return;
             }
             let Some(slot) = self.victim(self.layer, Urgency::Demand) else { return };
@@ -423,24 +414,21 @@ impl Pager {
             self.begin(ExpertKey::new(self.layer, expert), slot, Urgency::Demand);
         }
         self.start_admissions();
-        while self.filling_ahead < MOST_AHEAD && self.failure.is_none() && self.has_room() {
-            let Some(i) = self.ahead.next() else { break };
-            let key = self.ahead.entries[i].key;
-            let Some(slot) = self.victim(key.layer, Urgency::Ahead) else { break };
-            self.ahead.entries[i].started = true;
-            self.filling_ahead += 1;
-            self.stats.ahead.started += 1;
-            self.begin(key, slot, Urgency::Ahead);
+        if !self.by_decisions {
+            self.start_ahead();
         }
         self.start_recalled();
     }
 
     fn start_admissions(&mut self) {
-        while self.failure.is_none() && self.has_room() {
+        while self.failure.is_none() && self.make_room() {
             let Some(&key) = self.admitted.first() else { return };
             if self.slots.place(key).is_none() {
-                let Some(slot) = self.victim(key.layer, Urgency::Ahead) else { return };
-                if self.deserves(key, slot) {
+                let slot = self.victim(key.layer, Urgency::Ahead);
+                if slot.is_none() && !self.by_decisions {
+                    return;
+                }
+                if let Some(slot) = slot.filter(|&slot| self.deserves(key, slot)) {
                     self.filling_ahead += 1;
                     self.stats.admitted += 1;
                     self.begin(key, slot, Urgency::Ahead);
@@ -452,14 +440,31 @@ impl Pager {
 
     /// The expert is worth more than what would have to leave the slot.
     fn deserves(&self, key: ExpertKey, slot: SlotId) -> bool {
+        let worth = |key| self.evict.retention(key);
+        self.replaceable(slot).is_none_or(|old| worth(old) < worth(key))
+    }
+
+    /// The expert that may have to leave the slot: a ready one, or, where the speed of the disk must not tell
+    /// these apart, one read ahead.
+    fn replaceable(&self, slot: SlotId) -> Option<ExpertKey> {
         match self.slots.state(slot) {
-            SlotState::Ready(old) => self.evict.retention(old) < self.evict.retention(key),
-            _ => true,
+            SlotState::Ready(key) => Some(key),
+            SlotState::Filling(key) if self.by_decisions && self.fills[slot.index()].ahead => Some(key),
+            _ => None,
         }
     }
 
+    /// The engine takes the reads of one more expert.
     fn has_room(&self) -> bool {
         self.reader.in_flight() + HALVES <= self.reader.capacity()
+    }
+
+    /// The same; where what is held must not depend on the speed of the disk, waits until there is room.
+    fn make_room(&mut self) -> bool {
+        while self.by_decisions && !self.has_room() {
+            self.wait_for_one();
+        }
+        self.has_room()
     }
 
     /// Tells the eviction policy of a use; gives the expert's slot, if it has one.
@@ -495,17 +500,23 @@ impl Pager {
         }
         // By protection: of no account, expected, wanted.
         let mut best: [Option<(Retention, usize)>; 3] = [None; 3];
+        let mut busy = false;
         for (slot, &worth) in range.clone().zip(&self.worth[range]) {
             if best[0].is_some_and(|(least, _)| least <= worth) {
                 continue;
             }
-            let SlotState::Ready(key) = self.slots.state(SlotId(slot as u32)) else { continue };
+            let Some(key) = self.replaceable(SlotId(slot as u32)) else {
+                busy = true;
+                continue;
+            };
             let best = &mut best[self.protection(key)];
             if best.is_none_or(|(least, _)| worth < least) {
                 *best = Some((worth, slot));
             }
         }
         let [unprotected, expected, wanted] = best;
+        // Which of the visit's experts is done with first is the disk's to say: all are waited for.
+        let wanted = wanted.filter(|_| !(self.by_decisions && busy));
         let found = match urgency {
             Urgency::Demand => unprotected.or(expected).or(wanted),
             Urgency::Ahead => unprotected,
@@ -515,7 +526,7 @@ impl Pager {
 
     fn ask_for_worth(&mut self, slots: Range<usize>) {
         for slot in slots {
-            if let SlotState::Ready(key) = self.slots.state(SlotId(slot as u32)) {
+            if let Some(key) = self.replaceable(SlotId(slot as u32)) {
                 self.worth[slot] = self.evict.retention(key);
             }
         }
@@ -528,6 +539,7 @@ impl Pager {
 
     /// Gives a slot to an expert and starts reading it.
     fn begin(&mut self, key: ExpertKey, slot: SlotId, urgency: Urgency) {
+        self.vacate(slot);
         let fill = &mut self.fills[slot.index()];
         if fill.unused {
             self.stats.ahead.wasted += 1;

@@ -79,7 +79,7 @@ impl Resident {
         "no paging (everything was read when opening)"
     }
 
-    pub fn lookahead(&self) -> usize {
+    pub fn lookahead(&self, _kind: Prediction) -> usize {
         0
     }
 

@@ -42,15 +42,12 @@ impl CachePrior {
     pub fn new(shape: RouterShape, options: CachePriorOptions) -> Self {
         Self { ranges: LogitRange::new(shape.layers), shape, options }
     }
-}
 
-impl Route for CachePrior {
-    fn route(&mut self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
+    /// The best by scores of which those of hot experts have a bonus.
+    fn choose(&self, token: &LayerToken<'_>, bonus: f32, out: &mut Decision) {
         let (shape, options) = (self.shape, self.options);
-        out.choose_native(token.layer, token.logits, shape.top_k, shape.norm_topk)?;
-        let bonus = options.lambda * self.ranges.update(token.layer, token.logits);
         if token.phase == Phase::Setup || bonus == 0.0 {
-            return Ok(());
+            return;
         }
         let mut candidates = ArrayVec::<Choice, MAX_EXPERTS>::new();
         top_k(token.logits, options.window.clamp(shape.top_k, shape.experts), &mut candidates);
@@ -64,6 +61,20 @@ impl Route for CachePrior {
             insert(&mut best, shape.top_k, Choice { expert, weight: score });
         }
         out.choose(token.logits, shape.norm_topk, best.iter().map(|choice| choice.expert));
+    }
+}
+
+impl Route for CachePrior {
+    fn route(&mut self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
+        out.choose_native(token.layer, token.logits, self.shape.top_k, self.shape.norm_topk)?;
+        let bonus = self.options.lambda * self.ranges.update(token.layer, token.logits);
+        self.choose(token, bonus, out);
+        Ok(())
+    }
+
+    fn foresee(&self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
+        out.choose_native(token.layer, token.logits, self.shape.top_k, self.shape.norm_topk)?;
+        self.choose(token, self.options.lambda * self.ranges.of(token.layer), out);
         Ok(())
     }
 }

@@ -35,6 +35,10 @@ impl Drop {
 
 impl Route for Drop {
     fn route(&mut self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
+        self.foresee(token, out)
+    }
+
+    fn foresee(&self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
         let shape = self.shape;
         out.choose_native(token.layer, token.logits, shape.top_k, shape.norm_topk)?;
         if token.phase == Phase::Setup {

@@ -84,6 +84,10 @@ pub trait Route: Send {
     /// Tokens come in order, each through all layers; those of one prompt chunk layer by layer.
     fn route(&mut self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite>;
 
+    /// What it would choose of one layer-token to come, by these scores: what of that is not hot is read ahead.
+    /// Learns nothing from it. `out` comes as the one before left it.
+    fn foresee(&self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite>;
+
     /// Whether the ledger is to be told what the chosen experts do; measuring it costs a pass over the outputs.
     fn wants_contributions(&self) -> bool {
         false

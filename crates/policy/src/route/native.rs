@@ -17,6 +17,10 @@ impl Native {
 
 impl Route for Native {
     fn route(&mut self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
+        self.foresee(token, out)
+    }
+
+    fn foresee(&self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
         out.choose_native(token.layer, token.logits, self.shape.top_k, self.shape.norm_topk)
     }
 }

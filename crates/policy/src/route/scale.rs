@@ -26,4 +26,9 @@ impl LogitRange {
         *mean += (max - min - *mean) / *seen;
         *mean
     }
+
+    /// The mean as it is.
+    pub fn of(&self, layer: LayerId) -> f32 {
+        self.layers[layer.index()].0
+    }
 }

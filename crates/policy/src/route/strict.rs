@@ -113,12 +113,17 @@ impl Strict {
 
 impl Route for Strict {
     fn route(&mut self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
+        self.foresee(token, out)?;
+        self.learn(token, out);
+        Ok(())
+    }
+
+    fn foresee(&self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
         let shape = self.shape;
         out.choose_native(token.layer, token.logits, shape.top_k, shape.norm_topk)?;
         if token.phase != Phase::Setup && self.layers[token.layer.index()].chosen {
             self.choose(token, out);
         }
-        self.learn(token, out);
         Ok(())
     }
 }

@@ -12,6 +12,9 @@ impl Pager {
     /// From now on experts are worth what they are worth there, and those worth a slot are read while the
     /// disk has nothing to do that somebody waits for. Earlier ones not begun yet are forgotten.
     pub fn recall(&mut self, experts: &[(ExpertKey, f32)]) {
+        if self.by_decisions {
+            self.drain();
+        }
         for &(key, uses) in experts.iter().rev() {
             self.evict.recall(key, uses, self.now);
         }
@@ -44,9 +47,11 @@ impl Pager {
             self.drain();
             self.start_recalled();
             if self.reader.in_flight() == 0 {
-                return;
+                break;
             }
         }
+        // What found no slot now is not read later: when would depend on the disk.
+        self.next_recalled = self.recalled.len();
     }
 
     /// Starts as many reads of recalled experts as may be ahead.

@@ -63,6 +63,10 @@ impl Trust {
         self.options.tolerance.powi(2) * (1.0 + self.options.cost * (1.0 - fullness))
     }
 
+    fn is_worth_a_read(&self, rank: usize, damage: f32, price: f32) -> bool {
+        rank < self.options.sacred || damage >= price
+    }
+
     /// Whether the token may wait for one more read; takes it out of its budgets.
     fn may_wait(&mut self, token: &LayerToken<'_>) -> bool {
         let late = self.waiting.1 + token.read_us;
@@ -89,7 +93,7 @@ impl Trust {
             }
             let substitute = substitutes.peek();
             let damage = self.damage(&gains, choice, substitute.map_or(0.0, |s| s.weight));
-            if (rank < self.options.sacred || damage >= price) && self.may_wait(token) {
+            if self.is_worth_a_read(rank, damage, price) && self.may_wait(token) {
                 self.regret.settle(token.layer, expert);
                 kept.push(expert);
                 continue;
@@ -153,6 +157,30 @@ impl Route for Trust {
         let mut kept = self.sort_out(token, out);
         if kept.is_empty() {
             kept.push(self.last_resort(token, out));
+        }
+        out.choose(token.logits, shape.norm_topk, kept);
+        Ok(())
+    }
+
+    /// What is refused is not read ahead, and nothing is where bytes are rationed: these are for what is chosen.
+    fn foresee(&self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
+        let shape = self.shape;
+        out.choose_native(token.layer, token.logits, shape.top_k, shape.norm_topk)?;
+        if token.phase == Phase::Setup || self.options.tolerance <= 0.0 {
+            return Ok(());
+        }
+        let (price, gains) = (self.price(), Gains::new(token.records, self.options.trust));
+        let candidates = self.candidates(token, &gains, out);
+        let mut substitutes = candidates.iter().peekable();
+        let mut kept = ArrayVec::<ExpertId, MAX_TOP_K>::new();
+        for (rank, &choice) in out.native.iter().enumerate().rev() {
+            let damage = self.damage(&gains, choice, substitutes.peek().map_or(0.0, |s| s.weight));
+            let deserves = self.bucket.is_none() && self.is_worth_a_read(rank, damage, price);
+            if token.hot[choice.expert.index()] || deserves {
+                kept.push(choice.expert);
+            } else {
+                substitutes.next();
+            }
         }
         out.choose(token.logits, shape.norm_topk, kept);
         Ok(())

@@ -1,0 +1,83 @@
+//! Reads of what a later layer is expected to want: started while nobody waits, given up when they prove pointless.
+
+use hotset_base::{ExpertKey, LayerId};
+use hotset_io::Urgency;
+
+use super::{HALVES, MOST_AHEAD, Pager, ticket};
+use crate::fill::Fill;
+use crate::slots::{SlotId, SlotState};
+
+impl Pager {
+    /// Starts as many as the disk can be kept busy with.
+    pub(super) fn start_ahead(&mut self) {
+        while self.filling_ahead < MOST_AHEAD && self.failure.is_none() && self.has_room() {
+            let Some(i) = self.ahead.next() else { break };
+            let key = self.ahead.entries[i].key;
+            let Some(slot) = self.victim(key.layer, Urgency::Ahead) else { break };
+            self.begin_ahead(i, slot);
+        }
+    }
+
+    /// Starts all that are nearly sure, now or never: later would depend on what the disk has done by then.
+    pub(super) fn start_sure(&mut self) {
+        while self.failure.is_none() {
+            let Some(i) = self.ahead.next_sure() else { break };
+            let key = self.ahead.entries[i].key;
+            let slot = if self.make_room() { self.victim(key.layer, Urgency::Ahead) } else { None };
+            match slot {
+                Some(slot) => self.begin_ahead(i, slot),
+                None => drop(self.ahead.entries.remove(i)),
+            }
+        }
+    }
+
+    fn begin_ahead(&mut self, i: usize, slot: SlotId) {
+        self.ahead.entries[i].started = true;
+        self.filling_ahead += 1;
+        self.stats.ahead.started += 1;
+        self.begin(self.ahead.entries[i].key, slot, Urgency::Ahead);
+    }
+
+    /// Compares the predictions for this layer with what is wanted; takes back reads that have become
+    /// pointless, unless it showed in what is held whether the disk had begun with them.
+    pub(super) fn forget_predictions(&mut self, layer: LayerId) {
+        self.ahead.arrive(layer, &self.wanted, &mut self.unwanted);
+        while let Some(key) = self.unwanted.pop() {
+            if !self.by_decisions
+                && let Some(slot) = self.slots.place(key)
+            {
+                self.cancel(key, slot);
+            }
+        }
+    }
+
+    /// Takes back a read ahead that the disk has not begun with; says whether it could.
+    fn cancel(&mut self, key: ExpertKey, slot: SlotId) -> bool {
+        let Self { slots, fills, reader, arena, stats, filling_ahead, .. } = self;
+        let fill = &mut fills[slot.index()];
+        if slots.state(slot) != SlotState::Filling(key) || !fill.ahead {
+            return false;
+        }
+        let tickets = [ticket(slot, 0), ticket(slot, 1)];
+        let back = |ticket, target| arena.take_back(slot, ticket as usize % HALVES, target);
+        if !reader.cancel(&tickets[..fill.outstanding], back) {
+            return false;
+        }
+        *fill = Fill::default();
+        *filling_ahead -= 1;
+        stats.ahead.cancelled += 1;
+        slots.set(slot, SlotState::Free);
+        true
+    }
+
+    /// Ends the read ahead into a slot, if there is one: takes it back, or waits for it.
+    pub(super) fn vacate(&mut self, slot: SlotId) {
+        if let SlotState::Filling(key) = self.slots.state(slot)
+            && !self.cancel(key, slot)
+        {
+            while self.slots.state(slot) == SlotState::Filling(key) {
+                self.wait_for_one();
+            }
+        }
+    }
+}
