@@ -84,6 +84,9 @@ impl Lookahead<'_> {
         for ahead in 1..=pager.lookahead(kind) {
             let next = LayerId(layer.0 + ahead as u16);
             let Some(router) = self.routers.of(next) else { return };
+            if pager.is_settled(next) {
+                continue;
+            }
             let experts = router.rows();
             let normed = &s.normed[..n * router.cols()];
             let normed = s.int8.vectors(self.pool, normed, router.cols(), &[router.ty()]);

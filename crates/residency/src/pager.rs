@@ -191,6 +191,11 @@ impl Pager {
         self.slots.held(layer)
     }
 
+    /// Whether all of a layer is held and nothing will have to leave: there is nothing to expect of it.
+    pub fn is_settled(&self, layer: LayerId) -> bool {
+        self.slots.is_settled(layer)
+    }
+
     /// What reading one expert of a layer fetches.
     pub fn expert_bytes(&self, layer: LayerId) -> Bytes {
         self.source.bytes(ExpertKey::new(layer, ExpertId(0)))

@@ -155,6 +155,11 @@ impl SlotTable {
         &self.held[start..start + self.experts_per_layer]
     }
 
+    /// Whether every expert of this layer is held, in a table with a slot for every expert of every layer.
+    pub fn is_settled(&self, layer: LayerId) -> bool {
+        self.states.len() == self.places.len() && self.held(layer).iter().all(|&held| held)
+    }
+
     /// Slots that experts of this layer may use.
     pub fn range(&self, layer: LayerId) -> Range<usize> {
         self.ranges[layer.index()].clone()
@@ -196,5 +201,33 @@ impl SlotTable {
         let before = std::mem::replace(&mut self.states[slot.index()], state);
         self.free += usize::from(state == SlotState::Free);
         self.free -= usize::from(before == SlotState::Free);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(slots: usize) -> SlotTable {
+        let layers = vec![LayerId(0), LayerId(1)];
+        SlotTable::new(&ArenaPlan { partitions: vec![Partition { slot_bytes: 4096, slots, layers }] }, 2, 2)
+    }
+
+    fn fill(table: &mut SlotTable, slot: u32, layer: u16, expert: u16) {
+        let key = ExpertKey::new(LayerId(layer), hotset_base::ExpertId(expert));
+        table.set(SlotId(slot), SlotState::Filling(key));
+    }
+
+    #[test]
+    fn a_layer_is_settled_when_all_of_it_is_held_and_nothing_has_to_leave() {
+        let mut roomy = table(4);
+        fill(&mut roomy, 0, 1, 0);
+        assert!(!roomy.is_settled(LayerId(1)), "an expert is missing");
+        fill(&mut roomy, 1, 1, 1);
+        assert!(roomy.is_settled(LayerId(1)));
+        assert!(!roomy.is_settled(LayerId(0)));
+        let mut tight = table(3);
+        (0..2).for_each(|i| fill(&mut tight, i, 1, i as u16));
+        assert!(!tight.is_settled(LayerId(1)), "the other layer may take its slots");
     }
 }
