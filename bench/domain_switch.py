@@ -11,6 +11,7 @@ the first five eighths of the first halves and measures on the rest of them. Tok
 not hot when it is chosen is a demand swap-in: somebody waits for it. Python 3, no packages.
 """
 import argparse
+import bisect
 import concurrent.futures
 import os
 import re
@@ -30,7 +31,7 @@ AFTER = 256       # tokens after the change that are looked at
 WINDOW = 32       # tokens of the hit rate
 MARGIN = 0.05     # back within
 NATIVE = "--ubatch-size 1 --lookahead 0"
-ROUTERS = {"native": NATIVE, "trust": "--router trust --lookahead 0"}
+ROUTERS = {"native": NATIVE, "native, reading ahead": "--ubatch-size 1", "trust": "--router trust --lookahead 0"}
 # {own}: learnt on the very text that follows the change, which no ledger can know more of.
 SWITCH = {
     "no ledger": "",
@@ -118,11 +119,11 @@ def pool(args, work, cases):
         return list(threads.map(lambda case: work(*case), cases))
 
 
-def clairvoyant(args, folder, text, slots):
-    """Misses of Belady's policy that may fill its cache beforehand, one for each layer: no preload can do better."""
+def picks_of(args, folder, text, tokens):
+    """Of every layer, the experts that every token chooses under native."""
     with tempfile.TemporaryDirectory(dir=folder) as here:
         trace, table = os.path.join(here, "t.trace"), os.path.join(here, "t.csv")
-        run(args, "perplexity", args.model, write(here, "text.txt", text), "--json", "-t", "1", "-c", str(START), "--chunks",
+        run(args, "perplexity", args.model, write(here, "text.txt", text), "--json", "-t", "1", "-c", str(tokens), "--chunks",
                "1", "--memory", "1GiB", "--trace", trace)
         run(args, "trace", "export", trace, "--csv", table)
         picks = {}
@@ -131,18 +132,26 @@ def clairvoyant(args, folder, text, slots):
                 if line[0].isdigit():
                     _, _, step, layer, _, expert, _, _, _ = line.split(",")
                     picks.setdefault(layer, {}).setdefault(int(step), []).append(int(expert))
-    misses = 0
-    for steps in picks.values():
-        after = lambda expert, now: next((s for s in sorted(steps) if s > now and expert in steps[s]), 10**9)
-        everyone = {expert for step in steps.values() for expert in step}
-        cache = set(sorted(everyone, key=lambda expert: after(expert, -1))[:slots])
-        for now in sorted(steps):
-            for expert in steps[now]:
-                if expert in cache:
-                    continue
-                misses += 1
-                leaves = max((e for e in cache if e not in steps[now]), key=lambda e: after(e, now))
-                cache.discard(leaves)
+    return [[steps[now] for now in sorted(steps)] for steps in picks.values()]
+
+
+def clairvoyant(picks, slots, preload):
+    """Of every token, the misses of Belady's policy with a cache of its own for each layer. With `preload` the cache may be
+    filled before the first token: no preload can do better."""
+    misses = [0] * len(picks[0])
+    for steps in picks:
+        uses = {}
+        for now, step in enumerate(steps):
+            for expert in step:
+                uses.setdefault(expert, []).append(now)
+        after = lambda expert, now: uses[expert][i] if (i := bisect.bisect_right(uses[expert], now)) < len(uses[expert]) else 10**9
+        cache = set(sorted(uses, key=lambda expert: after(expert, -1))[:slots]) if preload else set()
+        for now, step in enumerate(steps):
+            absent = [expert for expert in step if expert not in cache]
+            misses[now] += len(absent)
+            for expert in absent:
+                if len(cache) == slots:
+                    cache.remove(max(cache.difference(step), key=lambda e: after(e, now)))
                 cache.add(expert)
     return misses
 
@@ -155,12 +164,12 @@ def start_table(args, folder, domains, saved):
         [domains[name][1], cut(domains[name][1], 0.5)[1]])}
     last = {name: learn(args, folder, [domains[name][0][-1500:]], f"last-{name}", ledger=saved) for name in names}
     other = {name: last[names[(i + 3) % len(names)]] for i, name in enumerate(names)}
+    picks = pool(args, picks_of, [(args, folder, text, START) for text in texts.values()])
     rows = []
     for slots in args.sizes:
-        bound = sum(pool(args, clairvoyant, [(args, folder, text, slots) for text in texts.values()]))
+        bound = sum(sum(clairvoyant(each, slots, preload=True)) for each in picks)
         rows.append(f"| **{slots} of 128**, clairvoyant | {bound / len(texts) / START:.2f} | | | | |")
-        for router, flags in (("native", NATIVE), ("native, reading ahead", "--ubatch-size 1 --lookahead 1"),
-                              ("trust", ROUTERS["trust"])):
+        for router, flags in ROUTERS.items():
             cases = []
             for (name, _), text in texts.items():
                 for ledger in (None, last[name], other[name]):
@@ -202,14 +211,17 @@ def changes(args, folder, domains):
     return found
 
 
+def continued(args, folder, domains):
+    """Every domain's text where it follows 256 tokens of the same text, and the token it begins at."""
+    begins = {name: learnt[-int(BEFORE * 3.7):] for name, (learnt, _) in domains.items()}
+    return [(name, begin + domains[name][1], tokens_of(args, folder, begin)) for name, begin in begins.items()]
+
+
 def unchanged(args, folder, domains, slots, flags):
-    """The hit rates of every domain's text where it follows 256 tokens of the same text, without a ledger."""
-    cases = []
-    for learnt, text in domains.values():
-        begin = learnt[-int(BEFORE * 3.7):]
-        cases.append((begin + text, tokens_of(args, folder, begin)))
-    found = pool(args, demand, [(args, folder, text, at + AFTER, slots, flags, {}) for text, at in cases])
-    return {name: rates(m, s)[at:] for name, (m, s, _), (_, at) in zip(domains, found, cases)}
+    """The hit rates of every domain's text where nothing changes, without a ledger."""
+    texts = continued(args, folder, domains)
+    found = pool(args, demand, [(args, folder, text, at + AFTER, slots, flags, {}) for _, text, at in texts])
+    return {name: rates(m, s)[at:] for (m, s, _), (name, _, at) in zip(found, texts)}
 
 
 def back(curve, level):
@@ -224,20 +236,45 @@ def mean_curve(curves):
     return [statistics.mean(column) for column in zip(*curves)]
 
 
-def switch(args, folder, texts, level, slots, flags, ledgers):
-    """After the change: the mean curve, tokens until it is back, until each is back; MiB per token of the whole text."""
-    cases = [(args, folder, text, at + AFTER, slots, flags, {**ledgers, "own": ledgers.get("own", {}).get(domain)})
-             for domain, text, at in texts]
-    found = pool(args, demand, cases)
-    curves = [rates(m, s)[at:] for (m, s, _), (_, _, at) in zip(found, texts)]
-    before = statistics.mean(statistics.mean(rates(m, s)[at - 128:at]) for (m, s, _), (_, _, at) in zip(found, texts))
+def judge(texts, level, found):
+    """After the change: the mean curve, tokens until it is back, until each is back, sorted; the hit rate before the change;
+    MiB per token of the whole text. `found` has the hit rates of every text and its MiB per token."""
+    curves = [curve[at:] for (curve, _), (_, _, at) in zip(found, texts)]
+    before = statistics.mean(statistics.mean(curve[at - 128:at]) for (curve, _), (_, _, at) in zip(found, texts))
     mean, of_mean = mean_curve(curves), mean_curve([level[domain] for domain, _, _ in texts])
     each = sorted(back(curve, level[domain]) for curve, (domain, _, _) in zip(curves, texts))
-    return mean, back(mean, of_mean), each, before, statistics.mean(mib for _, _, mib in found)
+    return mean, back(mean, of_mean), each, before, statistics.mean(mib for _, mib in found)
+
+
+def switch(args, folder, texts, level, slots, flags, ledgers):
+    cases = [(args, folder, text, at + AFTER, slots, flags, {**ledgers, "own": ledgers.get("own", {}).get(domain)})
+             for domain, text, at in texts]
+    return judge(texts, level, [(rates(m, s), mib) for m, s, mib in pool(args, demand, cases)])
+
+
+def foreseen(args, folder, texts):
+    """The picks of every text up to the last token that is looked at."""
+    return pool(args, picks_of, [(args, folder, text, at + AFTER) for _, text, at in texts])
+
+
+def belady_rows(same, changed, slots):
+    """Belady's policy on the native demand: what of the way back is in the demand itself."""
+    def curves(texts_and_picks):
+        texts, picks = texts_and_picks
+        chosen = [sum(len(layer[0]) for layer in each) for each in picks]
+        missed = [clairvoyant(each, slots, preload=False) for each in picks]
+        return [[1 - n / k for n in m] for m, k in zip(missed, chosen)]
+    level = {name: curve[at:] for (name, _, at), curve in zip(same[0], curves(same))}
+    result = judge(changed[0], level, [(curve, 0) for curve in curves(changed)])
+    return [unchanged_line(f"**{slots} of 128**, Belady on native demand", level), line("changed", result).rsplit("|", 2)[0] + "| |"]
 
 
 def spans_of(curve):
     return " | ".join(f"{100 * statistics.mean(curve[a:b]):.1f}" for a, b in ((0, 32), (32, 64), (64, 128)))
+
+
+def unchanged_line(name, level):
+    return f"| {name}: unchanged text | | {spans_of(mean_curve(level.values()))} | | | | |"
 
 
 def line(name, result):
@@ -254,11 +291,14 @@ def switch_table(args, folder, domains, saved):
     own = {domain: learn(args, folder, [text[len(text) - len(domains[domain][1]):][:int(AFTER * 3.7)]], f"own-{domain}")
            for domain, text, _ in texts}
     ledgers = {"empty": None, "saved": saved, "own": own}
+    same = continued(args, folder, domains)
+    same, changed = ((each, foreseen(args, folder, each)) for each in (same, texts))
     rows = []
     for slots in args.sizes:
+        rows += belady_rows(same, changed, slots)
         for router, common in ROUTERS.items():
             level = unchanged(args, folder, domains, slots, common)
-            rows.append(f"| **{slots} of 128**, {router}: unchanged text | | {spans_of(mean_curve(level.values()))} | | | | |")
+            rows.append(unchanged_line(f"**{slots} of 128**, {router}", level))
             for name, flags in SWITCH.items():
                 rows.append(line(name, switch(args, folder, texts, level, slots, f"{common} {flags}", ledgers)))
                 print(rows[-1], file=sys.stderr)
