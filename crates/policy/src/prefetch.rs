@@ -1,15 +1,23 @@
 //! Reading ahead: which predictions deserve a read, and whether reading ahead pays at all.
 //!
-//! A prediction is the next layer's router applied to this layer's gate input; its *rank* is the place of
-//! the expert in that router's order. A wrong read ahead costs the disk the time of one expert, a right
-//! one spares a token the wait for it. The governor learns how often predictions of each rank come true,
-//! of experts that are not in memory (the only ones it can act on), and keeps an account of time spared
-//! and time wasted; when the account is negative it stops, and tries again later.
+//! A prediction is the router of a layer to come applied to this layer's gate input. A wrong read ahead costs
+//! the disk the time of one expert, a right one spares a token the wait for it. The governor learns how often
+//! predictions come true, of experts that are not in memory (the only ones it can act on), and keeps an
+//! account of time spared and time wasted; when the account is negative it stops, and tries again later.
+//!
+//! Layers foretell each other unequally, and near ones better than far ones: shares are kept for every layer,
+//! distance and rank by itself. Until one has been seen often it is thought to be like those of the same
+//! distance and rank in all layers.
+
+use hotset_base::LayerId;
+use hotset_base::limits::MAX_LOOKAHEAD;
 
 /// Ranks that are told apart; later ones share the last entry.
 const RANKS: usize = 64;
-/// Share of an observation in the running mean of a rank.
-const LEARN: f32 = 1.0 / 64.0;
+/// Observations that a running mean reaches back over.
+const REACH: f32 = 64.0;
+/// Observations of all layers together that count beside those of one.
+const DOUBT: f32 = 16.0;
 /// A prediction that comes true less often than this is not read for. A wrong read delays the right ones
 /// behind it by about as much as a right one spares.
 const WORTH_READING: f32 = 0.4;
@@ -21,11 +29,39 @@ const PERIOD: u32 = 512;
 /// Periods without reading ahead after an account in the red.
 const PAUSE: u32 = 4;
 
+/// One expert that is predicted for a layer to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guess {
+    /// The layer it is predicted for.
+    pub layer: LayerId,
+    /// Layers from the one whose gate input says so, from 1.
+    pub distance: usize,
+    /// Its place in the order of the predicted scores.
+    pub rank: usize,
+}
+
+/// How often guesses of one kind came true.
+#[derive(Clone, Copy, Debug)]
+struct Share {
+    mean: f32,
+    /// Observations that count, at most [`REACH`].
+    seen: f32,
+}
+
+impl Share {
+    fn observe(&mut self, came_true: bool) {
+        self.seen = (self.seen + 1.0).min(REACH);
+        self.mean += (f32::from(u8::from(came_true)) - self.mean) / self.seen;
+    }
+}
+
 /// See the module's text. Times are whatever unit the caller uses throughout.
 #[derive(Clone, Debug)]
 pub struct Governor {
-    /// How often predictions of each rank came true.
-    came_true: [f32; RANKS],
+    /// `[layers, distances, ranks]`
+    shares: Vec<Share>,
+    /// `[distances, ranks]`, of all layers.
+    pooled: [[Share; RANKS]; MAX_LOOKAHEAD],
     spared: f64,
     wasted: f64,
     seen: u32,
@@ -33,34 +69,59 @@ pub struct Governor {
     paused: u32,
 }
 
-impl Default for Governor {
-    fn default() -> Self {
-        // Optimistic: a rank must be tried to be known.
-        Self { came_true: [1.0; RANKS], spared: 0.0, wasted: 0.0, seen: 0, paused: 0 }
-    }
-}
-
 impl Governor {
+    /// For a model of so many layers.
+    pub fn new(layers: usize) -> Self {
+        let unseen = Share { mean: 0.0, seen: 0.0 };
+        // Optimistic: what is not tried is not known.
+        let hoped = Share { mean: 1.0, seen: REACH };
+        Self {
+            shares: vec![unseen; layers * MAX_LOOKAHEAD * RANKS],
+            pooled: [[hoped; RANKS]; MAX_LOOKAHEAD],
+            spared: 0.0,
+            wasted: 0.0,
+            seen: 0,
+            paused: 0,
+        }
+    }
+
     /// Reading ahead is on.
     pub fn is_on(&self) -> bool {
         self.paused == 0
     }
 
-    /// A prediction of this rank is nearly sure: enough where decisions must not depend on time, so that what
-    /// reading ahead spares and wastes cannot be weighed.
-    pub fn is_sure(&self, rank: usize) -> bool {
-        self.came_true[rank.min(RANKS - 1)] >= NEARLY_SURE
+    /// The guess is nearly sure: enough where decisions must not depend on time, so that what reading ahead
+    /// spares and wastes cannot be weighed.
+    pub fn is_sure(&self, guess: Guess) -> bool {
+        self.comes_true(guess) >= NEARLY_SURE
     }
 
-    /// A prediction of this rank deserves a read.
-    pub fn allows(&self, rank: usize) -> bool {
-        self.is_on() && self.came_true[rank.min(RANKS - 1)] >= WORTH_READING
+    /// The guess deserves a read.
+    pub fn allows(&self, guess: Guess) -> bool {
+        self.is_on() && self.comes_true(guess) >= WORTH_READING
+    }
+
+    /// The share of such guesses that comes true.
+    fn comes_true(&self, guess: Guess) -> f32 {
+        let (distance, rank) = Self::place(guess);
+        let (own, all) = (self.shares[Self::index(guess)], self.pooled[distance][rank].mean);
+        all + (own.mean - all) * own.seen / (own.seen + DOUBT)
+    }
+
+    fn place(guess: Guess) -> (usize, usize) {
+        (guess.distance.clamp(1, MAX_LOOKAHEAD) - 1, guess.rank.min(RANKS - 1))
+    }
+
+    fn index(guess: Guess) -> usize {
+        let (distance, rank) = Self::place(guess);
+        (guess.layer.index() * MAX_LOOKAHEAD + distance) * RANKS + rank
     }
 
     /// An expert that was predicted while it was not in memory was chosen, or was not.
-    pub fn predicted(&mut self, rank: usize, chosen: bool) {
-        let share = &mut self.came_true[rank.min(RANKS - 1)];
-        *share += LEARN * (f32::from(u8::from(chosen)) - *share);
+    pub fn predicted(&mut self, guess: Guess, chosen: bool) {
+        let (distance, rank) = Self::place(guess);
+        self.pooled[distance][rank].observe(chosen);
+        self.shares[Self::index(guess)].observe(chosen);
         self.seen += 1;
         if self.seen == PERIOD {
             self.close_period();
@@ -93,34 +154,55 @@ impl Governor {
 mod tests {
     use super::*;
 
+    fn guess(layer: u16, distance: usize, rank: usize) -> Guess {
+        Guess { layer: LayerId(layer), distance, rank }
+    }
+
     #[test]
     fn a_rank_that_keeps_being_wrong_is_no_longer_read_for() {
-        let mut governor = Governor::default();
+        let mut governor = Governor::new(1);
         for _ in 0..400 {
-            governor.predicted(0, true);
-            governor.predicted(7, false);
+            governor.predicted(guess(0, 1, 0), true);
+            governor.predicted(guess(0, 1, 7), false);
             governor.spared(1.0);
         }
-        assert!(governor.allows(0) && !governor.allows(7));
-        (0..400).for_each(|_| governor.predicted(7, true));
-        assert!(governor.allows(7), "it is learned again when the text changes");
+        assert!(governor.allows(guess(0, 1, 0)) && !governor.allows(guess(0, 1, 7)));
+        (0..400).for_each(|_| governor.predicted(guess(0, 1, 7), true));
+        assert!(governor.allows(guess(0, 1, 7)), "it is learned again when the text changes");
     }
 
     #[test]
     fn what_is_often_wrong_is_not_sure() {
-        let mut governor = Governor::default();
-        (0..400).for_each(|i| governor.predicted(0, i % 10 > 0));
-        (0..400).for_each(|i| governor.predicted(1, i % 10 > 3));
-        assert!(governor.is_sure(0) && !governor.is_sure(1) && governor.allows(1));
+        let mut governor = Governor::new(1);
+        (0..400).for_each(|i| governor.predicted(guess(0, 1, 0), i % 10 > 0));
+        (0..400).for_each(|i| governor.predicted(guess(0, 1, 1), i % 10 > 3));
+        let [first, second] = [guess(0, 1, 0), guess(0, 1, 1)];
+        assert!(governor.is_sure(first) && !governor.is_sure(second) && governor.allows(second));
+    }
+
+    #[test]
+    fn layers_and_distances_are_told_apart_once_they_are_known() {
+        let mut governor = Governor::new(4);
+        for _ in 0..400 {
+            governor.predicted(guess(1, 1, 0), false);
+            governor.predicted(guess(2, 1, 0), true);
+            governor.predicted(guess(2, 2, 0), false);
+            governor.spared(1.0);
+        }
+        assert!(!governor.allows(guess(1, 1, 0)), "a layer that is foretold badly");
+        assert!(governor.allows(guess(2, 1, 0)), "a layer that is foretold well");
+        assert!(!governor.allows(guess(2, 2, 0)), "the same from farther away");
+        assert!(governor.allows(guess(3, 1, 0)), "half of all are right, and of this layer nothing is known");
+        assert!(!governor.allows(guess(3, 2, 0)), "none from there are");
     }
 
     #[test]
     fn reading_ahead_that_costs_more_than_it_spares_stops_and_is_tried_again() {
-        let mut governor = Governor::default();
+        let mut governor = Governor::new(1);
         let period = |governor: &mut Governor, spared, wasted| {
             governor.spared(spared);
             governor.wasted(wasted);
-            (0..PERIOD).for_each(|_| governor.predicted(0, true));
+            (0..PERIOD).for_each(|_| governor.predicted(guess(0, 1, 0), true));
         };
         period(&mut governor, 2.0, 1.0);
         assert!(governor.is_on());

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use hotset_base::{ExpertId, ExpertKey, LayerId};
-use hotset_policy::prefetch::Governor;
+use hotset_policy::prefetch::{Governor, Guess};
 
 /// How experts of a later layer were predicted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,8 +18,10 @@ pub enum Prediction {
 #[derive(Clone, Copy)]
 pub(crate) struct Expected {
     pub key: ExpertKey,
-    /// Place in the prediction; `None` for those of a chunk.
-    rank: Option<usize>,
+    /// The latest that was said of it; `None` for those of a chunk.
+    guess: Option<Guess>,
+    /// What was said of it from one layer farther away.
+    earlier: Option<Guess>,
     /// A read has been begun.
     pub started: bool,
 }
@@ -43,7 +45,7 @@ impl Ahead {
             experts,
             expected: vec![false; layers * experts],
             entries: Vec::with_capacity(Self::most(experts)),
-            governor: Governor::default(),
+            governor: Governor::new(layers),
             service_us: 0.0,
             last_arrival: None,
         }
@@ -58,41 +60,50 @@ impl Ahead {
     pub fn forget(&mut self) {
         self.expected.fill(false);
         self.entries.clear();
-        self.governor = Governor::default();
+        self.governor = Governor::new(self.expected.len() / self.experts);
     }
 
     pub fn expects(&self, key: ExpertKey) -> bool {
         self.expected[key.flat(self.experts)]
     }
 
-    /// Notes a prediction; `absent` tells whether an expert needs a read.
+    /// Notes a prediction from `distance` layers before; `absent` tells whether an expert needs a read.
     pub fn expect(
         &mut self,
-        layer: LayerId,
+        (layer, distance): (LayerId, usize),
         experts: &[ExpertId],
         kind: Prediction,
         absent: impl Fn(ExpertKey) -> bool,
     ) {
         for (rank, &expert) in experts.iter().enumerate() {
             let key = ExpertKey::new(layer, expert);
+            let guess = (kind == Prediction::Token).then_some(Guess { layer, distance, rank });
             let known = std::mem::replace(&mut self.expected[key.flat(self.experts)], true);
-            if !known && absent(key) && self.entries.len() < self.entries.capacity() {
-                let rank = (kind == Prediction::Token).then_some(rank);
-                self.entries.push(Expected { key, rank, started: false });
+            if known {
+                self.expect_again(key, guess);
+            } else if absent(key) && self.entries.len() < self.entries.capacity() {
+                self.entries.push(Expected { key, guess, earlier: None, started: false });
             }
+        }
+    }
+
+    /// From nearer it shows better what an expert is worth that has not been read yet.
+    fn expect_again(&mut self, key: ExpertKey, guess: Option<Guess>) {
+        if let Some(entry) = self.entries.iter_mut().find(|e| e.key == key && !e.started) {
+            entry.earlier = std::mem::replace(&mut entry.guess, guess);
         }
     }
 
     /// The next one that is nearly sure.
     pub fn next_sure(&self) -> Option<usize> {
-        let deserves = |e: &Expected| e.rank.is_some_and(|rank| self.governor.is_sure(rank));
+        let deserves = |e: &Expected| e.guess.is_some_and(|guess| self.governor.is_sure(guess));
         self.entries.iter().position(|e| !e.started && deserves(e))
     }
 
     /// The next one that deserves a read.
     pub fn next(&self) -> Option<usize> {
-        let deserves = |e: &Expected| match e.rank {
-            Some(rank) => self.governor.allows(rank),
+        let deserves = |e: &Expected| match e.guess {
+            Some(guess) => self.governor.allows(guess),
             None => self.governor.is_on(),
         };
         self.entries.iter().position(|e| !e.started && deserves(e))
@@ -109,8 +120,8 @@ impl Ahead {
                 return true;
             }
             let chosen = wanted[e.key.expert.index()];
-            if let Some(rank) = e.rank {
-                governor.predicted(rank, chosen);
+            for guess in e.guess.into_iter().chain(e.earlier) {
+                governor.predicted(guess, chosen);
             }
             if e.started && !chosen {
                 unwanted.push(e.key);

@@ -274,11 +274,12 @@ impl Pager {
         self.start_reads();
     }
 
-    /// Says what a later layer will probably want: not evicted if it can be helped, and read while the
+    /// Says what a layer behind the visit's will probably want: not evicted if it can be helped, and read while the
     /// disk has nothing more urgent to do.
     pub fn expect(&mut self, layer: LayerId, experts: &[ExpertId], kind: Prediction) {
         let slots = &self.slots;
-        self.ahead.expect(layer, experts, kind, |key| slots.place(key).is_none());
+        let distance = layer.index() - self.layer.index();
+        self.ahead.expect((layer, distance), experts, kind, |key| slots.place(key).is_none());
         match self.by_decisions {
             true => self.start_sure(),
             false => self.start_reads(),
