@@ -94,19 +94,19 @@ impl Ahead {
         }
     }
 
-    /// The next one that is nearly sure.
-    pub fn next_sure(&self) -> Option<usize> {
+    /// The next one that is nearly sure. `absent` as in [`Ahead::expect`]: others may have read it meanwhile.
+    pub fn next_sure(&self, absent: impl Fn(ExpertKey) -> bool) -> Option<usize> {
         let deserves = |e: &Expected| e.guess.is_some_and(|guess| self.governor.is_sure(guess));
-        self.entries.iter().position(|e| !e.started && deserves(e))
+        self.entries.iter().position(|e| !e.started && deserves(e) && absent(e.key))
     }
 
-    /// The next one that deserves a read.
-    pub fn next(&self) -> Option<usize> {
+    /// The next one that deserves a read; `absent` as above.
+    pub fn next(&self, absent: impl Fn(ExpertKey) -> bool) -> Option<usize> {
         let deserves = |e: &Expected| match e.guess {
             Some(guess) => self.governor.allows(guess),
             None => self.governor.is_on(),
         };
-        self.entries.iter().position(|e| !e.started && deserves(e))
+        self.entries.iter().position(|e| !e.started && deserves(e) && absent(e.key))
     }
 
     /// The layer's turn has come: its predictions are compared with what is wanted, and forgotten.
@@ -137,5 +137,42 @@ impl Ahead {
             self.service_us += (us - self.service_us) / 32.0;
         }
         self.last_arrival = busy.then_some(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LAYER: LayerId = LayerId(1);
+
+    fn expecting(distance: usize) -> Ahead {
+        let mut ahead = Ahead::new(2, 4);
+        ahead.expect((LAYER, distance), &[ExpertId(2)], Prediction::Token, |_| true);
+        ahead
+    }
+
+    #[test]
+    fn what_something_else_has_read_meanwhile_is_not_read_again() {
+        let ahead = expecting(1);
+        assert_eq!([ahead.next(|_| true), ahead.next(|_| false)], [Some(0), None]);
+        assert_eq!([ahead.next_sure(|_| true), ahead.next_sure(|_| false)], [Some(0), None]);
+    }
+
+    #[test]
+    fn from_nearer_it_shows_better_what_an_expert_is_worth() {
+        let arrive = |ahead: &mut Ahead, came_true: bool| {
+            let wanted = [false, false, came_true, false];
+            ahead.arrive(LAYER, &wanted, &mut Vec::new());
+        };
+        let mut ahead = expecting(2);
+        for _ in 0..200 {
+            arrive(&mut ahead, false);
+            ahead.expect((LAYER, 2), &[ExpertId(2)], Prediction::Token, |_| true);
+        }
+        assert_eq!(ahead.next(|_| true), None, "from two layers away it is always wrong");
+        ahead.expect((LAYER, 1), &[ExpertId(2)], Prediction::Token, |_| true);
+        assert_eq!(ahead.next(|_| true), Some(0), "from one it has not been tried");
+        assert_eq!(ahead.entries.len(), 1);
     }
 }

@@ -545,6 +545,7 @@ impl Pager {
 
     /// Gives a slot to an expert and starts reading it.
     fn begin(&mut self, key: ExpertKey, slot: SlotId, urgency: Urgency) {
+        debug_assert!(self.slots.place(key).is_none(), "an expert has one slot");
         self.vacate(slot);
         let fill = &mut self.fills[slot.index()];
         if fill.unused {

@@ -11,7 +11,7 @@ impl Pager {
     /// Starts as many as the disk can be kept busy with.
     pub(super) fn start_ahead(&mut self) {
         while self.filling_ahead < MOST_AHEAD && self.failure.is_none() && self.has_room() {
-            let Some(i) = self.ahead.next() else { break };
+            let Some(i) = self.ahead.next(|key| self.slots.place(key).is_none()) else { break };
             let key = self.ahead.entries[i].key;
             let Some(slot) = self.victim(key.layer, Urgency::Ahead) else { break };
             self.begin_ahead(i, slot);
@@ -21,7 +21,7 @@ impl Pager {
     /// Starts all that are nearly sure, now or never: later would depend on what the disk has done by then.
     pub(super) fn start_sure(&mut self) {
         while self.failure.is_none() {
-            let Some(i) = self.ahead.next_sure() else { break };
+            let Some(i) = self.ahead.next_sure(|key| self.slots.place(key).is_none()) else { break };
             let key = self.ahead.entries[i].key;
             let slot = if self.make_room() { self.victim(key.layer, Urgency::Ahead) } else { None };
             match slot {
