@@ -6,7 +6,7 @@ use hotset_base::Bytes;
 use hotset_engine::{DEFAULT_HALF_LIFE, Engine, EngineOptions, Plan, resident_memory};
 use hotset_format::Checkpoint;
 use hotset_io::{EngineKind, FaultPlan, ReadOptions};
-use hotset_model::{Activations, EmbeddingPlace, KvType, KvTypes};
+use hotset_model::{Activations, EmbeddingPlace, Foretell, KvType, KvTypes};
 use hotset_policy::evict::EvictKind;
 use hotset_residency::PagerOptions;
 use hotset_text::Tokenizer;
@@ -81,6 +81,10 @@ pub struct EngineArgs {
     #[arg(long, env = "HOTSET_LOOKAHEAD", value_name = "N")]
     pub lookahead: Option<usize>,
 
+    /// What the next layer's picks are predicted with
+    #[arg(long, env = "HOTSET_FORETELL", value_enum, default_value_t = ForetellName::Learn)]
+    pub foretell: ForetellName,
+
     /// How experts are read: io_uring, pread (threads), or auto: io_uring where the kernel allows it
     #[arg(long, env = "HOTSET_READ_ENGINE", value_name = "ENGINE", default_value = "auto")]
     pub read_engine: EngineKind,
@@ -136,6 +140,14 @@ pub enum EmbeddingName {
     Disk,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+pub enum ForetellName {
+    /// Copies of the routers that learn from every token, for layers whose router predicts badly
+    Learn,
+    /// The routers as they are
+    Routers,
+}
+
 /// `--router-trust` would change nothing.
 const NO_GAINS: &str = "--router-trust weighs what the experts of each context were measured to do: \
     add --trust-ledger FILE, which keeps that";
@@ -186,6 +198,10 @@ impl EngineArgs {
                 lookahead: self.lookahead.unwrap_or(defaults.lookahead),
                 register: !self.no_registered_buffers,
                 ..defaults
+            },
+            foretell: match self.foretell {
+                ForetellName::Learn => Foretell::Learn,
+                ForetellName::Routers => Foretell::Routers,
             },
             ledger,
             families: Vec::new(),

@@ -7,7 +7,7 @@ use hotset_base::{Bytes, Phase};
 use hotset_format::{Checkpoint, ModelConfig};
 use hotset_kernels::Pool;
 use hotset_ledger::LedgerWriter;
-use hotset_model::{DenseWeights, KvCache, Qwen3Moe};
+use hotset_model::{DenseWeights, Foretell, KvCache, Qwen3Moe};
 use hotset_policy::route::{Route, RouterOptions, RouterShape};
 use hotset_residency::{ExpertSource, Pager, PagerOptions};
 use hotset_text::Tokenizer;
@@ -76,6 +76,9 @@ impl Engine {
         checkpoint.files.iter().for_each(|file| machine::drop_page_cache(&file.file));
         let mut model =
             Qwen3Moe::new(checkpoint, dense, pool, pager, router, plan.chunk, options.activations);
+        if options.foretell == Foretell::Learn {
+            model.learn_to_foretell();
+        }
         let layers = checkpoint.experts.chunks(config.experts);
         let expert_bytes = layers.map(|layer| layer[0].bytes().0).collect();
         let begin =

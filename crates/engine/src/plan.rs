@@ -5,7 +5,9 @@ use std::fmt;
 use hotset_base::{Bytes, Families, limits};
 use hotset_format::Checkpoint;
 use hotset_kernels::Pool;
-use hotset_model::{Activations, CoarseRouters, DenseWeights, EmbeddingPlace, KvCache, KvTypes, Scratch};
+use hotset_model::{
+    Activations, CoarseRouters, DenseWeights, EmbeddingPlace, Foretell, KvCache, KvTypes, Scratch,
+};
 use hotset_policy::evict::EvictKind;
 use hotset_policy::route::RouterOptions;
 use hotset_residency::{ArenaPlan, ExpertSource, PagerOptions};
@@ -57,6 +59,8 @@ pub struct EngineOptions {
     pub evict: EvictKind,
     /// Reading.
     pub pager: PagerOptions,
+    /// Whether what is read ahead learns.
+    pub foretell: Foretell,
     /// What is known of contexts from one run to the next.
     pub ledger: Option<LedgerSettings>,
     /// Families of experts, one partition for every layer; may be empty where [`EngineOptions::wants_families`] says no.
@@ -86,6 +90,7 @@ impl Default for EngineOptions {
             router: RouterOptions::Native,
             evict: EvictKind::WindowLfu { half_life: Some(DEFAULT_HALF_LIFE) },
             pager: PagerOptions::default(),
+            foretell: Foretell::default(),
             ledger: None,
             families: Vec::new(),
         }
@@ -339,7 +344,9 @@ impl fmt::Display for Plan {
 /// Weights that every token needs, and what predictions are made with.
 fn dense_bytes(checkpoint: &Checkpoint, options: &EngineOptions, embedding: EmbeddingPlace) -> Bytes {
     let coarse_routers = CoarseRouters::planned_bytes(&checkpoint.config, options.pager.lookahead);
-    DenseWeights::planned_bytes(checkpoint, embedding) + coarse_routers
+    let learns = options.pager.lookahead > 0 && options.foretell == Foretell::Learn;
+    let copies = if learns { Foretell::planned_bytes(&checkpoint.config) } else { Bytes(0) };
+    DenseWeights::planned_bytes(checkpoint, embedding) + coarse_routers + copies
 }
 
 fn check_ranges(options: &EngineOptions) -> Result<(), PlanError> {

@@ -9,6 +9,7 @@ mod dense;
 mod embedding;
 mod error;
 mod experts;
+mod foretelling;
 mod kv_cache;
 mod learning;
 mod loader;
@@ -23,6 +24,7 @@ mod stage_times;
 
 pub use dense::{DenseWeights, EmbeddingPlace};
 pub use error::{ForwardError, LoadError};
+pub use foretelling::Foretell;
 pub use kv_cache::{KvCache, KvType, KvTypes};
 pub use learning::KeepLedger;
 pub use observe::{LayerVisit, Observe};

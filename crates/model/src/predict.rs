@@ -10,6 +10,7 @@ use hotset_policy::route::{LayerToken, Route};
 use hotset_residency::{Pager, Prediction};
 
 use crate::DenseWeights;
+use crate::foretelling::Foretelling;
 use crate::learning::Learning;
 use crate::scratch::Scratch;
 
@@ -35,6 +36,14 @@ impl CoarseRouters {
     fn row(config: &ModelConfig) -> (WeightType, Bytes) {
         let bytes_in = |ty: WeightType| ty.row_bytes(config.hidden).map(|bytes| (ty, bytes));
         bytes_in(WeightType::Q8_0).or_else(|| bytes_in(WeightType::F32)).expect("any number of f32 is a row")
+    }
+
+    /// Widens a layer's router: `[experts, hidden]`.
+    pub(crate) fn widen(&self, layer: LayerId, out: &mut [f32]) {
+        let router = self.of(layer).expect("a layer that was foretold has a router");
+        for (i, row) in out.chunks_exact_mut(router.cols()).enumerate() {
+            dequantize_row(router.ty(), router.row_bytes(i), row);
+        }
     }
 
     pub(crate) fn new(dense: &DenseWeights, config: &ModelConfig, lookahead: usize) -> Self {
@@ -70,6 +79,8 @@ pub(crate) struct Lookahead<'a> {
     /// Says what it would choose of the scores to come.
     pub policy: &'a dyn Route,
     pub learning: Option<&'a Learning>,
+    /// Where predictions learn.
+    pub foretelling: Option<&'a mut Foretelling>,
     /// Tokens computed before the pass, and what for.
     pub now: (u64, Phase),
 }
@@ -79,7 +90,7 @@ impl Lookahead<'_> {
     /// many tokens, the top `k` of their scores.
     ///
     /// `s.normed`: `[n, hidden]`, the gate input of `layer`.
-    pub fn predict(&self, layer: LayerId, pager: &mut Pager, s: &mut Scratch, (n, k): (usize, usize)) {
+    pub fn predict(&mut self, layer: LayerId, pager: &mut Pager, s: &mut Scratch, (n, k): (usize, usize)) {
         let kind = if n == 1 { Prediction::Token } else { Prediction::Chunk };
         for ahead in 1..=pager.lookahead(kind) {
             let next = LayerId(layer.0 + ahead as u16);
@@ -87,15 +98,20 @@ impl Lookahead<'_> {
             if pager.is_settled(next) {
                 continue;
             }
-            let experts = router.rows();
-            let normed = &s.normed[..n * router.cols()];
-            let normed = s.int8.vectors(self.pool, normed, router.cols(), &[router.ty()]);
-            matmul(self.pool, router, normed, &mut s.next_scores[..n * experts]);
+            // Copies learn from the layer before, and are good for no other distance.
+            let copy =
+                self.foretelling.as_ref().filter(|_| n == 1 && ahead == 1).and_then(|f| f.copy_of(next));
+            let router = copy.unwrap_or(router);
+            let (experts, normed) = (router.rows(), &s.normed[..n * router.cols()]);
+            let vectors = s.int8.vectors(self.pool, normed, router.cols(), &[router.ty()]);
+            let scores = &mut s.next_scores[..n * experts];
+            matmul(self.pool, router, vectors, scores);
+            if let Some(foretelling) = self.foretelling.as_mut().filter(|_| ahead == 1) {
+                foretelling.told((n == 1).then_some(next), normed, scores);
+            }
             match kind {
                 Prediction::Token => self.foresee(next, pager, s),
-                Prediction::Chunk => {
-                    rank(&s.next_scores[..n * experts], experts, k, &mut s.votes, &mut s.expected);
-                }
+                Prediction::Chunk => rank(scores, experts, k, &mut s.votes, &mut s.expected),
             }
             pager.expect(next, &s.expected, kind);
         }

@@ -12,6 +12,7 @@ use hotset_residency::{Pager, PagerStats, Prediction};
 
 use crate::attention::{attend, heads_together};
 use crate::experts::{ExpertGeometry, compute_wanted, group_by_expert, route_chunk, sum_in_rank_order};
+use crate::foretelling::Foretelling;
 use crate::learning::{KeepLedger, Learning};
 use crate::observe::{Observation, Observe};
 use crate::predict::{CoarseRouters, Lookahead};
@@ -43,6 +44,7 @@ pub struct Qwen3Moe {
     phase: Phase,
     observation: Option<Observation>,
     learning: Option<Learning>,
+    foretelling: Option<Foretelling>,
 }
 
 impl Qwen3Moe {
@@ -81,6 +83,7 @@ impl Qwen3Moe {
             phase: Phase::Setup,
             observation: None,
             learning: None,
+            foretelling: None,
         }
     }
 
@@ -89,9 +92,18 @@ impl Qwen3Moe {
         self.pager.clear(evict);
         self.router = router;
         self.clock = 0;
+        if let Some(foretelling) = &mut self.foretelling {
+            foretelling.forget();
+        }
         if let Some(learning) = &mut self.learning {
             learning.restart(&mut self.pager);
         }
+    }
+
+    /// Where a layer is foretold badly, learns from every token from now on to do better. Nothing if nothing is looked ahead.
+    pub fn learn_to_foretell(&mut self) {
+        let looks_ahead = self.pager.lookahead(Prediction::Token) > 0;
+        self.foretelling = looks_ahead.then(|| Foretelling::new(&self.config));
     }
 
     /// Learns from every token from now on, and recalls what it knows of the present context; `keeper` is shown
@@ -300,6 +312,7 @@ impl Qwen3Moe {
             probe,
             observation,
             learning,
+            foretelling,
             ..
         } = self;
         let now = (self.clock, self.phase);
@@ -323,7 +336,13 @@ impl Qwen3Moe {
         pager.request(layer, &s.wanted);
         s.admitted.iter().for_each(|&expert| pager.admit(layer, expert));
         let (policy, learnt) = (router.as_ref(), learning.as_ref());
-        let lookahead = Lookahead { pool, routers: coarse_routers, policy, learning: learnt, now };
+        let mut foretelling = foretelling.as_mut();
+        if let Some(foretelling) = &mut foretelling {
+            let own = (&s.scores[..n * c.experts], &s.decision.native[..]);
+            foretelling.compare(pool, layer, own, |copy| coarse_routers.widen(layer, copy));
+        }
+        let mut lookahead =
+            Lookahead { pool, routers: coarse_routers, policy, learning: learnt, foretelling, now };
         lookahead.predict(layer, pager, s, (n, c.top_k));
         clock.lap(&mut times.router);
         compute_wanted(pool, pager, self.geometry[layer.index()], s, n)?;

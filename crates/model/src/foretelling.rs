@@ -1,0 +1,253 @@
+//! Copies of routers that learn to foretell: where the scores of a layer, seen from the layer before, are often
+//! wrong, the copy they are made with is moved towards what the layer's own router says a moment later.
+//!
+//! Normalised least mean squares (Widrow and Hoff, 1960). With the gate input `x` of the layer before, foretold
+//! scores `p = M x` and the layer's own scores `y`: `M += RATE * (y - p) x^T / (x . x)`. `M` begins as the layer's
+//! router. Nothing depends on it but what is held and when it is read, as for every prediction.
+
+use hotset_base::limits::MAX_FORETOLD_LAYERS;
+use hotset_base::{Bytes, LayerId, WeightType};
+use hotset_format::ModelConfig;
+use hotset_kernels::{Matrix, Pool, axpy, dot_f32};
+use hotset_policy::route::Choice;
+
+/// How far a correction goes: 1 would make the last prediction right. Half of that is learnt within a hundred tokens and
+/// still remembers thousands (docs/performance.md).
+const RATE: f32 = 0.3;
+/// Tokens before a layer is judged.
+const TRIAL: u32 = 16;
+/// Share of right picks above which a router's own foretelling is left alone: to learn costs memory traffic.
+const GOOD: f32 = 0.85;
+/// Rows that one task of the pool moves.
+const ROWS: usize = 16;
+
+/// Whether predictions learn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Foretell {
+    /// Where routers foretell badly, copies of them learn to do better.
+    #[default]
+    Learn,
+    /// By the routers as they are.
+    Routers,
+}
+
+impl Foretell {
+    /// Memory that learning takes.
+    pub fn planned_bytes(config: &ModelConfig) -> Bytes {
+        let rows = places(config) * config.experts;
+        Bytes(4 * (rows * config.hidden + config.hidden + config.experts) as u64)
+    }
+}
+
+/// Layers that may have a copy: the first is foretold by none.
+fn places(config: &ModelConfig) -> usize {
+    config.layers.saturating_sub(1).min(MAX_FORETOLD_LAYERS)
+}
+
+/// How well one layer was foretold by its router, and the place of the copy that learns.
+#[derive(Clone, Copy, Default)]
+struct Judged {
+    tokens: u32,
+    right: u32,
+    place: Option<usize>,
+}
+
+/// See the module's text.
+pub(crate) struct Foretelling {
+    /// Experts and hidden size.
+    shape: (usize, usize),
+    /// `[places, experts, hidden]`: the copies that learn.
+    memory: Vec<f32>,
+    taken: usize,
+    /// `[layers]`
+    layers: Vec<Judged>,
+    /// The layer that was foretold last from the one before, from `input`: `[hidden]`, as `scores`: `[experts]`.
+    told: Option<LayerId>,
+    input: Vec<f32>,
+    scores: Vec<f32>,
+}
+
+impl Foretelling {
+    pub fn new(config: &ModelConfig) -> Self {
+        Self {
+            shape: (config.experts, config.hidden),
+            memory: vec![0.0; places(config) * config.experts * config.hidden],
+            taken: 0,
+            layers: vec![Judged::default(); config.layers],
+            told: None,
+            input: vec![0.0; config.hidden],
+            scores: vec![0.0; config.experts],
+        }
+    }
+
+    /// Forgets all it has learnt.
+    pub fn forget(&mut self) {
+        self.layers.fill(Judged::default());
+        (self.taken, self.told) = (0, None);
+    }
+
+    /// `[experts, hidden]`: the copy that foretells a layer, if it has one of its own.
+    pub fn copy_of(&self, layer: LayerId) -> Option<Matrix<'_>> {
+        let (experts, hidden) = self.shape;
+        let place = self.layers[layer.index()].place?;
+        let copy = &self.memory[place * experts * hidden..(place + 1) * experts * hidden];
+        let matrix = Matrix::new(WeightType::F32, experts, hidden, bytemuck::cast_slice(copy));
+        Some(matrix.expect("a copy has the size of a router"))
+    }
+
+    /// A layer was foretold: `scores` from `input`. `None` for many tokens
+    /// together: these are not compared.
+    pub fn told(&mut self, layer: Option<LayerId>, input: &[f32], scores: &[f32]) {
+        self.told = layer;
+        if layer.is_some() {
+            self.input.copy_from_slice(input);
+            self.scores.copy_from_slice(scores);
+        }
+    }
+
+    /// The layer's own router has spoken: `scores`, with the `native` picks. A layer that proves to be foretold badly gets a
+    /// copy, which `begin_as` fills: `[experts, hidden]`.
+    pub fn compare(
+        &mut self,
+        pool: &Pool,
+        layer: LayerId,
+        (scores, native): (&[f32], &[Choice]),
+        begin_as: impl Fn(&mut [f32]),
+    ) {
+        if self.told.take() != Some(layer) {
+            return;
+        }
+        let judged = self.layers[layer.index()];
+        match judged.place {
+            Some(place) => self.learn(pool, place, scores),
+            None => self.judge(layer, native, begin_as),
+        }
+    }
+
+    fn judge(&mut self, layer: LayerId, native: &[Choice], begin_as: impl Fn(&mut [f32])) {
+        let judged = &mut self.layers[layer.index()];
+        let before = |score: f32| self.scores.iter().filter(|&&other| other > score).count();
+        let right = native.iter().filter(|choice| before(self.scores[choice.expert.index()]) < native.len());
+        judged.right += right.count() as u32;
+        judged.tokens += 1;
+        let size = self.shape.0 * self.shape.1;
+        let is_bad = (judged.right as f32) < GOOD * (judged.tokens as usize * native.len()) as f32;
+        if judged.tokens >= TRIAL && is_bad && (self.taken + 1) * size <= self.memory.len() {
+            judged.place = Some(self.taken);
+            begin_as(&mut self.memory[self.taken * size..(self.taken + 1) * size]);
+            self.taken += 1;
+        }
+    }
+
+    fn learn(&mut self, pool: &Pool, place: usize, scores: &[f32]) {
+        let (experts, hidden) = self.shape;
+        let (input, told) = (&self.input, &self.scores);
+        let length = dot_f32(input, input);
+        if length <= 0.0 || !length.is_finite() {
+            return;
+        }
+        let copy = &mut self.memory[place * experts * hidden..(place + 1) * experts * hidden];
+        pool.for_each_chunk(copy, ROWS * hidden, |chunk, rows| {
+            for (i, row) in rows.chunks_exact_mut(hidden).enumerate() {
+                let expert = chunk * ROWS + i;
+                axpy(RATE * (scores[expert] - told[expert]) / length, input, row);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hotset_base::ExpertId;
+
+    /// A layer whose scores are a linear map of the input that has nothing to do with its router.
+    #[test]
+    fn what_routers_foretell_badly_is_learnt() {
+        let (experts, hidden) = (16, 8);
+        let pool = Pool::new(2, hidden).unwrap();
+        let mut foretelling = foretelling(2, experts, hidden);
+        let mut random = testing::Random(7);
+        let (router, truth) = (random.numbers(experts * hidden), random.numbers(experts * hidden));
+        let mut error = Vec::new();
+        for _ in 0..400 {
+            let x = random.numbers(hidden);
+            let copy = foretelling.copy_of(LayerId(1)).map(|matrix| testing::times(matrix, &x, &pool));
+            let told = copy.unwrap_or_else(|| testing::product(&router, &x));
+            let own = testing::product(&truth, &x);
+            error.push(told.iter().zip(&own).map(|(a, b)| (a - b).powi(2)).sum::<f32>());
+            foretelling.told(Some(LayerId(1)), &x, &told);
+            let native = testing::top(&own, 4);
+            foretelling.compare(&pool, LayerId(1), (&own, &native), |copy| copy.copy_from_slice(&router));
+        }
+        let mean =
+            |range: std::ops::Range<usize>| error[range.clone()].iter().sum::<f32>() / range.len() as f32;
+        assert!(mean(300..400) < 0.01 * mean(0..16), "{} after {}", mean(300..400), mean(0..16));
+        foretelling.forget();
+        assert!(foretelling.copy_of(LayerId(1)).is_none());
+    }
+
+    #[test]
+    fn what_routers_foretell_well_is_left_alone() {
+        let pool = Pool::new(1, 8).unwrap();
+        let mut foretelling = foretelling(2, 16, 8);
+        let mut random = testing::Random(8);
+        for _ in 0..100 {
+            let (x, scores) = (random.numbers(8), random.numbers(16));
+            foretelling.told(Some(LayerId(1)), &x, &scores);
+            let native = testing::top(&scores, 4);
+            foretelling.compare(&pool, LayerId(1), (&scores, &native), |_| panic!("no copy is needed"));
+        }
+        foretelling.told(None, &[0.0; 8 * 3], &[0.0; 16 * 3]);
+        let worst = [Choice { expert: ExpertId(0), weight: 1.0 }; 4];
+        foretelling.compare(&pool, LayerId(1), (&[0.0; 16], &worst), |_| panic!("nothing was told"));
+    }
+
+    fn foretelling(layers: usize, experts: usize, hidden: usize) -> Foretelling {
+        Foretelling {
+            shape: (experts, hidden),
+            memory: vec![0.0; experts * hidden],
+            taken: 0,
+            layers: vec![Judged::default(); layers],
+            told: None,
+            input: vec![0.0; hidden],
+            scores: vec![0.0; experts],
+        }
+    }
+
+    mod testing {
+        use super::*;
+        use hotset_kernels::{Vectors, matmul};
+
+        /// xorshift64*
+        pub struct Random(pub u64);
+
+        impl Random {
+            pub fn numbers(&mut self, n: usize) -> Vec<f32> {
+                let mut next = || {
+                    self.0 ^= self.0 >> 12;
+                    self.0 ^= self.0 << 25;
+                    self.0 ^= self.0 >> 27;
+                    (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 40) as f32 / (1 << 24) as f32 - 0.5
+                };
+                (0..n).map(|_| next()).collect()
+            }
+        }
+
+        pub fn product(matrix: &[f32], x: &[f32]) -> Vec<f32> {
+            matrix.chunks_exact(x.len()).map(|row| row.iter().zip(x).map(|(a, b)| a * b).sum()).collect()
+        }
+
+        pub fn times(matrix: Matrix<'_>, x: &[f32], pool: &Pool) -> Vec<f32> {
+            let mut out = vec![0.0; matrix.rows()];
+            matmul(pool, matrix, Vectors::exact(x, x.len()), &mut out);
+            out
+        }
+
+        pub fn top(scores: &[f32], k: usize) -> Vec<Choice> {
+            let mut order: Vec<u16> = (0..scores.len() as u16).collect();
+            order.sort_by(|&a, &b| scores[b as usize].total_cmp(&scores[a as usize]));
+            order[..k].iter().map(|&e| Choice { expert: ExpertId(e), weight: 0.0 }).collect()
+        }
+    }
+}
