@@ -31,7 +31,8 @@ AFTER = 256       # tokens after the change that are looked at
 WINDOW = 32       # tokens of the hit rate
 MARGIN = 0.05     # back within
 NATIVE = "--ubatch-size 1 --lookahead 0"
-ROUTERS = {"native": NATIVE, "native, reading ahead": "--ubatch-size 1", "trust": "--router trust --lookahead 0"}
+ROUTERS = {"native": NATIVE, "native, reading ahead": "--ubatch-size 1", "trust": "--router trust --lookahead 0",
+           "trust, reading ahead": "--router trust"}
 # {own}: learnt on the very text that follows the change, which no ledger can know more of.
 SWITCH = {
     "no ledger": "",

@@ -29,14 +29,17 @@ OTHERS = {
     "LRU, native": NATIVE + " --evict lru",
     "LFU, native": NATIVE + " --evict lfu",
     "window-LFU, native": NATIVE,
-    "cache-prior 0.03": "--router cache-prior --router-lambda 0.03",
-    "cache-prior 0.05": "--router cache-prior --router-lambda 0.05",
-    "cache-prior 0.1": "--router cache-prior --router-lambda 0.1",
+    # As published: every layer's cache is LRU. The others have the default eviction, as trust has.
+    **{f"cache-prior {x}, LRU": f"--router cache-prior --router-lambda {x} --evict lru" for x in (0.03, 0.05, 0.1)},
+    **{f"cache-prior {x}": f"--router cache-prior --router-lambda {x}" for x in (0.03, 0.05, 0.1)},
     "drop 0.4": "--router drop --router-drop-factor 0.4",
     "drop 0.75": "--router drop --router-drop-factor 0.75",
     "trust 0.02": TRUST + " --router-tolerance 0.02",
     "trust": TRUST,
     "trust 0.035": TRUST + " --router-tolerance 0.035",
+    "trust 0.045": TRUST + " --router-tolerance 0.045",
+    "trust 0.015, reading ahead": TRUST + " --router-tolerance 0.015 --lookahead 2",
+    "trust, reading ahead": TRUST + " --lookahead 2",
 }
 TUNED = {f"trust {t} {m}": f"{TRUST} --router-tolerance {t} --router-mismatch {m}"
          for t in (0.02, 0.025, 0.03, 0.035) for m in (0.05, 0.15, 0.3)}
@@ -47,6 +50,7 @@ ABLATION = {
     "window 16": "--router-window 16",
     "mismatch 0 (experts are interchangeable)": "--router-mismatch 0",
     "with reading ahead": "--lookahead 2",
+    "with reading ahead by the routers as they are": "--lookahead 2 --foretell routers",
     "with an empty trust ledger": "--trust-ledger {ledger}",
     "with that and the gains it measures": "--trust-ledger {ledger} --router-trust 1",
     "with admission by regret": "--router-admission 4",

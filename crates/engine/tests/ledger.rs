@@ -74,18 +74,20 @@ fn a_lossy_run_with_a_ledger_is_the_same_every_time() {
     read(&model, options(Some(path.clone())), Arena::Half, 1);
     let before = std::fs::read(&path).unwrap();
     let router = RouterOptions::Trust(TrustOptions { tolerance: 0.1, ..TrustOptions::default() });
-    let pager = PagerOptions { lookahead: 0, ..PagerOptions::default() };
-    let run = || {
-        std::fs::write(&path, &before).unwrap();
-        let way = EngineOptions { router, pager: pager.clone(), ..options(Some(path.clone())) };
-        let (found, recalled) = read(&model, way, Arena::Half, 1);
-        assert!(recalled > 0);
-        (found, std::fs::read(&path).unwrap())
-    };
-    let first = run();
-    assert!((0..3).all(|_| run() == first));
-    let cold = EngineOptions { router, pager: pager.clone(), ..options(None) };
-    assert!(read(&model, cold, Arena::Half, 1).0 != first.0, "the test has no teeth");
+    for lookahead in [0, 2] {
+        let pager = PagerOptions { lookahead, ..PagerOptions::default() };
+        let run = || {
+            std::fs::write(&path, &before).unwrap();
+            let way = EngineOptions { router, pager: pager.clone(), ..options(Some(path.clone())) };
+            let (found, recalled) = read(&model, way, Arena::Half, 1);
+            assert!(recalled > 0);
+            (found, std::fs::read(&path).unwrap())
+        };
+        let first = run();
+        assert!((0..3).all(|_| run() == first), "lookahead {lookahead}");
+        let cold = EngineOptions { router, pager: pager.clone(), ..options(None) };
+        assert!(read(&model, cold, Arena::Half, 1).0 != first.0, "the test has no teeth");
+    }
 }
 
 /// The gains that the trust router weighs are those of the ledger.

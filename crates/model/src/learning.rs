@@ -8,6 +8,8 @@ use hotset_residency::Pager;
 /// Tokens computed together that leave little of what the arena held before: they want most experts of every
 /// layer once.
 const WIDE: usize = 64;
+/// Tokens after a change of context in which reads ahead are bold.
+const BOLD: usize = 64;
 
 /// Is shown the ledger after every pass, to keep it. Must not allocate while decoding.
 pub trait KeepLedger: Send {
@@ -25,6 +27,8 @@ pub(crate) struct Learning {
     wait: bool,
     /// A prompt with a wide pass has been computed and nothing recalled since its last pass.
     stale: bool,
+    /// Tokens since the context changed.
+    settled: usize,
     /// Sized for all experts.
     hot: Vec<(ExpertKey, f32)>,
 }
@@ -32,7 +36,7 @@ pub(crate) struct Learning {
 impl Learning {
     pub fn new(ledger: Ledger, keeper: Box<dyn KeepLedger>, wait: bool) -> Self {
         let hot = Vec::with_capacity(ledger.shape().all());
-        Self { first: ledger.clone(), ledger, keeper, wait, stale: false, hot }
+        Self { first: ledger.clone(), ledger, keeper, wait, stale: false, settled: 0, hot }
     }
 
     pub fn ledger(&self) -> &Ledger {
@@ -82,10 +86,14 @@ impl Learning {
 
     pub fn end_pass(&mut self, tokens: usize, pager: &mut Pager) {
         match self.ledger.advance(tokens as u32) {
-            Turn::Same => {}
+            Turn::Same => self.settled += tokens,
             // Of a new context little is known, but that what was counted before is of another.
-            Turn::Known(context) | Turn::Founded(context) => self.recall(context, pager),
+            Turn::Known(context) | Turn::Founded(context) => {
+                self.settled = 0;
+                self.recall(context, pager);
+            }
         }
+        pager.read_boldly(self.settled < BOLD);
         self.keeper.look(&self.ledger);
     }
 

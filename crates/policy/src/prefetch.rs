@@ -24,6 +24,9 @@ const WORTH_READING: f32 = 0.4;
 /// A prediction that comes true this often is read for where time must not count: a policy that refuses reads to
 /// save bytes has few to spare for wrong ones.
 const NEARLY_SURE: f32 = 0.8;
+/// The same two where much of what is wanted is not there, after a change of context.
+const WORTH_READING_BOLDLY: f32 = 0.3;
+const SURE_ENOUGH_BOLDLY: f32 = 0.5;
 /// Predictions between two looks at the account.
 const PERIOD: u32 = 512;
 /// Periods without reading ahead after an account in the red.
@@ -67,6 +70,7 @@ pub struct Governor {
     seen: u32,
     /// Periods until the next try; 0 while reading ahead is on.
     paused: u32,
+    bold: bool,
 }
 
 impl Governor {
@@ -82,7 +86,13 @@ impl Governor {
             wasted: 0.0,
             seen: 0,
             paused: 0,
+            bold: false,
         }
+    }
+
+    /// Takes poorer odds, until told otherwise.
+    pub fn be_bold(&mut self, bold: bool) {
+        self.bold = bold;
     }
 
     /// Reading ahead is on.
@@ -93,12 +103,13 @@ impl Governor {
     /// The guess is nearly sure: enough where decisions must not depend on time, so that what reading ahead
     /// spares and wastes cannot be weighed.
     pub fn is_sure(&self, guess: Guess) -> bool {
-        self.comes_true(guess) >= NEARLY_SURE
+        self.comes_true(guess) >= if self.bold { SURE_ENOUGH_BOLDLY } else { NEARLY_SURE }
     }
 
     /// The guess deserves a read.
     pub fn allows(&self, guess: Guess) -> bool {
-        self.is_on() && self.comes_true(guess) >= WORTH_READING
+        let worth = if self.bold { WORTH_READING_BOLDLY } else { WORTH_READING };
+        self.is_on() && self.comes_true(guess) >= worth
     }
 
     /// The share of such guesses that comes true.
@@ -178,6 +189,24 @@ mod tests {
         (0..400).for_each(|i| governor.predicted(guess(0, 1, 1), i % 10 > 3));
         let [first, second] = [guess(0, 1, 0), guess(0, 1, 1)];
         assert!(governor.is_sure(first) && !governor.is_sure(second) && governor.allows(second));
+    }
+
+    #[test]
+    fn after_a_change_poorer_odds_will_do() {
+        let mut governor = Governor::new(1);
+        for i in 0..400 {
+            governor.predicted(guess(0, 1, 0), i % 10 < 6);
+            governor.predicted(guess(0, 1, 1), i % 20 < 7);
+            governor.predicted(guess(0, 1, 2), i % 10 < 1);
+            governor.spared(1.0);
+        }
+        let [often, sometimes, hardly] = [0, 1, 2].map(|rank| guess(0, 1, rank));
+        assert!(!governor.is_sure(often) && !governor.allows(sometimes));
+        governor.be_bold(true);
+        assert!(governor.is_sure(often) && governor.allows(sometimes));
+        assert!(!governor.is_sure(sometimes) && !governor.allows(hardly));
+        governor.be_bold(false);
+        assert!(!governor.is_sure(often) && !governor.allows(sometimes));
     }
 
     #[test]

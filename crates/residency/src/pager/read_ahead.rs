@@ -8,6 +8,12 @@ use crate::fill::Fill;
 use crate::slots::{SlotId, SlotState};
 
 impl Pager {
+    /// Reads ahead at poorer odds, until told otherwise: for the time after a change, when little of what is wanted is
+    /// there.
+    pub fn read_boldly(&mut self, boldly: bool) {
+        self.ahead.governor.be_bold(boldly);
+    }
+
     /// Starts as many as the disk can be kept busy with.
     pub(super) fn start_ahead(&mut self) {
         while self.filling_ahead < MOST_AHEAD && self.failure.is_none() && self.has_room() {
