@@ -146,6 +146,7 @@ impl Engine {
             ("shared_by_layers", (self.plan.arena.partitions.len() < config.layers).to_string()),
             ("chunk", self.plan.chunk.to_string()),
             ("lookahead", self.options.pager.lookahead.to_string()),
+            ("foretell", self.options.foretell.name().to_owned()),
             ("memory_bytes", self.plan.budget.0.to_string()),
         ];
         TraceHeader {

@@ -11,8 +11,7 @@ use hotset_format::ModelConfig;
 use hotset_kernels::{Matrix, Pool, axpy, dot_f32};
 use hotset_policy::route::Choice;
 
-/// How far a correction goes: 1 would make the last prediction right. Half of that is learnt within a hundred tokens and
-/// still remembers thousands (docs/performance.md).
+/// How far a correction goes: 1 would have made the last prediction right, and forgets the others for it.
 const RATE: f32 = 0.3;
 /// Tokens before a layer is judged.
 const TRIAL: u32 = 16;
@@ -32,6 +31,14 @@ pub enum Foretell {
 }
 
 impl Foretell {
+    /// Name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Learn => "learn",
+            Self::Routers => "routers",
+        }
+    }
+
     /// Memory that learning takes.
     pub fn planned_bytes(config: &ModelConfig) -> Bytes {
         let rows = places(config) * config.experts;
