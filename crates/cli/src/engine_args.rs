@@ -81,9 +81,10 @@ pub struct EngineArgs {
     #[arg(long, env = "HOTSET_LOOKAHEAD", value_name = "N")]
     pub lookahead: Option<usize>,
 
-    /// What the next layer's picks are predicted with
-    #[arg(long, env = "HOTSET_FORETELL", value_enum, default_value_t = ForetellName::Learn)]
-    pub foretell: ForetellName,
+    /// What the next layer's picks are predicted with [default: learn, if that takes at most 1 % of --memory or
+    /// with --experts-per-layer, else routers]
+    #[arg(long, env = "HOTSET_FORETELL", value_enum)]
+    pub foretell: Option<ForetellName>,
 
     /// How experts are read: io_uring, pread (threads), or auto: io_uring where the kernel allows it
     #[arg(long, env = "HOTSET_READ_ENGINE", value_name = "ENGINE", default_value = "auto")]
@@ -199,10 +200,10 @@ impl EngineArgs {
                 register: !self.no_registered_buffers,
                 ..defaults
             },
-            foretell: match self.foretell {
+            foretell: self.foretell.map(|name| match name {
                 ForetellName::Learn => Foretell::Learn,
                 ForetellName::Routers => Foretell::Routers,
-            },
+            }),
             ledger,
             families: Vec::new(),
         })

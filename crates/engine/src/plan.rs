@@ -59,8 +59,8 @@ pub struct EngineOptions {
     pub evict: EvictKind,
     /// Reading.
     pub pager: PagerOptions,
-    /// Whether what is read ahead learns.
-    pub foretell: Foretell,
+    /// Whether predictions learn; `None` where the memory for it is small beside the budget.
+    pub foretell: Option<Foretell>,
     /// What is known of contexts from one run to the next.
     pub ledger: Option<LedgerSettings>,
     /// Families of experts, one partition for every layer; may be empty where [`EngineOptions::wants_families`] says no.
@@ -90,7 +90,7 @@ impl Default for EngineOptions {
             router: RouterOptions::Native,
             evict: EvictKind::WindowLfu { half_life: Some(DEFAULT_HALF_LIFE) },
             pager: PagerOptions::default(),
-            foretell: Foretell::default(),
+            foretell: None,
             ledger: None,
             families: Vec::new(),
         }
@@ -201,6 +201,9 @@ pub enum PlanError {
         range: String,
     },
 }
+
+/// Predictions learn where that takes at most this fraction of the budget.
+const LEARNING_SHARE: u64 = 100;
 
 impl Plan {
     /// Divides the budget for this model. `resident` is what the process occupies already.
@@ -344,9 +347,21 @@ impl fmt::Display for Plan {
 /// Weights that every token needs, and what predictions are made with.
 fn dense_bytes(checkpoint: &Checkpoint, options: &EngineOptions, embedding: EmbeddingPlace) -> Bytes {
     let coarse_routers = CoarseRouters::planned_bytes(&checkpoint.config, options.pager.lookahead);
-    let learns = options.pager.lookahead > 0 && options.foretell == Foretell::Learn;
+    let learns = foretell(checkpoint, options) == Foretell::Learn;
     let copies = if learns { Foretell::planned_bytes(&checkpoint.config) } else { Bytes(0) };
     DenseWeights::planned_bytes(checkpoint, embedding) + coarse_routers + copies
+}
+
+/// Whether predictions learn. Copies of routers take the place of experts, which may be worth more: on the model that ships, whose
+/// routers are large beside its experts, they are 1.25 MiB of 56, and cost more hits than they bring.
+pub(crate) fn foretell(checkpoint: &Checkpoint, options: &EngineOptions) -> Foretell {
+    if options.pager.lookahead == 0 {
+        return Foretell::Routers;
+    }
+    let copies = Foretell::planned_bytes(&checkpoint.config);
+    let slots_are_given = options.experts_per_layer.is_some();
+    let small = || copies.0 * LEARNING_SHARE <= budget(checkpoint, options, Bytes(0)).0.0;
+    options.foretell.unwrap_or(if slots_are_given || small() { Foretell::Learn } else { Foretell::Routers })
 }
 
 fn check_ranges(options: &EngineOptions) -> Result<(), PlanError> {

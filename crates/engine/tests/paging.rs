@@ -49,8 +49,9 @@ fn no_way_of_paging_changes_a_bit() {
         ] {
             ways.push(EngineOptions { evict, ..options(ReadOptions::default(), 1) });
         }
-        let foretell = Foretell::Routers;
-        ways.push(EngineOptions { foretell, ..options(ReadOptions::default(), 2) });
+        for foretell in [Foretell::Learn, Foretell::Routers].map(Some) {
+            ways.push(EngineOptions { foretell, ..options(ReadOptions::default(), 2) });
+        }
         let embedding = Some(EmbeddingPlace::Disk);
         ways.push(EngineOptions { embedding, ..options(ReadOptions::default(), 1) });
         let mut without = options(ReadOptions::default(), 1);

@@ -21,10 +21,9 @@ const GOOD: f32 = 0.85;
 const ROWS: usize = 16;
 
 /// Whether predictions learn.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Foretell {
     /// Where routers foretell badly, copies of them learn to do better.
-    #[default]
     Learn,
     /// By the routers as they are.
     Routers,
