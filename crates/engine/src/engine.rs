@@ -15,7 +15,6 @@ use hotset_trace::{Totals, TraceHeader};
 
 use crate::ledger::{self, OpenLedger};
 use crate::machine;
-use crate::plan::foretell;
 use crate::{EngineError, EngineOptions, LedgerTotals, Plan, Session, Tracing};
 
 /// A model ready to compute, with its vocabulary.
@@ -77,7 +76,7 @@ impl Engine {
         checkpoint.files.iter().for_each(|file| machine::drop_page_cache(&file.file));
         let mut model =
             Qwen3Moe::new(checkpoint, dense, pool, pager, router, plan.chunk, options.activations);
-        if foretell(checkpoint, &options) == Foretell::Learn {
+        if plan.foretell == Foretell::Learn {
             model.learn_to_foretell();
         }
         let layers = checkpoint.experts.chunks(config.experts);
@@ -147,7 +146,7 @@ impl Engine {
             ("shared_by_layers", (self.plan.arena.partitions.len() < config.layers).to_string()),
             ("chunk", self.plan.chunk.to_string()),
             ("lookahead", self.options.pager.lookahead.to_string()),
-            ("foretell", self.model.foretells().name().to_owned()),
+            ("foretell", self.plan.foretell.name().to_owned()),
             ("memory_bytes", self.plan.budget.0.to_string()),
         ];
         TraceHeader {

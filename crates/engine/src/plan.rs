@@ -148,6 +148,8 @@ pub struct Plan {
     pub threads: usize,
     /// Where the embedding table is.
     pub embedding: EmbeddingPlace,
+    /// Whether predictions learn.
+    pub foretell: Foretell,
     /// Things the user should know.
     pub warnings: Vec<String>,
 }
@@ -213,6 +215,7 @@ impl Plan {
         let context = context(options.context, config.context)?;
         let source = ExpertSource::new(checkpoint);
         let embedding = options.embedding.unwrap_or(EmbeddingPlace::Memory);
+        let foretell = foretell(checkpoint, options);
         let smallest_chunk = CHUNKS[CHUNKS.len() - 1];
         let threads = threads(options.threads);
         let ledger = options.ledger.as_ref().map_or(Bytes(0), |ledger| ledger.planned_bytes(config));
@@ -221,7 +224,8 @@ impl Plan {
             budget: Bytes(0),
             budget_source: BudgetSource::Asked,
             process: resident + RUNTIME_RESERVE + pool + ledger,
-            dense: dense_bytes(checkpoint, options, embedding),
+            dense: dense_bytes(checkpoint, options, embedding, foretell),
+            foretell,
             kv: KvCache::planned_bytes(config, context, options.kv_types),
             scratch: Bytes(0),
             arena: ArenaPlan::per_layer(&source, options.experts_per_layer.unwrap_or(1)),
@@ -250,7 +254,7 @@ impl Plan {
         let pages = self.without_arena() + everything > self.budget;
         if options.embedding.is_none() && pages && checkpoint.dense.embedding.extent.bytes >= SMALL_TABLE {
             self.embedding = EmbeddingPlace::Disk;
-            self.dense = dense_bytes(checkpoint, options, self.embedding);
+            self.dense = dense_bytes(checkpoint, options, self.embedding, self.foretell);
         }
         if options.chunk.is_none() {
             let scratch = |chunk: usize| {
@@ -345,16 +349,23 @@ impl fmt::Display for Plan {
 }
 
 /// Weights that every token needs, and what predictions are made with.
-fn dense_bytes(checkpoint: &Checkpoint, options: &EngineOptions, embedding: EmbeddingPlace) -> Bytes {
+fn dense_bytes(
+    checkpoint: &Checkpoint,
+    options: &EngineOptions,
+    embedding: EmbeddingPlace,
+    foretell: Foretell,
+) -> Bytes {
     let coarse_routers = CoarseRouters::planned_bytes(&checkpoint.config, options.pager.lookahead);
-    let learns = foretell(checkpoint, options) == Foretell::Learn;
-    let copies = if learns { Foretell::planned_bytes(&checkpoint.config) } else { Bytes(0) };
+    let copies = match foretell {
+        Foretell::Learn => Foretell::planned_bytes(&checkpoint.config),
+        Foretell::Routers => Bytes(0),
+    };
     DenseWeights::planned_bytes(checkpoint, embedding) + coarse_routers + copies
 }
 
 /// Whether predictions learn. Copies of routers take the place of experts, which may be worth more: on the model that ships, whose
 /// routers are large beside its experts, they are 1.25 MiB of 56, and cost more hits than they bring.
-pub(crate) fn foretell(checkpoint: &Checkpoint, options: &EngineOptions) -> Foretell {
+fn foretell(checkpoint: &Checkpoint, options: &EngineOptions) -> Foretell {
     if options.pager.lookahead == 0 {
         return Foretell::Routers;
     }

@@ -53,7 +53,7 @@ impl Learning {
     /// Starts over from an empty arena and the ledger as it was.
     pub fn restart(&mut self, pager: &mut Pager) {
         self.ledger.clone_from(&self.first);
-        self.stale = false;
+        (self.stale, self.settled) = (false, 0);
         self.open(pager);
     }
 

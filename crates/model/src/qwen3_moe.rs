@@ -12,7 +12,7 @@ use hotset_residency::{Pager, PagerStats, Prediction};
 
 use crate::attention::{attend, heads_together};
 use crate::experts::{ExpertGeometry, compute_wanted, group_by_expert, route_chunk, sum_in_rank_order};
-use crate::foretelling::{Foretell, Foretelling};
+use crate::foretelling::Foretelling;
 use crate::learning::{KeepLedger, Learning};
 use crate::observe::{Observation, Observe};
 use crate::predict::{CoarseRouters, Lookahead};
@@ -104,11 +104,6 @@ impl Qwen3Moe {
     pub fn learn_to_foretell(&mut self) {
         let looks_ahead = self.pager.lookahead(Prediction::Token) > 0;
         self.foretelling = looks_ahead.then(|| Foretelling::new(&self.config));
-    }
-
-    /// Whether predictions learn.
-    pub fn foretells(&self) -> Foretell {
-        if self.foretelling.is_some() { Foretell::Learn } else { Foretell::Routers }
     }
 
     /// Learns from every token from now on, and recalls what it knows of the present context; `keeper` is shown

@@ -91,6 +91,12 @@ impl Resident {
 
     pub fn wait_for_recalled(&mut self) {}
 
+    pub fn is_settled(&self, _layer: LayerId) -> bool {
+        true
+    }
+
+    pub fn read_boldly(&mut self, _boldly: bool) {}
+
     pub fn expect(&mut self, _layer: LayerId, _experts: &[ExpertId], _kind: Prediction) {}
 
     pub fn request(&mut self, layer: LayerId, experts: &[ExpertId]) {
