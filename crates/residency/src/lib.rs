@@ -8,6 +8,7 @@ mod ahead;
 mod arena;
 mod error;
 mod fill;
+mod join;
 mod memory;
 mod pager;
 #[cfg(feature = "noop-paging")]

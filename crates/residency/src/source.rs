@@ -16,6 +16,8 @@ use hotset_base::{Bytes, ExpertKey, Extent, LayerId};
 use hotset_format::{Checkpoint, ExpertParts, store::part_seed};
 use hotset_io::{ALIGN, Check, MAX_RUNS, Run};
 
+use crate::join::Joins;
+
 /// Gate, up, down.
 pub const PARTS: usize = 3;
 /// Gate and up; down.
@@ -82,18 +84,16 @@ impl ExpertLayout {
             let (at, bytes) = self.parts[i];
             Check { at, bytes, seed: part_seed(key, i) }
         };
-        let down = part(2);
-        let in_first = down.bytes.min(self.split.saturating_sub(down.at));
-        let head = Check { at: down.at.min(self.split), bytes: in_first, ..down };
-        let tail = Check { at: down.at.saturating_sub(self.split), bytes: down.bytes - in_first, seed: 0 };
+        let (down, in_second) = (part(2), self.down_tail_bytes());
+        let head = Check { at: down.at.min(self.split), bytes: down.bytes - in_second, ..down };
+        let tail = Check { at: down.at.saturating_sub(self.split), bytes: in_second, seed: 0 };
         [[part(0), part(1), head], [tail, Check::NONE, Check::NONE]]
     }
 
-    /// Puts the checksum of down together from those of its head and its tail.
-    pub fn join_down(&self, head: u32, tail: u32) -> u32 {
+    /// Bytes of down in the second half.
+    pub fn down_tail_bytes(&self) -> usize {
         let (at, bytes) = self.parts[2];
-        let tail_bytes = bytes - bytes.min(self.split.saturating_sub(at));
-        crc32c::crc32c_combine(head, tail, tail_bytes)
+        bytes - bytes.min(self.split.saturating_sub(at))
     }
 
     /// The second half has bytes of its own.
@@ -123,6 +123,7 @@ pub struct ExpertSource {
     /// `None` until known. A store knows all of them; for files without checksums the first complete
     /// read of a part sets its own, and later reads must agree.
     checksums: Vec<[Option<u32>; PARTS]>,
+    joins: Joins,
 }
 
 impl ExpertSource {
@@ -135,6 +136,7 @@ impl ExpertSource {
         let checksums = |e: &ExpertParts| e.in_order().map(|part| part.crc);
         Self {
             experts_per_layer: experts,
+            joins: Joins::new(extents.iter().map(|e| ExpertLayout::of(e).down_tail_bytes())),
             slot_bytes: extents.chunks(experts).map(|layer| slot(layer).unwrap_or(0)).collect(),
             extents,
             checksums: checkpoint.experts.iter().map(checksums).collect(),
@@ -163,6 +165,11 @@ impl ExpertSource {
 
     pub(crate) fn layout(&self, key: ExpertKey) -> ExpertLayout {
         ExpertLayout::of(&self.extents[key.flat(self.experts_per_layer)])
+    }
+
+    /// Puts the checksum of an expert's down together from those of its head and its tail.
+    pub(crate) fn join_down(&self, key: ExpertKey, head: u32, tail: u32) -> u32 {
+        self.joins.join(head, tail, self.layout(key).down_tail_bytes())
     }
 
     /// Checks what has been read of an expert from `first` part on. The number of the first part that
@@ -201,7 +208,8 @@ mod tests {
             sums[half] = layout.checks(key)[half]
                 .map(|c| crc32c::crc32c_append(c.seed, &target[c.at..c.at + c.bytes]));
         }
-        let down = layout.join_down(sums[0][2], sums[1][0]);
+        let tail_bytes = layout.down_tail_bytes();
+        let down = Joins::new(std::iter::once(tail_bytes)).join(sums[0][2], sums[1][0], tail_bytes);
         (layout.parts.map(|(at, bytes)| slot[at..at + bytes].to_vec()), [sums[0][0], sums[0][1], down])
     }
 

@@ -152,7 +152,7 @@ impl Pager {
 
     fn check_down(&mut self, key: ExpertKey, slot: SlotId) -> Result<(), PagerError> {
         let fill = &self.fills[slot.index()];
-        let down = self.source.layout(key).join_down(fill.down_head, fill.down_tail);
+        let down = self.source.join_down(key, fill.down_head, fill.down_tail);
         self.source.check(key, 2, &[down]).map_err(|part| self.checksum_error(key, part))
     }
 
