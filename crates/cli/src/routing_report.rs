@@ -2,6 +2,7 @@
 
 use hotset_engine::PhaseFigures;
 use hotset_model::RoutingStats;
+use hotset_policy::route::{Regret, RegretByKind};
 use serde::Serialize;
 
 /// Fields of every JSON report of a phase.
@@ -10,13 +11,33 @@ pub struct RoutingReport {
     agreement: f64,
     regret_rate: f64,
     mass_lost: f64,
+    #[serde(flatten)]
+    regret: RegretReport,
+    admitted: u64,
+}
+
+/// Regret by kind.
+#[derive(Serialize)]
+pub struct RegretReport {
     regret_waited_slots: u64,
     regret_waited_mass: f64,
     regret_substituted_slots: u64,
     regret_substituted_mass: f64,
     regret_dropped_slots: u64,
     regret_dropped_mass: f64,
-    admitted: u64,
+}
+
+impl RegretReport {
+    pub fn new(regret: &RegretByKind) -> Self {
+        Self {
+            regret_waited_slots: regret.waited.slots,
+            regret_waited_mass: regret.waited.mass,
+            regret_substituted_slots: regret.substituted.slots,
+            regret_substituted_mass: regret.substituted.mass,
+            regret_dropped_slots: regret.dropped.slots,
+            regret_dropped_mass: regret.dropped.mass,
+        }
+    }
 }
 
 impl RoutingReport {
@@ -26,12 +47,7 @@ impl RoutingReport {
             agreement: routing.agreement(),
             regret_rate: routing.regret_rate(),
             mass_lost: routing.mass_lost(),
-            regret_waited_slots: routing.waited.slots,
-            regret_waited_mass: routing.waited.mass,
-            regret_substituted_slots: routing.substituted.slots,
-            regret_substituted_mass: routing.substituted.mass,
-            regret_dropped_slots: routing.dropped.slots,
-            regret_dropped_mass: routing.dropped.mass,
+            regret: RegretReport::new(&routing.regret),
             admitted: phase.pager.admitted,
         }
     }
@@ -43,15 +59,16 @@ pub fn regret(routing: &RoutingStats) -> Option<String> {
     if routing.agreed_slots == routing.native_slots && routing.routed_slots == routing.native_slots {
         return None;
     }
-    let share = |slots: u64, mass: f64| {
-        let (slots, mass) = (slots as f64 / routing.native_slots as f64, mass / routing.native_mass);
+    let share = |kind: Regret| {
+        let (slots, mass) =
+            (kind.slots as f64 / routing.native_slots as f64, kind.mass / routing.native_mass);
         format!("{:.1} % ({:.1} % of mass)", 100.0 * slots, 100.0 * mass)
     };
     Some(format!(
         "agreement {:.1} %, waited for {}, substituted {}, dropped {}",
         100.0 * routing.agreement(),
-        share(routing.waited.slots, routing.waited.mass),
-        share(routing.substituted.slots, routing.substituted.mass),
-        share(routing.dropped.slots, routing.dropped.mass),
+        share(routing.regret.waited),
+        share(routing.regret.substituted),
+        share(routing.regret.dropped),
     ))
 }

@@ -81,7 +81,7 @@ fn a_replay_of_the_shipped_model_hits_as_often_as_its_run() {
         assert_eq!(outcome.slots, routing.routed_slots);
         assert_eq!(outcome.swap_ins, done.decode.pager.swap_ins);
         assert_eq!(outcome.bytes, done.decode.pager.bytes_read.0);
-        assert!((outcome.waited.mass - routing.waited.mass).abs() < 1e-3);
+        assert!((outcome.regret.waited.mass - routing.regret.waited.mass).abs() < 1e-3);
     }
 }
 

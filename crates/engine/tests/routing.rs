@@ -54,12 +54,12 @@ fn trust_that_tolerates_nothing_gives_the_native_bits() {
 /// Every native slot is agreed or lost in one way, and the masses are those of all slots.
 fn adds_up(phase: &PhaseFigures, top_k: u64) {
     let r = &phase.routing;
-    let slots = r.agreed_slots + r.substituted.slots + r.dropped.slots;
+    let slots = r.agreed_slots + r.regret.substituted.slots + r.regret.dropped.slots;
     assert_eq!(r.native_slots, slots);
     assert_eq!(r.native_slots, phase.tokens as u64 * 3 * top_k);
-    assert_eq!(r.routed_slots, r.agreed_slots + r.substituted.slots);
+    assert_eq!(r.routed_slots, r.agreed_slots + r.regret.substituted.slots);
     assert!((r.native_mass - phase.tokens as f64 * 3.0).abs() < 1e-2);
-    assert!(r.waited.slots <= r.missed_slots && r.hit_rate() <= 1.0);
+    assert!(r.regret.waited.slots <= r.missed_slots && r.hit_rate() <= 1.0);
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn every_policy_is_counted_and_priced() {
         );
         assert!(policy.pager.swap_ins < native.pager.swap_ins, "{} reads more", router.name());
         assert_eq!(
-            policy.routing.dropped.slots > 0,
+            policy.routing.regret.dropped.slots > 0,
             policy.routing.routed_slots < policy.routing.native_slots
         );
     }

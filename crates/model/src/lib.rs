@@ -31,6 +31,6 @@ pub use observe::{LayerVisit, Observe};
 pub use predict::CoarseRouters;
 pub use probe::RouterProbe;
 pub use qwen3_moe::Qwen3Moe;
-pub use routing_stats::{Regret, RoutingStats};
+pub use routing_stats::RoutingStats;
 pub use scratch::{Activations, Scratch};
 pub use stage_times::StageTimes;

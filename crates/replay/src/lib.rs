@@ -17,7 +17,7 @@ mod simulate;
 
 pub use demand::{Demand, Part};
 pub use error::ReplayError;
-pub use outcome::{Outcome, Regret};
+pub use outcome::Outcome;
 pub use policy::{Eviction, ParsePolicyError, ReplayPolicy, Scope};
 pub use router::RouterMaker;
 pub use simulate::{Setting, replay, replay_all};

@@ -1,17 +1,8 @@
 //! What a replay counted. Words as in ARCHITECTURE.md, section "Words and metrics".
 
-use hotset_policy::route::Choice;
+use hotset_policy::route::{Choice, RegretByKind, fates};
 
 use crate::ReplayPolicy;
-
-/// Slots and their share of the native router mass.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Regret {
-    /// Native slots.
-    pub slots: u64,
-    /// Native router mass; all of a layer-token is 1.
-    pub mass: f64,
-}
 
 /// Of one cache, over the tokens that count.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,12 +23,8 @@ pub struct Outcome {
     pub swap_ins: u64,
     /// Their weights.
     pub bytes: u64,
-    /// Native experts that were not hot and were waited for.
-    pub waited: Regret,
-    /// Native experts whose place another one took.
-    pub substituted: Regret,
-    /// Native experts that were left out.
-    pub dropped: Regret,
+    /// Native slots that were not hot or not chosen; all the mass of a layer-token is 1.
+    pub regret: RegretByKind,
 }
 
 impl Outcome {
@@ -51,9 +38,7 @@ impl Outcome {
             hot_slots: 0,
             swap_ins: 0,
             bytes: 0,
-            waited: Regret::default(),
-            substituted: Regret::default(),
-            dropped: Regret::default(),
+            regret: RegretByKind::default(),
         }
     }
 
@@ -66,33 +51,9 @@ impl Outcome {
         self.hot_slots += hot_slots;
         self.swap_ins += swap_ins;
         self.bytes += swap_ins * expert_bytes;
-        self.regret(native, chosen, hot);
-    }
-
-    /// As many native experts were substituted as strangers were chosen; those of the largest mass count first.
-    fn regret(&mut self, native: &[Choice], chosen: &[Choice], hot: &[bool]) {
-        let has = |set: &[Choice], expert| set.iter().any(|choice| choice.expert == expert);
-        // The recorded native choice, the usual case, is one slice and has no strangers.
-        let lossless = std::ptr::eq(native, chosen);
-        let mut strangers = match lossless {
-            true => 0,
-            false => chosen.iter().filter(|choice| !has(native, choice.expert)).count(),
-        };
         let whole: f64 = native.iter().map(|wanted| f64::from(wanted.weight)).sum();
-        for wanted in native {
-            let kind = if lossless || has(chosen, wanted.expert) {
-                if hot[wanted.expert.index()] {
-                    continue;
-                }
-                &mut self.waited
-            } else if strangers > 0 {
-                strangers -= 1;
-                &mut self.substituted
-            } else {
-                &mut self.dropped
-            };
-            kind.slots += 1;
-            kind.mass += f64::from(wanted.weight) / whole;
+        for (wanted, fate) in fates(native, chosen, hot) {
+            self.regret.count(fate, f64::from(wanted.weight) / whole);
         }
     }
 
@@ -113,6 +74,6 @@ impl Outcome {
 
     /// Share of the native router mass that was substituted or dropped.
     pub fn mass_lost(&self) -> f64 {
-        (self.substituted.mass + self.dropped.mass) / self.layer_tokens.max(1) as f64
+        self.regret.lost().mass / self.layer_tokens.max(1) as f64
     }
 }

@@ -186,8 +186,8 @@ fn a_trace_worked_by_hand() {
     let demand = single(&[0, 1, 0, 2, 1, 0]);
     assert_eq!(["lru", "lfu", "belady"].map(|name| hits(&demand, name, 2)), [1, 2, 3]);
     let lru = outcome(&demand, "lru", 2);
-    assert_eq!((lru.swap_ins, lru.slots, lru.layer_tokens, lru.waited.slots), (5, 6, 6, 5));
-    assert_eq!(lru.waited.mass, 5.0);
+    assert_eq!((lru.swap_ins, lru.slots, lru.layer_tokens, lru.regret.waited.slots), (5, 6, 6, 5));
+    assert_eq!(lru.regret.waited.mass, 5.0);
     assert!((lru.swap_ins_per_1000_tokens() - 5000.0 / 6.0).abs() < 1e-9 && lru.mass_lost() == 0.0);
 }
 

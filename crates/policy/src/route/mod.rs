@@ -6,6 +6,7 @@ mod config;
 mod decision;
 mod drop;
 mod native;
+mod regret;
 mod scale;
 mod strict;
 mod trust;
@@ -19,6 +20,7 @@ pub use config::RouterOptions;
 pub use decision::{Choice, Decision};
 pub use drop::{Drop, DropOptions};
 pub use native::Native;
+pub use regret::{Fate, Regret, RegretByKind, fates};
 pub use strict::{Strict, StrictOptions};
 pub use trust::{Trust, TrustOptions};
 

@@ -7,6 +7,7 @@ use hotset_replay::{Outcome, ReplayPolicy};
 use serde::Serialize;
 
 use crate::csv;
+use crate::routing_report::RegretReport;
 
 /// One cache of one size.
 #[derive(Serialize)]
@@ -18,12 +19,8 @@ pub struct Row {
     hit_rate: f64,
     swap_ins_per_1000_tokens: f64,
     bytes_per_token: f64,
-    regret_waited_slots: u64,
-    regret_waited_mass: f64,
-    regret_substituted_slots: u64,
-    regret_substituted_mass: f64,
-    regret_dropped_slots: u64,
-    regret_dropped_mass: f64,
+    #[serde(flatten)]
+    regret: RegretReport,
     mass_lost: f64,
 }
 
@@ -37,12 +34,7 @@ impl Row {
             hit_rate: outcome.hit_rate(),
             swap_ins_per_1000_tokens: outcome.swap_ins_per_1000_tokens(),
             bytes_per_token: outcome.bytes_per_token(),
-            regret_waited_slots: outcome.waited.slots,
-            regret_waited_mass: outcome.waited.mass,
-            regret_substituted_slots: outcome.substituted.slots,
-            regret_substituted_mass: outcome.substituted.mass,
-            regret_dropped_slots: outcome.dropped.slots,
-            regret_dropped_mass: outcome.dropped.mass,
+            regret: RegretReport::new(&outcome.regret),
             mass_lost: outcome.mass_lost(),
         }
     }
@@ -88,7 +80,7 @@ pub fn table(outcomes: &[Outcome], sizes: &[usize]) -> String {
     block("hit rate, %", &|o| format!("{:.1}", 100.0 * o.hit_rate()));
     block("swap-ins per 1,000 tokens", &|o| format!("{:.0}", o.swap_ins_per_1000_tokens()));
     block("MiB read per token", &|o| format!("{:.2}", o.bytes_per_token() / f64::from(1 << 20)));
-    if outcomes.iter().any(|o| o.substituted.slots + o.dropped.slots > 0) {
+    if outcomes.iter().any(|o| o.regret.lost().slots > 0) {
         block("router mass lost, %", &|o| format!("{:.2}", 100.0 * o.mass_lost()));
     }
     out.trim_end().to_owned()
