@@ -28,6 +28,7 @@ use self::visit::Stage;
 use crate::ahead::{Ahead, Prediction};
 use crate::arena::Arena;
 use crate::fill::Fill;
+use crate::join::Joins;
 use crate::slots::{ArenaPlan, SlotId, SlotState, SlotTable};
 #[cfg(feature = "noop-paging")]
 use crate::source::PARTS;
@@ -64,6 +65,7 @@ pub struct Pager {
     arena: Arena,
     slots: SlotTable,
     source: ExpertSource,
+    joins: Joins,
     evict: Box<dyn Evict>,
     /// `[slots]`: what the policy said of each slot's expert; kept true while the policy is steady, else
     /// asked for again before a search.
@@ -128,6 +130,7 @@ impl Pager {
             reader: Reader::open(files, &buffers, &options.read)?,
             arena,
             slots: SlotTable::new(plan, layers, experts),
+            joins: source.joins(),
             evict,
             worth: vec![Retention(0, 0); plan.slots()],
             paths: checkpoint.files.iter().map(|f| f.path.clone()).collect(),

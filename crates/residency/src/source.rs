@@ -123,7 +123,6 @@ pub struct ExpertSource {
     /// `None` until known. A store knows all of them; for files without checksums the first complete
     /// read of a part sets its own, and later reads must agree.
     checksums: Vec<[Option<u32>; PARTS]>,
-    joins: Joins,
 }
 
 impl ExpertSource {
@@ -136,7 +135,6 @@ impl ExpertSource {
         let checksums = |e: &ExpertParts| e.in_order().map(|part| part.crc);
         Self {
             experts_per_layer: experts,
-            joins: Joins::new(extents.iter().map(|e| ExpertLayout::of(e).down_tail_bytes())),
             slot_bytes: extents.chunks(experts).map(|layer| slot(layer).unwrap_or(0)).collect(),
             extents,
             checksums: checkpoint.experts.iter().map(checksums).collect(),
@@ -167,9 +165,9 @@ impl ExpertSource {
         ExpertLayout::of(&self.extents[key.flat(self.experts_per_layer)])
     }
 
-    /// Puts the checksum of an expert's down together from those of its head and its tail.
-    pub(crate) fn join_down(&self, key: ExpertKey, head: u32, tail: u32) -> u32 {
-        self.joins.join(head, tail, self.layout(key).down_tail_bytes())
+    /// What puts the checksums of all downs together from those of their heads and tails.
+    pub(crate) fn joins(&self) -> Joins {
+        Joins::new(self.extents.iter().map(|e| ExpertLayout::of(e).down_tail_bytes()))
     }
 
     /// Checks what has been read of an expert from `first` part on. The number of the first part that

@@ -1,7 +1,7 @@
 //! What became of what the model wanted: the one place where regret is told by its kinds. Words as in
 //! ARCHITECTURE.md, section "Words and metrics".
 
-use std::ops::{Add, AddAssign, Sub};
+use std::ops::{Add, Sub};
 
 use super::Choice;
 
@@ -85,18 +85,13 @@ impl RegretByKind {
             Fate::Substituted => &mut self.substituted,
             Fate::Dropped => &mut self.dropped,
         };
-        *kind += Regret { slots: 1, mass };
+        kind.slots += 1;
+        kind.mass += mass;
     }
 
     /// What was not computed.
     pub fn lost(&self) -> Regret {
         self.substituted + self.dropped
-    }
-}
-
-impl AddAssign for Regret {
-    fn add_assign(&mut self, other: Self) {
-        *self = *self + other;
     }
 }
 

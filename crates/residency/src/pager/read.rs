@@ -152,7 +152,8 @@ impl Pager {
 
     fn check_down(&mut self, key: ExpertKey, slot: SlotId) -> Result<(), PagerError> {
         let fill = &self.fills[slot.index()];
-        let down = self.source.join_down(key, fill.down_head, fill.down_tail);
+        let tail_bytes = self.source.layout(key).down_tail_bytes();
+        let down = self.joins.join(fill.down_head, fill.down_tail, tail_bytes);
         self.source.check(key, 2, &[down]).map_err(|part| self.checksum_error(key, part))
     }
 
