@@ -7,6 +7,7 @@ use hotset_engine::{DEFAULT_HALF_LIFE, Engine, EngineOptions, Plan, resident_mem
 use hotset_format::Checkpoint;
 use hotset_io::{EngineKind, FaultPlan, ReadOptions};
 use hotset_model::{Activations, EmbeddingPlace, Foretell, KvType, KvTypes};
+use hotset_outputs::Outputs;
 use hotset_policy::evict::EvictKind;
 use hotset_residency::PagerOptions;
 use hotset_text::Tokenizer;
@@ -165,9 +166,27 @@ impl EngineArgs {
         }
     }
 
-    pub fn options(&self) -> Result<EngineOptions> {
+    /// How experts are read.
+    pub fn read_options(&self) -> ReadOptions {
+        ReadOptions {
+            engine: self.read_engine,
+            direct: !(self.no_direct_io || self.keep_page_cache),
+            depth: self.read_depth,
+            keep_page_cache: self.keep_page_cache,
+            faults: self.disk_faults.clone(),
+        }
+    }
+
+    /// How vectors meet quantised weights.
+    pub fn activations(&self) -> Activations {
+        if self.exact_activations { Activations::F32 } else { Activations::Int8 }
+    }
+
+    /// Everything that was asked for. What the settings name to be written is tried.
+    pub fn options(&self, outputs: &mut Outputs) -> Result<EngineOptions> {
+        self.router.router_config.iter().for_each(|path| outputs.reads(path));
         let router = self.router.options()?;
-        let ledger = self.ledger.settings()?;
+        let ledger = self.ledger.settings(outputs)?;
         let defaults = PagerOptions::default();
         if ledger.is_none() && router.wants_contributions() {
             return Err(Usage(NO_GAINS.to_owned()).into());
@@ -180,7 +199,7 @@ impl EngineArgs {
             cpu_strict: self.cpu_strict == 1,
             chunk: self.ubatch_size,
             kv_types: KvTypes { keys: self.cache_type_k, values: self.cache_type_v },
-            activations: if self.exact_activations { Activations::F32 } else { Activations::Int8 },
+            activations: self.activations(),
             router,
             evict: self.eviction(),
             embedding: self.embedding.map(|place| match place {
@@ -189,13 +208,7 @@ impl EngineArgs {
             }),
             mlock: self.mlock,
             pager: PagerOptions {
-                read: ReadOptions {
-                    engine: self.read_engine,
-                    direct: !(self.no_direct_io || self.keep_page_cache),
-                    depth: self.read_depth,
-                    keep_page_cache: self.keep_page_cache,
-                    faults: self.disk_faults.clone(),
-                },
+                read: self.read_options(),
                 lookahead: self.lookahead.unwrap_or(defaults.lookahead),
                 register: !self.no_registered_buffers,
                 ..defaults

@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use hotset_base::limits::MAX_LEDGER_WINDOW;
 use hotset_engine::{Engine, LedgerSettings};
+use hotset_outputs::{FileKind, Outputs};
 use hotset_policy::ledger::LedgerOptions;
 
 use crate::output;
@@ -37,9 +38,9 @@ pub struct LedgerArgs {
 }
 
 impl LedgerArgs {
-    /// The ledger that was asked for, if one was.
-    pub fn settings(&self) -> Result<Option<LedgerSettings>> {
-        let Some(path) = self.trust_ledger.clone() else { return Ok(None) };
+    /// The ledger that was asked for, if one was; its file is tried.
+    pub fn settings(&self, outputs: &mut Outputs) -> Result<Option<LedgerSettings>> {
+        let Some(path) = &self.trust_ledger else { return Ok(None) };
         let default = LedgerOptions::default();
         let options = LedgerOptions {
             window: self.ledger_window.unwrap_or(default.window),
@@ -63,7 +64,8 @@ impl LedgerArgs {
                 Usage(format!("--ledger-family-tokens {tokens} is out of range: 0 to 1000000")).into()
             );
         }
-        Ok(Some(LedgerSettings { options, ..LedgerSettings::new(path) }))
+        let target = outputs.claim_repeated(FileKind::TrustLedger, path)?;
+        Ok(Some(LedgerSettings { options, ..LedgerSettings::new(target) }))
     }
 
     /// Saves what was learnt, and says so unless told to be quiet.

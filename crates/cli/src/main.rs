@@ -16,6 +16,7 @@ mod output;
 mod router_args;
 mod routing_report;
 mod sampling_args;
+mod stop;
 mod stream;
 mod trace_args;
 
@@ -82,7 +83,7 @@ fn main() -> ExitCode {
         Command::Trust(args) => commands::trust::run(&args),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => stop::exit_code().map_or(ExitCode::SUCCESS, ExitCode::from),
         Err(error) => output::fail(&error),
     }
 }

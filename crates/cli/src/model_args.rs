@@ -4,8 +4,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use hotset_format::Checkpoint;
+use hotset_outputs::Outputs;
 
 use crate::locate;
+
+/// No output of this command may be a file of this model.
+pub fn protect(outputs: &mut Outputs, path: &Path, checkpoint: &Checkpoint) {
+    outputs.reads(path);
+    checkpoint.files.iter().for_each(|file| outputs.reads(&file.path));
+}
 
 /// Opens a model of any format; errors name the file.
 pub fn open(named: Option<&Path>) -> Result<(PathBuf, Checkpoint)> {

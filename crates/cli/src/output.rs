@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use hotset_base::Bytes;
+use hotset_outputs::OutputError;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// A mistake of the user's: exit code 2 instead of 1.
@@ -44,7 +45,13 @@ pub fn fail(error: &anyhow::Error) -> ExitCode {
     let line = format!("{error:#}").replace(['\n', '\r'], " ");
     // Nothing is left to be done if standard error is closed.
     let _ = writeln!(io::stderr(), "error: {line}");
-    if error.downcast_ref::<Usage>().is_some() { ExitCode::from(2) } else { ExitCode::from(1) }
+    if is_usage(error) { ExitCode::from(2) } else { ExitCode::from(1) }
+}
+
+/// Whether the user asked for something that could be known to be wrong before any work.
+fn is_usage(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Usage>().is_some()
+        || error.downcast_ref::<OutputError>().is_some_and(OutputError::is_refusal)
 }
 
 /// Prints what clap has to say: help as it is, a mistake as one line.

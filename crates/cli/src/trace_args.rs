@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use hotset_engine::Engine;
+use hotset_outputs::{FileKind, Outputs, PartialFile};
 
 use crate::output;
 
@@ -17,9 +18,14 @@ pub struct TraceArgs {
 }
 
 impl TraceArgs {
+    /// Tries the trace's file before anything is computed.
+    pub fn claim(&self, outputs: &mut Outputs) -> Result<Option<PartialFile>> {
+        Ok(self.trace.as_ref().map(|path| outputs.claim(FileKind::Trace, path)).transpose()?)
+    }
+
     /// Begins the trace, if one was asked for.
-    pub fn begin(&self, engine: &mut Engine) -> Result<()> {
-        self.trace.as_ref().map_or(Ok(()), |path| Ok(engine.trace_to(path)?))
+    pub fn begin(engine: &mut Engine, file: Option<PartialFile>) -> Result<()> {
+        file.map_or(Ok(()), |file| Ok(engine.trace_to(file)?))
     }
 
     /// Ends it, and says what became of it unless told to be quiet.

@@ -119,7 +119,7 @@ fn bench_prints_kernels_beside_the_memory() {
         );
     }
     let lines = succeed(&["bench", "--kernels", "-t", "1", "--csv"]);
-    assert!(lines.starts_with("activations,gbps,memory_gbps,threads,type\nf32,"), "{lines}");
+    assert!(lines.starts_with("type,activations,threads,gbps,memory_gbps\nF32,f32,"), "{lines}");
     let table = succeed(&["bench", "--kernels", "-t", "1"]);
     assert!(table.contains("\nIQ4_NL ") && table.contains("\n(memory) "), "{table}");
     assert!(fail(2, &["bench", "--kernels", "model.gguf"]).contains("cannot be used with"));

@@ -136,7 +136,7 @@ fn a_replay_prints_every_cache_and_size_and_draws_them() {
     }
     let lines = fs::read_to_string(csv).unwrap();
     assert_eq!(lines.lines().count(), 41);
-    assert!(lines.starts_with("bytes_per_token,experts_per_layer,hit_rate"), "{lines}");
+    assert!(lines.starts_with("policy,experts_per_layer,router"), "{lines}");
     let picture = fs::read_to_string(svg).unwrap();
     assert!(picture.starts_with("<svg") && picture.ends_with("</svg>\n"));
     assert_eq!(picture.matches("<polyline").count(), 5);
@@ -200,21 +200,24 @@ fn what_cannot_be_replayed_is_refused_in_one_line() {
 fn the_trace_of_a_killed_run_is_readable() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.trace");
-    let name = path.to_str().unwrap();
+    let partial = dir.path().join("t.trace.partial");
+    let name = partial.to_str().unwrap();
     let mut child = hotset()
-        .args(["bench", "-p", "8", "-n", "4000", "-r", "1", "--measure-seconds", "0.05", "--trace", name])
+        .args(["bench", "-p", "8", "-n", "4000", "-r", "1", "--measure-seconds", "0.05", "--trace"])
+        .arg(&path)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
     let start = Instant::now();
     // Several blocks: each has 16 KiB or more.
-    while fs::metadata(&path).map_or(0, |file| file.len()) < 100_000 {
+    while fs::metadata(&partial).map_or(0, |file| file.len()) < 100_000 {
         assert!(start.elapsed() < Duration::from_secs(60), "no trace is written");
         std::thread::sleep(Duration::from_millis(5));
     }
     child.kill().unwrap();
     assert!(!child.wait().unwrap().success(), "it was still running");
+    assert!(!path.exists(), "what is not whole has no name");
     let output = run(&["trace", "show", name, "--json"]);
     let show: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(show["tokens"].as_u64() > Some(20), "{show}");

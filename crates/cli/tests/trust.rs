@@ -203,6 +203,6 @@ fn reset_forgets_ledgers_and_nothing_else() {
     assert!(succeed(&["trust", "reset", text(&path)]).contains("nothing to forget"));
     let note = dir.path().join("note.txt");
     fs::write(&note, "not a ledger, and long enough for a header\n".repeat(8)).unwrap();
-    assert!(fail(1, &["trust", "reset", text(&note)]).contains("not a trust ledger"));
+    assert!(fail(2, &["trust", "reset", text(&note)]).contains("is a text file, not a trust ledger"));
     assert!(note.exists());
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use hotset_base::Bytes;
 use hotset_format::{FormatError, store::StoreError};
+use hotset_outputs::OutputError;
 
 /// See the module's text.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +16,9 @@ pub enum PackError {
     /// The store could not be written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The model's file could not be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
     /// Weights that no type can hold.
     #[error("tensor `{tensor}`: {reason}; the source is damaged")]
     Weights {
@@ -26,6 +30,16 @@ pub enum PackError {
     /// A packed source whose bytes are not those that were packed.
     #[error("tensor `{0}` of the source does not match its checksum; run `hotset verify` on it")]
     SourceChecksum(String),
+    /// A type was asked for a kind of tensor that is not there, or is never changed.
+    #[error(
+        "--tensor-type: `{kind}` is not a kind of tensor whose type can be chosen; those of this model are {kinds}"
+    )]
+    Kind {
+        /// As the user wrote it.
+        kind: String,
+        /// Those there are.
+        kinds: String,
+    },
     /// A shape that no synthetic model can have.
     #[error("{0}")]
     Shape(String),

@@ -1,6 +1,5 @@
 //! Checkpoint in, store out: every tensor read, converted and written once, experts on all cores.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hotset_base::{Bytes, ExpertId, ExpertKey, LayerId, WeightType};
@@ -9,6 +8,7 @@ use hotset_format::store::{
 };
 use hotset_format::{Checkpoint, TensorSlice, read_extent};
 use hotset_kernels::{dequantize_row, quantize_row};
+use hotset_outputs::PartialFile;
 use rayon::prelude::*;
 
 use crate::families::families;
@@ -17,6 +17,8 @@ use crate::{PackError, Recipe};
 
 /// Weights converted at a time: bounds the memory of one thread whatever the tensor's size.
 const BAND_WEIGHTS: usize = 1 << 20;
+/// Kept whatever was asked for: routing is decided by it.
+pub(crate) const ROUTER: &str = "ffn_gate_inp";
 const PART_NAMES: [&str; 3] = ["ffn_gate_exps", "ffn_up_exps", "ffn_down_exps"];
 
 /// How to pack.
@@ -24,10 +26,50 @@ const PART_NAMES: [&str; 3] = ["ffn_gate_exps", "ffn_up_exps", "ffn_down_exps"];
 pub struct PackOptions {
     /// Weight types.
     pub recipe: Recipe,
-    /// Types for single kinds of tensor (`ffn_down_exps`, `token_embd` ...) in place of the recipe's.
+    /// Types for single kinds of tensor (`ffn_down_exps`, `token_embd` ...) in place of the recipe's; of two
+    /// for one kind the last counts.
     pub overrides: Vec<(String, WeightType)>,
-    /// Budget to write into the store for users who name none.
+    /// Budget to write into the store for users who name none, in place of the source's.
     pub suggested_memory: Option<Bytes>,
+}
+
+impl PackOptions {
+    /// Whether the source is only copied.
+    fn keeps(&self) -> bool {
+        self.recipe == Recipe::Keep && self.overrides.is_empty()
+    }
+
+    /// Refuses overrides that would do nothing.
+    ///
+    /// # Errors
+    /// [`PackError::Kind`]
+    pub fn check(&self, source: &Checkpoint) -> Result<(), PackError> {
+        let names = source.dense.named();
+        let dense = names.iter().filter(|(_, tensor)| tensor.rows > 1).map(|(name, _)| split_name(name).1);
+        let mut kinds: Vec<&str> = dense.filter(|&kind| kind != ROUTER).chain(PART_NAMES).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        match self.overrides.iter().find(|(kind, _)| !kinds.contains(&kind.as_str())) {
+            None => Ok(()),
+            Some((kind, _)) => Err(PackError::Kind { kind: kind.clone(), kinds: kinds.join(", ") }),
+        }
+    }
+
+    /// The source as it will be in the store: its shapes and sizes, not where anything lies. For plans.
+    pub fn as_packed(&self, source: &Checkpoint) -> Checkpoint {
+        let mut packed = source.clone();
+        let shapes = Shapes::of(source, self);
+        let experts =
+            packed.experts.iter_mut().flat_map(|expert| [&mut expert.gate, &mut expert.up, &mut expert.down]);
+        let parts = shapes.parts.iter().flatten().map(|part| part.ty);
+        let dense = packed.dense.all_mut().into_iter();
+        for (tensor, ty) in dense.chain(experts).zip(shapes.dense.iter().map(|dense| dense.ty).chain(parts)) {
+            let row = ty.row_bytes(tensor.cols).unwrap_or_default();
+            (tensor.ty, tensor.extent.bytes) = (ty, Bytes(row.0 * tensor.rows as u64));
+        }
+        packed.suggested_memory = self.suggested_memory.or(source.suggested_memory);
+        packed
+    }
 }
 
 /// What was written.
@@ -41,19 +83,20 @@ pub struct PackReport {
     pub source_bytes: Bytes,
 }
 
-/// Packs a checkpoint into a store at `target`. `progress` is told the source bytes done; it may be
+/// Packs a checkpoint into a store, in a file claimed for it. `progress` is told the source bytes done; it may be
 /// called from several threads.
 ///
 /// Memory: one expert part or one band of rows per core, and the tables.
 pub fn pack(
     source: &Checkpoint,
-    target: &Path,
+    target: PartialFile,
     options: &PackOptions,
     progress: &(dyn Fn(Bytes) + Sync),
 ) -> Result<PackReport, PackError> {
+    options.check(source)?;
     let layout = layout(source, options)?;
     let file_bytes = layout.file_bytes();
-    check_space(target, file_bytes)?;
+    check_space(&target, file_bytes)?;
     let shapes = Shapes::of(source, options);
     let writer = StoreWriter::create(target, layout)?;
     let packer = Packer { source, writer: &writer, done: AtomicU64::new(0), progress };
@@ -63,6 +106,7 @@ pub fn pack(
     (0..source.experts.len())
         .into_par_iter()
         .try_for_each(|flat| packer.expert(key_at(source, flat), &shapes.parts[flat]))?;
+    source.check_unchanged()?;
     let source_bytes = Bytes(packer.done.load(Ordering::Relaxed));
     let store_id = writer.finish()?;
     Ok(PackReport { store_id, file_bytes, source_bytes })
@@ -101,15 +145,18 @@ impl Shapes {
 
 fn layout(source: &Checkpoint, options: &PackOptions) -> Result<StoreLayout, PackError> {
     let shapes = Shapes::of(source, options);
-    let families = families(source)?;
+    // Copied, a store stays as it is, whatever its packer knew of families.
+    let copied = source.recipe.clone().filter(|_| options.keeps());
+    let families = if copied.is_some() { source.families.clone() } else { families(source)? };
+    let labels = || families.iter().map(|layer| layer.labels().to_vec()).collect();
     let metadata = StoreMetadata {
         config: source.config.clone(),
         tokenizer: source.tokenizer.clone(),
         chat_template: source.chat_template.clone(),
         tied: source.dense.head.is_none(),
-        suggested_memory: options.suggested_memory,
-        recipe: options.recipe.to_string(),
-        families: Some(families.iter().map(|layer| layer.labels().to_vec()).collect()),
+        suggested_memory: options.suggested_memory.or(source.suggested_memory),
+        recipe: copied.unwrap_or_else(|| options.recipe.to_string()),
+        families: (!families.is_empty()).then(labels),
     };
     Ok(StoreLayout::new(&metadata, shapes.dense, shapes.parts)?)
 }
@@ -131,7 +178,7 @@ fn target_type(
     layer: usize,
     tensor: &TensorSlice,
 ) -> WeightType {
-    let named = options.overrides.iter().find(|(name, _)| name == kind).map(|(_, ty)| *ty);
+    let named = options.overrides.iter().rev().find(|(name, _)| name == kind).map(|(_, ty)| *ty);
     let recipe = named.map_or(options.recipe, Recipe::Uniform);
     recipe.type_for(&Subject {
         kind,
@@ -145,15 +192,14 @@ fn target_type(
 }
 
 /// Refuses to begin what the file system has no room for.
-pub(crate) fn check_space(target: &Path, needed: Bytes) -> Result<(), PackError> {
-    let parent = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+pub(crate) fn check_space(target: &PartialFile, needed: Bytes) -> Result<(), PackError> {
     // Where the file system cannot be asked, the writer's own errors must do.
-    let Ok(fs) = rustix::fs::statvfs(parent) else { return Ok(()) };
+    let Ok(fs) = rustix::fs::fstatvfs(target.file()) else { return Ok(()) };
     let free = Bytes(fs.f_bavail.saturating_mul(fs.f_frsize));
     if needed <= free {
         return Ok(());
     }
-    Err(PackError::NoSpace { target: target.to_owned(), needed, free })
+    Err(PackError::NoSpace { target: target.target().shown().to_owned(), needed, free })
 }
 
 struct Packer<'a> {

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use hotset_base::WeightType;
 
+use crate::pack::ROUTER;
+
 /// A quantisation recipe, named as llama.cpp's `llama-quantize` names them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Recipe {
@@ -51,7 +53,7 @@ impl Recipe {
     /// Norms and routers keep their precision: they are small, and routing is decided by them. Rows
     /// that are not whole blocks of the wanted type get the nearest type of 32-weight blocks.
     pub(crate) fn type_for(self, subject: &Subject) -> WeightType {
-        let is_matrix = subject.rows > 1 && subject.kind != "ffn_gate_inp";
+        let is_matrix = subject.rows > 1 && subject.kind != ROUTER;
         let wanted = match self {
             Self::Keep => subject.source,
             _ if !is_matrix => subject.source,

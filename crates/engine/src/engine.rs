@@ -1,13 +1,13 @@
 //! Opening a model in the planned order.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use hotset_base::{Bytes, Phase};
-use hotset_format::{Checkpoint, ModelConfig};
+use hotset_format::{Checkpoint, ModelConfig, ModelFile, Origin};
 use hotset_kernels::Pool;
 use hotset_ledger::LedgerWriter;
 use hotset_model::{DenseWeights, Foretell, KvCache, Qwen3Moe};
+use hotset_outputs::PartialFile;
 use hotset_policy::route::{Route, RouterOptions, RouterShape};
 use hotset_residency::{ExpertSource, Pager, PagerOptions};
 use hotset_text::Tokenizer;
@@ -27,6 +27,8 @@ pub struct Engine {
     expert_bytes: Vec<u64>,
     tracing: Option<Tracing>,
     ledger: Option<Arc<LedgerWriter>>,
+    /// The files of a model without checksums.
+    unsealed: Vec<ModelFile>,
 }
 
 impl Engine {
@@ -85,7 +87,14 @@ impl Engine {
             |(settings, open): (_, OpenLedger)| open.begin(settings, &mut model, options.router.is_lossy());
         let ledger =
             ledger.map(begin).transpose().map_err(system("start the thread that saves the trust ledger"))?;
-        Ok(Self { model, tokenizer, plan, options, expert_bytes, tracing: None, ledger })
+        let unsealed = if checkpoint.origin == Origin::Store { Vec::new() } else { checkpoint.files.clone() };
+        Ok(Self { model, tokenizer, plan, options, expert_bytes, tracing: None, ledger, unsealed })
+    }
+
+    /// Refuses to vouch for what was computed from files that changed meanwhile. The bytes of a store are
+    /// checked as they are read; other formats carry no checksums.
+    pub(crate) fn check_sources(&self) -> Result<(), EngineError> {
+        Ok(self.unsealed.iter().try_for_each(ModelFile::check_unchanged)?)
     }
 
     /// The plan it was opened with.
@@ -108,20 +117,20 @@ impl Engine {
         self.options.router
     }
 
-    /// Writes a trace of everything computed from now on.
+    /// Writes a trace of everything computed from now on, in a file claimed for it.
     ///
     /// # Errors
-    /// If the file cannot be made.
-    pub fn trace_to(&mut self, path: &Path) -> Result<(), EngineError> {
+    /// If it cannot be written.
+    pub fn trace_to(&mut self, file: PartialFile) -> Result<(), EngineError> {
         let header = self.trace_header();
-        self.tracing = Some(Tracing::start(&mut self.model, path, &header)?);
+        self.tracing = Some(Tracing::start(&mut self.model, file, &header)?);
         Ok(())
     }
 
     /// Ends the trace, if there is one, and waits until it is on the disk.
     ///
     /// # Errors
-    /// If the disk refused it: its file then ends with the last block that could be written.
+    /// If the disk refused it: there is no trace then.
     pub fn end_trace(&mut self) -> Result<Option<Totals>, EngineError> {
         let Some(tracing) = self.tracing.take() else { return Ok(None) };
         Ok(Some(tracing.end(&mut self.model)?))

@@ -100,6 +100,7 @@ impl Engine {
         if let Some(row) = request.prefill(model, &prompt[out.cached..], &mut out)? {
             request.decode(model, tokenizer, row, &mut out)?;
         }
+        self.check_sources()?;
         Ok(out)
     }
 }

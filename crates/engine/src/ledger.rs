@@ -1,21 +1,21 @@
 //! The trust ledger of a run: loaded when the engine opens, saved while it computes and at the end.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use hotset_base::{Bytes, ExpertKey, Families};
 use hotset_format::{Checkpoint, ModelConfig, identity};
 use hotset_ledger::{LedgerError, LedgerWriter};
 use hotset_model::{KeepLedger, Qwen3Moe};
+use hotset_outputs::Target;
 use hotset_policy::ledger::{Ledger, LedgerOptions, LedgerShape};
 
 use crate::EngineError;
 
 /// Where a ledger is, and how it learns.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct LedgerSettings {
-    /// Its file; one that does not exist is made.
-    pub path: PathBuf,
+    /// Its file, claimed; one that does not exist is made.
+    pub target: Arc<Target>,
     /// How contexts are told apart.
     pub options: LedgerOptions,
     /// Tokens between two saves.
@@ -27,8 +27,8 @@ impl LedgerSettings {
     pub const SAVE_EVERY: u64 = 1024;
 
     /// A ledger with the usual settings.
-    pub fn new(path: PathBuf) -> Self {
-        Self { path, options: LedgerOptions::default(), save_every: Self::SAVE_EVERY }
+    pub fn new(target: Arc<Target>) -> Self {
+        Self { target, options: LedgerOptions::default(), save_every: Self::SAVE_EVERY }
     }
 
     /// Whether families change anything.
@@ -60,9 +60,9 @@ impl OpenLedger {
         families: &[Families],
     ) -> Result<Self, EngineError> {
         let (identity, shape) = (identity(checkpoint)?, shape(&checkpoint.config));
-        let mut ledger = match hotset_ledger::load(&settings.path)? {
+        let mut ledger = match hotset_ledger::load(settings.target.at())? {
             Some(snapshot) => {
-                snapshot.check_model(&settings.path, identity, shape)?;
+                snapshot.check_model(settings.target.shown(), identity, shape)?;
                 snapshot.into_ledger(settings.options)
             }
             None => Ledger::new(shape, settings.options),
@@ -79,7 +79,8 @@ impl OpenLedger {
         wait: bool,
     ) -> std::io::Result<Arc<LedgerWriter>> {
         let Self { ledger, identity } = self;
-        let writer = LedgerWriter::start(&settings.path, identity, ledger.shape(), settings.options)?;
+        let writer =
+            LedgerWriter::start(Arc::clone(&settings.target), identity, ledger.shape(), settings.options)?;
         let writer = Arc::new(writer);
         let every = settings.save_every.max(1);
         let keeper = Keeper { writer: Arc::clone(&writer), every, next: ledger.tokens() + every };

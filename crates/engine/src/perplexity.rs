@@ -100,6 +100,7 @@ pub fn perplexity(
         return Err(EngineError::TextTooShort(text.len()));
     }
     total.figures = start.phase(engine.model(), computed);
+    engine.check_sources()?;
     Ok(total)
 }
 

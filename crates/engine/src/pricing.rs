@@ -162,6 +162,7 @@ pub(crate) fn step(
         return Err(EngineError::TextTooShort(text.len()));
     }
     total.figures = start.phase(engine.model(), computed);
+    engine.check_sources()?;
     Ok(total)
 }
 

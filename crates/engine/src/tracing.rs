@@ -1,17 +1,16 @@
 //! A trace of a run: what the model tells its observer goes to the recorder.
 
-use std::path::Path;
-
 use hotset_base::Phase;
 use hotset_model::{LayerVisit, Observe, Qwen3Moe};
+use hotset_outputs::PartialFile;
 use hotset_trace::{Reads, Recorder, Scores, Totals, TraceError, TraceFile, TraceHeader, VisitHead};
 
 /// A trace that is being written.
 pub(crate) struct Tracing(TraceFile);
 
 impl Tracing {
-    pub fn start(model: &mut Qwen3Moe, path: &Path, header: &TraceHeader) -> Result<Self, TraceError> {
-        let (recorder, file) = Recorder::create(path, header)?;
+    pub fn start(model: &mut Qwen3Moe, file: PartialFile, header: &TraceHeader) -> Result<Self, TraceError> {
+        let (recorder, file) = Recorder::create(file, header)?;
         model.observe(Box::new(Observer(recorder)));
         Ok(Self(file))
     }

@@ -12,9 +12,10 @@ use common::*;
 use hotset_base::WeightType;
 use hotset_engine::{EngineOptions, LedgerSettings, Listener};
 use hotset_model::Foretell;
+use hotset_outputs::FileKind;
 use hotset_policy::ledger::LedgerOptions;
 use hotset_policy::route::{CachePriorOptions, DropOptions, RouterOptions, StrictOptions, TrustOptions};
-use hotset_testkit::{TinyModel, TinyShape};
+use hotset_testkit::{TinyModel, TinyShape, claim, claim_repeated};
 use hotset_text::{Sampler, SamplerConfig};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
@@ -37,7 +38,8 @@ fn main() {
     decode(dir.path(), None);
     decode(dir.path(), Some(&dir.path().join("a.trace")));
     // With a ledger: one that is begun, then one that is known, both saved while decoding.
-    let ledger = LedgerSettings { save_every: 16, ..LedgerSettings::new(dir.path().join("a.ledger")) };
+    let target = claim_repeated(FileKind::TrustLedger, &dir.path().join("a.ledger"));
+    let ledger = LedgerSettings { save_every: 16, ..LedgerSettings::new(target) };
     let learns = LedgerOptions { window: 8, drift: 0.0, patience: 1, ..ledger.options };
     let ledger = LedgerSettings { options: learns, ..ledger };
     for router in [RouterOptions::Native, RouterOptions::Native, RouterOptions::Trust(trust())] {
@@ -74,7 +76,7 @@ fn decode_with(path: &Path, trace: Option<&Path>, router: RouterOptions, ledger:
     let options = EngineOptions { threads: Some(2), router, ledger, foretell, ..EngineOptions::default() };
     let mut engine = engine_with(&model, Arena::Tenth, options).unwrap();
     if let Some(trace) = trace {
-        engine.trace_to(trace).unwrap();
+        engine.trace_to(claim(FileKind::Trace, trace)).unwrap();
     }
     let mut session = engine.session().unwrap();
     let sampling = SamplerConfig { seed: 3, ..SamplerConfig::default() };

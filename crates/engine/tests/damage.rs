@@ -5,14 +5,16 @@ mod common;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use common::*;
 use hotset_base::WeightType;
-use hotset_engine::EngineOptions;
+use hotset_engine::{EngineOptions, Listener};
 use hotset_format::store::verify;
 use hotset_model::{ForwardError, KvCache, KvType, KvTypes};
 use hotset_residency::PagerError;
 use hotset_testkit::{Random, TinyModel, TinyShape};
+use hotset_text::{Sampler, SamplerConfig};
 
 /// Logits of a short prompt, or why there are none.
 fn attempt(path: &Path, arena: Arena) -> Result<Vec<u32>, String> {
@@ -173,4 +175,36 @@ fn weights_that_are_not_numbers_end_the_request_by_name() {
     tiny.write_hf(dir.path(), WeightType::BF16, 1).unwrap();
     let error = attempt(dir.path(), Arena::All).unwrap_err();
     assert!(error.contains("router of layer L1"), "{error}");
+}
+
+/// Changes the model's file when the first piece of an answer comes.
+struct Changes<'a>(&'a Path, bool);
+
+impl Listener for Changes<'_> {
+    fn text(&mut self, _: &str) {
+        if !std::mem::replace(&mut self.1, true) {
+            let end = fs::metadata(self.0).unwrap().len();
+            flip(self.0, end - 1, 1);
+        }
+    }
+}
+
+/// With every expert in memory nothing is read again that a checksum could find.
+#[test]
+fn an_answer_computed_while_its_file_changed_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("m.gguf");
+    TinyModel::random(TinyShape::default(), 24).write_gguf(&path, &|_| WeightType::F16, 1).unwrap();
+    let model = hotset_format::open(&path).unwrap();
+    let mut engine = engine(&model, Arena::All, 1).unwrap();
+    let mut session = engine.session().unwrap();
+    let mut sampler = Sampler::new(SamplerConfig::default(), model.config.vocab).unwrap();
+    let mut answer = |changed| {
+        let (cancel, mut listener) = (AtomicBool::new(false), Changes(&path, changed));
+        engine.generate(&mut session, &[1, 2, 3], &mut sampler, Some(4), &cancel, &mut listener).map(drop)
+    };
+    answer(true).unwrap();
+    let error = answer(false).unwrap_err().to_string();
+    assert!(error.contains("m.gguf: changed while it was in use (it was written to)"), "{error}");
+    answer(true).unwrap_err();
 }

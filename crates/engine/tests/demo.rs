@@ -15,6 +15,7 @@ use hotset_convert::{PackOptions, Recipe, pack};
 use hotset_engine::{Engine, EngineOptions, Plan, Windowing, perplexity};
 use hotset_format::Checkpoint;
 use hotset_model::{KvCache, KvType, KvTypes};
+use hotset_outputs::FileKind;
 use hotset_policy::route::{Decision, LayerToken, Native, NotFinite, Route, RouterShape};
 use hotset_text::Tokenizer;
 use serde::Deserialize;
@@ -147,7 +148,7 @@ fn repacked(model: &Checkpoint, dir: &Path, recipe: &str) -> Checkpoint {
     let target = dir.join(format!("{recipe}.hotset"));
     let recipe: Recipe = recipe.parse().unwrap();
     let options = PackOptions { recipe, overrides: Vec::new(), suggested_memory: None };
-    pack(model, &target, &options, &|_| {}).unwrap();
+    pack(model, hotset_testkit::claim(FileKind::Store, &target), &options, &|_| {}).unwrap();
     hotset_format::open(&target).unwrap()
 }
 

@@ -10,11 +10,12 @@ use hotset_base::{Phase, WeightType};
 use hotset_engine::{EngineError, EngineOptions, LedgerSettings, Plan};
 use hotset_format::Checkpoint;
 use hotset_ledger::LedgerError;
+use hotset_outputs::FileKind;
 use hotset_policy::evict::EvictKind;
 use hotset_policy::ledger::{LedgerOptions, Record};
 use hotset_policy::route::{RouterOptions, TrustOptions};
 use hotset_residency::PagerOptions;
-use hotset_testkit::{TinyModel, TinyShape};
+use hotset_testkit::{TinyModel, TinyShape, claim_repeated};
 
 fn tiny(dir: &Path, seed: u64) -> Checkpoint {
     let shape = TinyShape { layers: 4, experts: 16, top_k: 4, ..TinyShape::default() };
@@ -24,8 +25,10 @@ fn tiny(dir: &Path, seed: u64) -> Checkpoint {
 
 fn options(path: Option<PathBuf>) -> EngineOptions {
     let learns = LedgerOptions { window: 8, drift: 0.02, patience: 1, ..LedgerOptions::default() };
-    let ledger =
-        path.map(|path| LedgerSettings { options: learns, save_every: 16, ..LedgerSettings::new(path) });
+    let ledger = path.map(|path| {
+        let target = claim_repeated(FileKind::TrustLedger, &path);
+        LedgerSettings { options: learns, save_every: 16, ..LedgerSettings::new(target) }
+    });
     EngineOptions { threads: Some(2), ledger, ..EngineOptions::default() }
 }
 

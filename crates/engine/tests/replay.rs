@@ -13,6 +13,7 @@ use hotset_trace::{Ending, TraceReader, TraceSource};
 
 use hotset_base::{Bytes, Phase};
 use hotset_format::Checkpoint;
+use hotset_outputs::FileKind;
 use hotset_text::Tokenizer;
 
 const PROMPT: usize = 12;
@@ -36,7 +37,7 @@ fn run(model: &Checkpoint, evict: EvictKind, arena: ArenaPlan, chunk: usize, tra
     plan.arena = arena;
     let tokenizer = Tokenizer::new(&model.tokenizer).unwrap();
     let mut engine = Engine::open(model, tokenizer, options, plan, &mut |_| {}).unwrap();
-    engine.trace_to(trace).unwrap();
+    engine.trace_to(hotset_testkit::claim(FileKind::Trace, trace)).unwrap();
     let mut session = engine.session().unwrap();
     let workload = Workload { prompt: PROMPT, warmup: WARM, predict: COUNTED };
     let done =

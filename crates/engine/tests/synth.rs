@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use common::*;
 use hotset_convert::synth::{PlantedText, RoutingLog, SynthFormat, preset, seed_of, synth};
 use hotset_format::{Checkpoint, ModelConfig};
+use hotset_outputs::FileKind;
 
 /// The scores of 128 experts in few and narrow layers.
 fn narrow() -> ModelConfig {
@@ -17,11 +18,11 @@ fn narrow() -> ModelConfig {
 }
 
 fn write(config: &ModelConfig, seed: u64, path: &Path) -> Checkpoint {
-    let format = match path.extension() {
-        Some(extension) if extension == "hotset" => SynthFormat::Store,
-        _ => SynthFormat::Gguf,
+    let (format, kind) = match path.extension() {
+        Some(extension) if extension == "hotset" => (SynthFormat::Store, FileKind::Store),
+        _ => (SynthFormat::Gguf, FileKind::Gguf),
     };
-    synth(config, seed, path, format, &|_| {}).unwrap();
+    synth(config, seed, hotset_testkit::claim(kind, path), format, &|_| {}).unwrap();
     hotset_format::open(path).unwrap()
 }
 

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use hotset_base::{Bytes, ExpertKey, Extent, Families, FileId, WeightType, limits};
 use serde::{Deserialize, Serialize};
 
+use crate::Stamp;
+
 /// The format a checkpoint was read from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Origin {
@@ -28,6 +30,8 @@ pub struct ModelFile {
     pub file: Arc<File>,
     /// Length when opened.
     pub bytes: Bytes,
+    /// What else was said of it then.
+    pub stamp: Stamp,
 }
 
 /// The shape of a Qwen3-MoE model. Source: config.json or `qwen3moe.*` GGUF metadata.
@@ -207,6 +211,18 @@ impl DenseTensors {
         all.extend(self.head.map(|head| ("output.weight".to_owned(), head)));
         all
     }
+
+    /// The same tensors in the same order.
+    pub fn all_mut(&mut self) -> Vec<&mut TensorSlice> {
+        let mut all = vec![&mut self.embedding];
+        for layer in &mut self.layers {
+            let DenseLayer { attn_norm, q, k, v, o, q_norm, k_norm, ffn_norm, router } = layer;
+            all.extend([attn_norm, q, k, v, o, q_norm, k_norm, ffn_norm, router]);
+        }
+        all.push(&mut self.output_norm);
+        all.extend(&mut self.head);
+        all
+    }
 }
 
 /// One token of the vocabulary that is matched before byte-level BPE.
@@ -256,6 +272,8 @@ pub struct Checkpoint {
     pub store_id: Option<String>,
     /// Memory budget the packer suggests when the user names none.
     pub suggested_memory: Option<Bytes>,
+    /// Recipe that a packed store was made with.
+    pub recipe: Option<String>,
     /// Families of experts, one partition for every layer; none if the file has none.
     pub families: Vec<Families>,
 }

@@ -11,7 +11,7 @@ use hotset_base::{Bytes, Extent, limits};
 use rustix::fs::{Advice, fadvise};
 
 use crate::store::{self, MAGIC};
-use crate::{Checkpoint, FormatError, ModelFile, directory, gguf};
+use crate::{Checkpoint, FormatError, ModelFile, Stamp, directory, gguf};
 
 /// Opens a model of any format and checks everything but the weights. A directory is a Hugging Face
 /// checkpoint or holds exactly one model file; files are told apart by their first bytes.
@@ -81,7 +81,8 @@ pub(crate) fn open_file(path: &Path) -> Result<ModelFile, FormatError> {
     regular(std::fs::metadata(path).map_err(FormatError::io(path, "open"))?)?;
     let file = File::open(path).map_err(FormatError::io(path, "open"))?;
     let metadata = regular(file.metadata().map_err(FormatError::io(path, "open"))?)?;
-    Ok(ModelFile { path: path.to_owned(), file: Arc::new(file), bytes: Bytes(metadata.len()) })
+    let (bytes, stamp) = (Bytes(metadata.len()), Stamp::of(&metadata));
+    Ok(ModelFile { path: path.to_owned(), file: Arc::new(file), bytes, stamp })
 }
 
 /// Reads a small file whole; `None` if it is not there.
@@ -98,6 +99,7 @@ pub(crate) fn read_small(path: &Path, limit: Bytes) -> Result<Option<Vec<u8>>, F
     }
     let mut bytes = vec![0; file.bytes.index()];
     file.file.read_exact_at(&mut bytes, 0).map_err(FormatError::io(path, "read"))?;
+    file.check_unchanged()?;
     Ok(Some(bytes))
 }
 

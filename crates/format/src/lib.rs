@@ -14,7 +14,7 @@ mod files;
 pub mod gguf;
 pub mod huggingface;
 mod identity;
-mod partial;
+mod stamp;
 pub mod store;
 mod vocabulary;
 
@@ -25,4 +25,4 @@ pub use checkpoint::{
 pub use error::FormatError;
 pub use files::{open, read_extent};
 pub use identity::identity;
-pub use partial::{PartialFile, PartialPaths};
+pub use stamp::Stamp;

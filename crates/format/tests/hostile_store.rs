@@ -6,6 +6,8 @@ use std::path::Path;
 use hotset_base::{ExpertId, ExpertKey, LayerId, WeightType};
 use hotset_format::store::{self, DenseShape, PartShape, StoreLayout, StoreMetadata, StoreWriter, verify};
 use hotset_format::{ModelConfig, TokenizerSpec};
+use hotset_outputs::FileKind;
+use hotset_testkit::claim;
 
 const LAYERS: usize = 2;
 const EXPERTS: usize = 4;
@@ -69,7 +71,7 @@ fn dense() -> Vec<DenseShape> {
 fn write(path: &Path, families: Option<Vec<Vec<u16>>>) {
     let part = PartShape { ty: WeightType::F32, rows: WIDTH, cols: WIDTH };
     let layout = StoreLayout::new(&metadata(families), dense(), vec![[part; 3]; LAYERS * EXPERTS]).unwrap();
-    let writer = StoreWriter::create(path, layout).unwrap();
+    let writer = StoreWriter::create(claim(FileKind::Store, path), layout).unwrap();
     for (i, shape) in dense().iter().enumerate() {
         let mut stream = writer.dense_stream(i);
         stream.push(&vec![0; 4 * shape.rows * shape.cols]).unwrap();

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use hotset_format::store::StoreError;
+use hotset_outputs::OutputError;
 
 /// See the module's text. Messages say what to do where something can be done.
 #[derive(Debug, thiserror::Error)]
@@ -20,13 +20,8 @@ pub enum LedgerError {
         source: io::Error,
     },
     /// The new file could not be written; the old one is as it was.
-    #[error("cannot save the trust ledger {path}: {source}")]
-    Save {
-        /// The file.
-        path: PathBuf,
-        /// What went wrong.
-        source: StoreError,
-    },
+    #[error("the trust ledger is not saved: {0}")]
+    Save(OutputError),
     /// Other first bytes.
     #[error("{0}: not a trust ledger")]
     NotALedger(PathBuf),

@@ -5,8 +5,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use hotset_format::PartialPaths;
-use hotset_format::store::StoreError;
+use hotset_outputs::{LEDGER_MAGIC, OutputError, PartialFile, Target};
 
 use crate::header::{HEADER, Header};
 use crate::{LedgerError, Snapshot};
@@ -26,11 +25,12 @@ pub fn load(path: &Path) -> Result<Option<Snapshot>, LedgerError> {
     let mut file = File::open(path).map_err(LedgerError::io("open", path))?;
     let bytes = file.metadata().map_err(LedgerError::io("read the length of", path))?.len();
     let damaged = |detail: String| LedgerError::Damaged { path: path.to_owned(), detail };
-    if bytes < HEADER as u64 {
+    let mut header = [0; HEADER];
+    let there = HEADER.min(bytes as usize);
+    file.read_exact(&mut header[..there]).map_err(LedgerError::io("read", path))?;
+    if there < HEADER && header.starts_with(&LEDGER_MAGIC) {
         return Err(damaged(format!("{bytes} bytes, less than the {HEADER} of a header")));
     }
-    let mut header = [0; HEADER];
-    file.read_exact(&mut header).map_err(LedgerError::io("read", path))?;
     let header = Header::parse(path, &header)?;
     let expected = HEADER as u64 + header.body_bytes();
     if bytes != expected {
@@ -47,13 +47,15 @@ pub fn load(path: &Path) -> Result<Option<Snapshot>, LedgerError> {
 ///
 /// # Errors
 /// If it cannot be written, or another program is writing it; the old one then is as it was.
-pub fn save(path: &Path, snapshot: &Snapshot) -> Result<(), LedgerError> {
-    let write = replace(&PartialPaths::new(path), &snapshot.to_bytes());
-    write.map_err(|source| LedgerError::Save { path: path.to_owned(), source })
+pub fn save(file: PartialFile, snapshot: &Snapshot) -> Result<(), LedgerError> {
+    finish(file, &snapshot.to_bytes()).map_err(LedgerError::Save)
 }
 
-pub(crate) fn replace(paths: &Arc<PartialPaths>, bytes: &[u8]) -> Result<(), StoreError> {
-    let file = paths.create(bytes.len() as u64)?;
+pub(crate) fn replace(target: &Arc<Target>, bytes: &[u8]) -> Result<(), OutputError> {
+    finish(target.create()?, bytes)
+}
+
+fn finish(file: PartialFile, bytes: &[u8]) -> Result<(), OutputError> {
     file.write_at(bytes, 0)?;
     file.commit()
 }

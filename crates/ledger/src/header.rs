@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
+use hotset_outputs::LEDGER_MAGIC as MAGIC;
 use hotset_policy::ledger::{ContextId, LedgerShape};
 
 use crate::LedgerError;
 use crate::snapshot::check_sizes;
 
-const MAGIC: [u8; 8] = *b"HOTTRU\r\n";
 /// The version this program writes and reads.
 pub const LEDGER_VERSION: u32 = 1;
 const BYTE_ORDER: u32 = 0x0102_0304;

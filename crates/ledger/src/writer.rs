@@ -1,12 +1,10 @@
 //! Saves a ledger from a thread of its own: who computes copies it into a buffer and goes on.
 
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Barrier, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
 use hotset_base::Bytes;
-use hotset_format::PartialPaths;
-use hotset_format::store::StoreError;
+use hotset_outputs::{OutputError, Target};
 use hotset_policy::ledger::{Ledger, LedgerOptions, LedgerShape};
 
 use crate::LedgerError;
@@ -16,7 +14,6 @@ use crate::snapshot::{file_bytes, write_ledger};
 /// See the module's text. Dropped, it finishes the save under way.
 pub struct LedgerWriter {
     desk: Arc<Desk>,
-    path: PathBuf,
     identity: [u8; 32],
     thread: Option<JoinHandle<()>>,
 }
@@ -32,7 +29,7 @@ struct State {
     full: Option<Vec<u8>>,
     closed: bool,
     /// Why the last save that was tried failed, if it did.
-    failure: Option<StoreError>,
+    failure: Option<OutputError>,
 }
 
 impl LedgerWriter {
@@ -41,7 +38,7 @@ impl LedgerWriter {
     /// # Errors
     /// If the system refuses a thread.
     pub fn start(
-        path: &Path,
+        target: Arc<Target>,
         identity: [u8; 32],
         shape: LedgerShape,
         options: LedgerOptions,
@@ -50,16 +47,16 @@ impl LedgerWriter {
         let buffer = vec![1; file_bytes(shape, options.contexts)];
         let state = State { idle: Some(buffer), full: None, closed: false, failure: None };
         let desk = Arc::new(Desk { state: Mutex::new(state), changed: Condvar::new() });
-        let (there, paths) = (Arc::clone(&desk), PartialPaths::new(path));
+        let there = Arc::clone(&desk);
         let running = Arc::new(Barrier::new(2));
         let begun = Arc::clone(&running);
         let thread = std::thread::Builder::new().name("ledger".to_owned()).spawn(move || {
             begun.wait();
-            there.serve(&paths);
+            there.serve(&target);
         })?;
         // What a thread allocates as it begins must not fall into decoding.
         running.wait();
-        Ok(Self { desk, path: path.to_owned(), identity, thread: Some(thread) })
+        Ok(Self { desk, identity, thread: Some(thread) })
     }
 
     /// What its buffer occupies.
@@ -84,7 +81,7 @@ impl LedgerWriter {
         drop(self.wait());
         self.save(ledger);
         let failure = self.wait().failure.take();
-        failure.map_or(Ok(()), |source| Err(LedgerError::Save { path: self.path.clone(), source }))
+        failure.map_or(Ok(()), |failure| Err(LedgerError::Save(failure)))
     }
 
     /// Waits until the buffer is back.
@@ -113,7 +110,7 @@ impl Desk {
     }
 
     /// Writes what it is given until the desk is closed.
-    fn serve(&self, paths: &Arc<PartialPaths>) {
+    fn serve(&self, target: &Arc<Target>) {
         let mut state = self.lock();
         loop {
             state = self
@@ -122,7 +119,7 @@ impl Desk {
                 .expect(UNPOISONED);
             let Some(buffer) = state.full.take() else { return };
             drop(state);
-            let failure = replace(paths, &buffer).err();
+            let failure = replace(target, &buffer).err();
             state = self.lock();
             (state.idle, state.failure) = (Some(buffer), failure);
             self.changed.notify_all();

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hotset_ledger::{Snapshot, load, save};
+use hotset_outputs::{FileKind, Force, Outputs, Target};
 use hotset_policy::ledger::{Ledger, LedgerOptions, LedgerShape};
 
 /// Tells the child's run of [`the_old_or_the_new_one_is_there`] where to write.
@@ -22,9 +24,14 @@ fn numbered(n: u64) -> Snapshot {
     snapshot
 }
 
+fn target(path: &Path) -> Arc<Target> {
+    Outputs::new(Force::NotOffered).claim_repeated(FileKind::TrustLedger, path).unwrap()
+}
+
 fn save_for_ever(path: &Path) {
+    let target = target(path);
     for n in 1.. {
-        save(path, &numbered(n)).unwrap();
+        save(target.create().unwrap(), &numbered(n)).unwrap();
     }
 }
 
@@ -35,7 +42,7 @@ fn the_old_or_the_new_one_is_there() {
     }
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ledger");
-    save(&path, &numbered(1)).unwrap();
+    save(target(&path).create().unwrap(), &numbered(1)).unwrap();
     let mut last = 0;
     for kill in 0..KILLS {
         let mut child = Command::new(std::env::current_exe().unwrap())

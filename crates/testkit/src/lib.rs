@@ -4,12 +4,14 @@
 //! shares no code with those readers.
 #![forbid(unsafe_code)]
 
+mod claim;
 mod gguf;
 mod hub;
 pub mod naive;
 mod random;
 mod tiny;
 
+pub use claim::{claim, claim_repeated};
 pub use gguf::GgufBuilder;
 pub use random::Random;
 pub use tiny::{TinyModel, TinyShape, TinyTensor};

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use hotset_base::{ExpertId, LayerId, Phase};
+use hotset_outputs::{FileKind, Force, Outputs};
 use hotset_policy::route::Choice;
 use hotset_trace::{Reads, Recorder, Scores, TraceHeader, VisitHead};
 use rustix::time::{ClockId, clock_gettime};
@@ -43,8 +44,9 @@ fn microseconds_per_token(layers: usize) -> [f64; 2] {
     let logits: Vec<f32> = (0..experts).map(|e| (e as f32 * 1.7).sin() * 6.0).collect();
     let chosen: Vec<Choice> =
         (0..top_k as u16).map(|e| Choice { expert: ExpertId(e), weight: 0.125 }).collect();
-    let (mut recorder, file) =
-        Recorder::create(&dir.path().join("t.trace"), &header).expect("a file in a new directory");
+    let file = Outputs::new(Force::NotOffered).claim(FileKind::Trace, &dir.path().join("t.trace"));
+    let file = file.expect("a new directory");
+    let (mut recorder, file) = Recorder::create(file, &header).expect("a file in a new directory");
     let clocks = [ClockId::ThreadCPUTime, ClockId::ProcessCPUTime];
     let start = clocks.map(microseconds);
     for token in 0..TOKENS {

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use hotset_outputs::OutputError;
+
 /// See the module's text. Messages say what to do where something can be done.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -58,6 +60,9 @@ pub enum TraceError {
         /// What, and the limit.
         detail: String,
     },
+    /// The file to write was refused.
+    #[error(transparent)]
+    Output(#[from] OutputError),
     /// The Parquet writer refused.
     #[error("cannot write {path}: {source}")]
     Parquet {

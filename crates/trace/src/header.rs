@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use hotset_base::limits::{MAX_EXPERTS, MAX_LAYERS, MAX_TOP_K, MAX_TRACE_METADATA};
+pub(crate) use hotset_outputs::TRACE_MAGIC as MAGIC;
 use serde::{Deserialize, Serialize};
 
 use crate::TraceError;
 use crate::record::{u16_at, u32_at};
 
-/// First bytes of every trace.
-pub(crate) const MAGIC: [u8; 8] = *b"HOTTRC\r\n";
 /// The version this program writes and reads.
 pub const TRACE_VERSION: u32 = 1;
 const BYTE_ORDER: u32 = 0x0102_0304;

@@ -1,7 +1,5 @@
 //! A trace to Parquet: one row for every layer-token, lists for what has several values.
 
-use std::fs::File;
-use std::path::Path;
 use std::sync::Arc;
 
 use ::parquet::basic::Compression;
@@ -13,6 +11,7 @@ use ::parquet::file::properties::WriterProperties;
 use ::parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use ::parquet::schema::parser::parse_message_type;
 use half::f16;
+use hotset_outputs::PartialFile;
 
 use crate::{Pass, TraceError, TraceSource, Visit};
 
@@ -39,13 +38,13 @@ const SCHEMA: &str = "message trace {
 /// Layer-tokens of a row group: with 128 experts some 20 MB.
 const GROUP: usize = 1 << 16;
 
-/// Writes all passes that are left of a trace; gives the tokens written.
+/// Writes all passes that are left of a trace into a file claimed for them; gives the tokens written.
 ///
 /// # Errors
 /// If the trace is damaged or the file cannot be written.
-pub fn export_parquet(source: &mut TraceSource, path: &Path) -> Result<u64, TraceError> {
+pub fn export_parquet(source: &mut TraceSource, file: PartialFile) -> Result<u64, TraceError> {
+    let path = &file.target().shown().to_owned();
     let refused = |source| TraceError::Parquet { path: path.to_owned(), source };
-    let file = File::create(path).map_err(TraceError::io("create", path))?;
     let schema = Arc::new(parse_message_type(SCHEMA).map_err(refused)?);
     // Numbers that hardly repeat: dictionaries would be built and thrown away.
     let properties = WriterProperties::builder()
@@ -62,7 +61,7 @@ pub fn export_parquet(source: &mut TraceSource, path: &Path) -> Result<u64, Trac
         }
     }
     rows.write(&mut writer).map_err(refused)?;
-    writer.close().map_err(refused)?;
+    writer.into_inner().map_err(refused)?.commit()?;
     Ok(step as u64)
 }
 
@@ -146,7 +145,7 @@ impl Rows {
     }
 
     /// Writes a row group and forgets it; nothing when there are no rows.
-    fn write(&mut self, writer: &mut SerializedFileWriter<File>) -> Result<(), ParquetError> {
+    fn write(&mut self, writer: &mut SerializedFileWriter<PartialFile>) -> Result<(), ParquetError> {
         if self.step.is_empty() {
             return Ok(());
         }
@@ -171,14 +170,14 @@ impl Rows {
 }
 
 fn lists<T: DataType>(
-    group: &mut SerializedRowGroupWriter<'_, File>,
+    group: &mut SerializedRowGroupWriter<'_, PartialFile>,
     lists: &Lists<T::T>,
 ) -> Result<(), ParquetError> {
     column::<T>(group, &lists.values, Some(&lists.definition), Some(&lists.repetition))
 }
 
 fn column<T: DataType>(
-    group: &mut SerializedRowGroupWriter<'_, File>,
+    group: &mut SerializedRowGroupWriter<'_, PartialFile>,
     values: &[T::T],
     definition: Option<&[i16]>,
     repetition: Option<&[i16]>,

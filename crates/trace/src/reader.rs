@@ -6,8 +6,10 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use hotset_outputs::PARTIAL_MARK;
+
 use crate::block::{BLOCK_HEAD, BlockHead};
-use crate::header::FIXED;
+use crate::header::{FIXED, MAGIC};
 use crate::record::{Record, Records};
 use crate::{Pass, TraceError, TraceHeader};
 
@@ -59,7 +61,7 @@ impl TraceReader {
     pub fn new(mut input: impl Read + Send + 'static, path: &Path) -> Result<Self, TraceError> {
         let mut fixed = [0; FIXED];
         let read = fill(&mut input, &mut fixed, path)?;
-        if read < fixed.len() && !fixed.starts_with(&crate::header::MAGIC) {
+        if read < fixed.len() && !fixed.starts_with(&MAGIC) {
             return Err(TraceError::NotATrace(path.to_owned()));
         }
         let cut = |detail: &str| TraceError::Damaged {
@@ -70,7 +72,15 @@ impl TraceReader {
         if read < fixed.len() {
             return Err(cut("cut inside the header: nothing can be read"));
         }
-        let fixed = TraceHeader::parse_fixed(path, &fixed)?;
+        let unfinished = fixed.starts_with(&PARTIAL_MARK);
+        if unfinished {
+            // What a killed run leaves differs from a trace in its first bytes only.
+            fixed[..MAGIC.len()].copy_from_slice(&MAGIC);
+        }
+        let fixed = TraceHeader::parse_fixed(path, &fixed).map_err(|error| match unfinished {
+            true => TraceError::NotATrace(path.to_owned()),
+            false => error,
+        })?;
         let mut metadata = vec![0; fixed.metadata_bytes];
         if fill(&mut input, &mut metadata, path)? < metadata.len() {
             return Err(cut("cut inside the metadata: nothing can be read"));

@@ -1,14 +1,12 @@
 //! Writing a trace while a model computes: records go into buffers, full buffers to a thread that writes.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
 use std::num::NonZeroU64;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Barrier};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hotset_base::{Bytes, LayerId, Phase};
+use hotset_outputs::{OutputError, PartialFile};
 use hotset_policy::route::Choice;
 use rustix::fs::{Advice, fadvise};
 
@@ -38,8 +36,7 @@ pub struct Recorder {
 
 /// The writing side; ends with [`TraceFile::finish`] after its recorder was dropped.
 pub struct TraceFile {
-    writer: JoinHandle<io::Result<u64>>,
-    path: PathBuf,
+    writer: JoinHandle<Result<Sink, OutputError>>,
 }
 
 /// What became of a trace.
@@ -63,37 +60,26 @@ pub struct VisitHead<'a> {
 }
 
 impl Recorder {
-    /// Creates the file and starts the thread that writes it.
+    /// Begins the trace in a file that was claimed for it, and starts the thread that writes it.
     ///
     /// # Errors
-    /// If the file cannot be made or its head not be written.
-    pub fn create(path: &Path, header: &TraceHeader) -> Result<(Self, TraceFile), TraceError> {
-        let file = OpenOptions::new().write(true).create(true).truncate(true).open(path);
-        let file = file.map_err(TraceError::io("create", path))?;
-        Self::start(FileSink::new(file), path, header)
-    }
-
-    /// The same into anything.
-    pub(crate) fn start(
-        mut sink: impl Write + Send + 'static,
-        path: &Path,
-        header: &TraceHeader,
-    ) -> Result<(Self, TraceFile), TraceError> {
+    /// If its head cannot be written or the system refuses a thread.
+    pub fn create(file: PartialFile, header: &TraceHeader) -> Result<(Self, TraceFile), TraceError> {
         debug_assert!(record::largest(header) <= BUFFER);
-        let head = header.to_bytes();
-        sink.write_all(&head).map_err(TraceError::io("write", path))?;
+        let path = file.target().shown().to_owned();
+        let mut sink = Sink { file, written: 0, synced: 0 };
+        sink.write(&header.to_bytes())?;
         let ring = Arc::new(Ring::new(BUFFERS, BUFFER));
-        let written = head.len() as u64;
         let running = Arc::new(Barrier::new(2));
         let writer = {
             let (ring, running) = (Arc::clone(&ring), Arc::clone(&running));
             let write = move || {
                 running.wait();
-                write_blocks(&ring, sink, written)
+                write_blocks(&ring, sink)
             };
             std::thread::Builder::new().name("trace".to_owned()).spawn(write)
         };
-        let writer = writer.map_err(TraceError::io("start a thread to write", path))?;
+        let writer = writer.map_err(TraceError::io("start a thread to write", &path))?;
         // What a thread allocates as it begins must not fall into decoding.
         running.wait();
         let recorder = Self {
@@ -104,7 +90,7 @@ impl Recorder {
             waits: 0,
             waited: Duration::ZERO,
         };
-        Ok((recorder, TraceFile { writer, path: path.to_owned() }))
+        Ok((recorder, TraceFile { writer }))
     }
 
     /// Tokens are about to be computed together; the first stands at `position`.
@@ -180,69 +166,53 @@ impl Drop for Recorder {
 }
 
 impl TraceFile {
-    /// Waits until everything is on the disk. The recorder must be gone: it says when the trace ends.
+    /// Waits until everything is on the disk and the trace has its name. The recorder must be gone: it says
+    /// when the trace ends.
     ///
     /// # Errors
-    /// The first write that failed.
+    /// The first write that failed; there is no trace then.
     pub fn finish(self) -> Result<Totals, TraceError> {
-        let written = self.writer.join().expect("the writer of a trace does not panic");
-        Ok(Totals { bytes: Bytes(written.map_err(TraceError::io("write", &self.path))?) })
+        let sink = self.writer.join().expect("the writer of a trace does not panic")?;
+        let bytes = Bytes(sink.written);
+        sink.file.commit()?;
+        Ok(Totals { bytes })
     }
 }
 
 /// Writes buffers as blocks until the ring is closed. After an error nothing more is written, but buffers
 /// still go round: the run goes on and hears of it at the end.
-fn write_blocks(ring: &Ring, mut sink: impl Write, mut written: u64) -> io::Result<u64> {
+fn write_blocks(ring: &Ring, mut sink: Sink) -> Result<Sink, OutputError> {
     let (mut number, mut failure) = (0, None);
     while let Some(buffer) = ring.take_full() {
         if failure.is_none() {
             let head = BlockHead::of(number, &buffer).to_bytes();
-            failure = sink.write_all(&head).and_then(|()| sink.write_all(&buffer)).err();
-            written += (head.len() + buffer.len()) as u64;
+            failure = sink.write(&head).and_then(|()| sink.write(&buffer)).err();
             number += 1;
         }
         ring.give_empty(buffer);
     }
-    match failure {
-        Some(error) => Err(error),
-        None => sink.flush().map(|()| written),
-    }
+    failure.map_or(Ok(sink), Err)
 }
 
 /// A file whose pages leave the page cache soon after they were written: they are outside the memory
 /// budget.
-struct FileSink {
-    file: File,
+struct Sink {
+    file: PartialFile,
     written: u64,
     synced: u64,
 }
 
-impl FileSink {
-    fn new(file: File) -> Self {
-        Self { file, written: 0, synced: 0 }
-    }
-}
-
-impl Write for FileSink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.file.write(bytes)?;
-        self.written += count as u64;
+impl Sink {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), OutputError> {
+        self.file.write_at(bytes, self.written)?;
+        self.written += bytes.len() as u64;
         if self.written - self.synced >= SYNC_EVERY {
-            self.flush()?;
+            self.file.sync()?;
+            let length = NonZeroU64::new(self.written - self.synced);
+            // Advice: a file system that does not know it costs memory, not correctness.
+            let _ = fadvise(self.file.file(), self.synced, length, Advice::DontNeed);
+            self.synced = self.written;
         }
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self.file.sync_data() {
-            // Pipes and special files have nothing to put on a disk.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
-            result => result?,
-        }
-        let length = NonZeroU64::new(self.written - self.synced);
-        // Advice: a file system that does not know it costs memory, not correctness.
-        let _ = fadvise(&self.file, self.synced, length, Advice::DontNeed);
-        self.synced = self.written;
         Ok(())
     }
 }

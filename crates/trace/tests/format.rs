@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use half::f16;
 use hotset_base::{ExpertId, LayerId, Phase};
+use hotset_outputs::{FileKind, Force, Outputs, PartialFile};
 use hotset_policy::route::Choice;
 use hotset_trace::{
     CsvTrace, Ending, LayerToken, Pass, Reads, Recorder, Scores, Summary, TraceError, TraceHeader,
@@ -62,11 +63,15 @@ fn pass(header: &TraceHeader, tokens: usize, seed: u32) -> Pass {
     }
 }
 
+fn claim(kind: FileKind, path: &Path) -> PartialFile {
+    Outputs::new(Force::NotOffered).claim(kind, path).unwrap()
+}
+
 /// The bytes of a trace.
 fn write(header: &TraceHeader, passes: &[Pass]) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(NAME);
-    let (mut recorder, file) = Recorder::create(&path, header).unwrap();
+    let (mut recorder, file) = Recorder::create(claim(FileKind::Trace, &path), header).unwrap();
     passes.iter().for_each(|pass| recorder.copy(pass));
     drop(recorder);
     let totals = file.finish().unwrap();
@@ -257,7 +262,7 @@ fn passes_that_were_not_finished_are_left_out_and_counted() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(NAME);
     let header = header(true);
-    let (mut recorder, file) = Recorder::create(&path, &header).unwrap();
+    let (mut recorder, file) = Recorder::create(claim(FileKind::Trace, &path), &header).unwrap();
     let (first, last) = (pass(&header, 2, 1), pass(&header, 3, 2));
     recorder.copy(&first);
     recorder.pass(Phase::Setup, 0, [Some(1), Some(2)].into_iter());
@@ -283,7 +288,7 @@ fn scores_are_recorded_as_their_softmax() {
     let header = TraceHeader { layers: 1, expert_bytes: vec![1], ..header(true) };
     let logits: Vec<f32> = (0..header.experts).map(|e| (e as f32 * 1.7).sin() * 6.0).collect();
     let chosen = [Choice { expert: ExpertId(3), weight: 0.25 }];
-    let (mut recorder, file) = Recorder::create(&path, &header).unwrap();
+    let (mut recorder, file) = Recorder::create(claim(FileKind::Trace, &path), &header).unwrap();
     recorder.pass(Phase::Narration, 5, [Some(77)].into_iter());
     let hot = vec![true; header.experts];
     recorder.visit(&VisitHead {
@@ -377,7 +382,10 @@ fn picks_survive_csv_and_everything_is_in_parquet() {
     let passes: Vec<Pass> = (0..5).map(|i| pass(&header, 1 + i as usize % 2, i)).collect();
     fs::write(&trace, write(&header, &passes)).unwrap();
     let tokens: usize = passes.iter().map(|pass| pass.tokens.len()).sum();
-    assert_eq!(export_csv(&mut TraceSource::open(&trace).unwrap(), &csv).unwrap(), tokens as u64);
+    assert_eq!(
+        export_csv(&mut TraceSource::open(&trace).unwrap(), claim(FileKind::RoutingCsv, &csv)).unwrap(),
+        tokens as u64
+    );
     let mut imported = TraceSource::open(&csv).unwrap();
     for pass in &passes {
         for token in 0..pass.tokens.len() {
@@ -391,7 +399,10 @@ fn picks_survive_csv_and_everything_is_in_parquet() {
     }
     assert!(imported.next_pass().unwrap().is_none());
 
-    assert_eq!(export_parquet(&mut TraceSource::open(&trace).unwrap(), &columns).unwrap(), tokens as u64);
+    assert_eq!(
+        export_parquet(&mut TraceSource::open(&trace).unwrap(), claim(FileKind::Parquet, &columns)).unwrap(),
+        tokens as u64
+    );
     let reader = SerializedFileReader::new(fs::File::open(&columns).unwrap()).unwrap();
     let rows: Vec<_> = reader.get_row_iter(None).unwrap().map(Result::unwrap).collect();
     assert_eq!(rows.len(), tokens * header.layers);

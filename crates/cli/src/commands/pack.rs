@@ -6,10 +6,13 @@ use anyhow::Result;
 use clap::Args;
 use hotset_base::{Bytes, WeightType};
 use hotset_convert::{PackOptions, Recipe, pack};
+use hotset_engine::EngineOptions;
+use hotset_format::Checkpoint;
+use hotset_outputs::{FileKind, Outputs};
 use serde::Serialize;
 
 use crate::output::Usage;
-use crate::{model_args, output};
+use crate::{engine_args, model_args, output, stop};
 
 /// Pack a model into an expert store: every expert one aligned, checksummed record
 ///
@@ -61,19 +64,23 @@ struct Report<'a> {
 }
 
 pub fn run(args: &PackArgs) -> Result<()> {
-    if args.target.exists() && !args.force {
-        let text = format!("{} exists; --force overwrites it", args.target.display());
-        return Err(Usage(text).into());
-    }
-    let (_, checkpoint) = model_args::open(Some(&args.source))?;
+    let (source, checkpoint) = model_args::open(Some(&args.source))?;
+    stop::watch()?;
+    let mut outputs = Outputs::new(args.force.into());
+    model_args::protect(&mut outputs, &source, &checkpoint);
+    let target = outputs.claim_new(FileKind::Store, &args.target)?;
     let total = checkpoint.dense_bytes() + checkpoint.expert_bytes();
-    let bar = output::byte_bar("packing", total);
     let options = PackOptions {
         recipe: args.quant,
         overrides: args.overrides.clone(),
         suggested_memory: args.suggest_memory,
     };
-    let report = pack(&checkpoint, &args.target, &options, &|done| bar.set_position(done.0))?;
+    options.check(&checkpoint).map_err(|error| Usage(error.to_string()))?;
+    if args.suggest_memory.is_some() {
+        check_suggestion(&options.as_packed(&checkpoint))?;
+    }
+    let bar = output::byte_bar("packing", total);
+    let report = pack(&checkpoint, target, &options, &|done| bar.set_position(done.0))?;
     bar.finish_and_clear();
     if args.json {
         return output::print_json(&Report {
@@ -92,6 +99,15 @@ pub fn run(args: &PackArgs) -> Result<()> {
         args.quant,
         &report.store_id[..16],
     ))
+}
+
+/// A store whose own suggestion is too little would be refused by every run that names no memory.
+fn check_suggestion(packed: &Checkpoint) -> Result<()> {
+    let options = EngineOptions::default();
+    match engine_args::plan(packed, &options) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Usage(format!("--suggest-memory: {error:#}")).into()),
+    }
 }
 
 fn parse_override(text: &str) -> Result<(String, WeightType), String> {

@@ -10,6 +10,7 @@ use hotset_engine::{
     DiskSpeed, Forecast, GIGA, Locality, OVERLAP, Plan, Speeds, TokenBytes, measure_compute,
 };
 use hotset_format::Checkpoint;
+use hotset_outputs::{Force, Outputs};
 use serde::Serialize;
 
 use crate::engine_args::{self, EngineArgs};
@@ -95,8 +96,10 @@ struct Report<'a> {
 
 pub fn run(args: &PlanArgs) -> Result<()> {
     let locality = measure::locality(args.locality.as_deref())?;
-    let (_, checkpoint) = model_args::open(args.model.as_deref())?;
-    let options = args.engine.options()?;
+    let (path, checkpoint) = model_args::open(args.model.as_deref())?;
+    let mut outputs = Outputs::new(Force::NotOffered);
+    model_args::protect(&mut outputs, &path, &checkpoint);
+    let options = args.engine.options(&mut outputs)?;
     let (plan, _) = engine_args::plan(&checkpoint, &options)?;
     if !args.json {
         output::print_line(&plan)?;
@@ -118,7 +121,7 @@ impl PlanArgs {
         let disk = match self.disk_gbps {
             Some(told) => DiskSpeed { rate: told * GIGA, cpu: 0.0 },
             None => {
-                let mut probe = self.measure.open_disk(checkpoint, &self.engine.options()?.pager.read)?;
+                let mut probe = self.measure.open_disk(checkpoint, &self.engine.read_options())?;
                 self.measure.disk(&mut probe)?
             }
         };
@@ -130,7 +133,7 @@ impl PlanArgs {
             Some(told) => Some(told / 1e3),
             None if self.no_measure => None,
             None => {
-                let speed = measure_compute(checkpoint, plan.threads, self.engine.options()?.activations);
+                let speed = measure_compute(checkpoint, plan.threads, self.engine.activations());
                 Some(speed.context("cannot start threads to measure")?.token().as_secs_f64())
             }
         };

@@ -2,13 +2,13 @@
 
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 use clap::Args;
 use hotset_base::limits::MAX_PROMPT;
 use hotset_engine::{Engine, Generation, Session};
+use hotset_outputs::{Force, Outputs};
 use hotset_text::{ChatMessage, ChatTemplate, Sampler};
 
 use crate::engine_args::EngineArgs;
@@ -17,7 +17,7 @@ use crate::output::Usage;
 use crate::sampling_args::SamplingArgs;
 use crate::stream::Stream;
 use crate::trace_args::TraceArgs;
-use crate::{commands::chat, model_args, output};
+use crate::{commands::chat, model_args, output, stop};
 
 /// Answer a prompt, or chat when there is none
 ///
@@ -85,13 +85,17 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let (model, prompt) = args.model_and_prompt()?;
     let sampling = args.sampling.checked()?;
     let max_tokens = args.max_tokens()?;
-    let (_, checkpoint) = model_args::open(model.as_deref())?;
+    let (path, checkpoint) = model_args::open(model.as_deref())?;
     let template = args.template(checkpoint.chat_template.as_deref())?;
-    let options = args.engine.options()?;
+    stop::watch()?;
+    let mut outputs = Outputs::new(Force::NotOffered);
+    model_args::protect(&mut outputs, &path, &checkpoint);
+    [&args.file, &args.chat_template_file].into_iter().flatten().for_each(|path| outputs.reads(path));
+    let trace = args.trace.claim(&mut outputs)?;
+    let options = args.engine.options(&mut outputs)?;
     let mut engine = args.engine.open(&checkpoint, options, args.quiet || args.json)?;
-    args.trace.begin(&mut engine)?;
+    TraceArgs::begin(&mut engine, trace)?;
     let vocab = checkpoint.config.vocab;
-    let cancel = watch_interrupts()?;
     let Some(prompt) = prompt else {
         let settings = chat::Settings {
             sampling: args.sampling.clone(),
@@ -100,8 +104,8 @@ pub fn run(args: &RunArgs) -> Result<()> {
             quiet: args.quiet,
             vocab,
         };
-        chat::converse(&mut engine, &checkpoint, &template, settings, &cancel)?;
-        return args.close(&mut engine, args.quiet);
+        let talked = chat::converse(&mut engine, &checkpoint, &template, settings);
+        return args.close(&mut engine, args.quiet, talked);
     };
     let tokens = args.encode(&engine, &template, prompt)?;
     let mut session = engine.session()?;
@@ -111,10 +115,10 @@ pub fn run(args: &RunArgs) -> Result<()> {
         // On a terminal the answer reads as the prompt's continuation.
         stream.echo(&engine.tokenizer().decode(&tokens, true))?;
     }
-    let generation =
-        answer(&mut engine, &mut session, &tokens, &mut sampler, max_tokens, &cancel, &mut stream)?;
-    args.report(&engine, &generation, &stream)?;
-    args.close(&mut engine, args.quiet || args.json)
+    let cancel = stop::gently().cancel();
+    let answered = answer(&mut engine, &mut session, &tokens, &mut sampler, max_tokens, cancel, &mut stream)
+        .and_then(|generation| args.report(&engine, &generation, &stream));
+    args.close(&mut engine, args.quiet || args.json, answered)
 }
 
 impl RunArgs {
@@ -180,10 +184,11 @@ impl RunArgs {
         Ok(engine.tokenizer().encode(&text, true)?)
     }
 
-    /// Ends what is written beside the answer.
-    fn close(&self, engine: &mut Engine, quiet: bool) -> Result<()> {
-        self.trace.end(engine, quiet)?;
-        self.engine.ledger.save(engine, quiet)
+    /// Ends what is written beside the answer, however the run went.
+    fn close(&self, engine: &mut Engine, quiet: bool, went: Result<()>) -> Result<()> {
+        let traced = self.trace.end(engine, quiet);
+        let learnt = self.engine.ledger.save(engine, quiet);
+        went.and(traced).and(learnt)
     }
 
     fn report(&self, engine: &Engine, generation: &Generation, stream: &Stream) -> Result<()> {
@@ -235,17 +240,4 @@ pub fn answer(
     let generation = engine.generate(session, prompt, sampler, max_tokens, cancel, &mut listener)?;
     listener.finish()?;
     Ok(generation)
-}
-
-/// Ctrl-C sets the flag; a second one before anybody has looked ends the program.
-fn watch_interrupts() -> Result<Arc<AtomicBool>> {
-    let flag = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&flag);
-    ctrlc::set_handler(move || {
-        if seen.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    })
-    .context("cannot watch for Ctrl-C")?;
-    Ok(flag)
 }

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use hotset_base::Phase;
+use hotset_outputs::{FileKind, Outputs};
 use hotset_trace::{
     CsvTrace, Ending, Recorder, SEEN_WITHIN, Summary, TraceHeader, TraceSource, export_csv, export_parquet,
 };
 use serde::Serialize;
 
-use crate::output;
 use crate::output::Usage;
+use crate::{output, stop};
 
 /// Look into traces of --trace, export and import them
 #[derive(Args)]
@@ -61,6 +62,10 @@ struct ExportArgs {
     /// Everything
     #[arg(long, value_name = "FILE")]
     parquet: Option<PathBuf>,
+
+    /// Replace a file of another kind
+    #[arg(long)]
+    force: bool,
 }
 
 /// Make a trace of a routing trace in CSV: picks and weights, without the scores of the others
@@ -75,6 +80,10 @@ struct ImportArgs {
     /// The trace to write [default: the name of the CSV file with .trace at the end, here]
     #[arg(value_name = "TRACE")]
     trace: Option<PathBuf>,
+
+    /// Replace what is there
+    #[arg(long)]
+    force: bool,
 }
 
 pub fn run(args: &TraceCommand) -> Result<()> {
@@ -100,21 +109,43 @@ pub fn note_ending(source: &TraceSource) {
     }
 }
 
+/// What may be written by an action that reads `source`.
+fn outputs(source: &Path, force: bool) -> Result<Outputs> {
+    stop::watch()?;
+    let mut outputs = Outputs::new(force.into());
+    outputs.reads(source);
+    Ok(outputs)
+}
+
 fn export(args: &ExportArgs) -> Result<()> {
-    let mut source = TraceSource::open(&args.trace)?;
-    let (tokens, path) = match (&args.csv, &args.parquet) {
-        (Some(path), _) => (export_csv(&mut source, path)?, path),
-        (None, Some(path)) => (export_parquet(&mut source, path)?, path),
+    let (kind, path) = match (&args.csv, &args.parquet) {
+        (Some(path), _) => (FileKind::RoutingCsv, path),
+        (None, Some(path)) => (FileKind::Parquet, path),
         (None, None) => return Err(Usage("name a file with --csv or --parquet".to_owned()).into()),
+    };
+    let file = outputs(&args.trace, args.force)?.claim(kind, path)?;
+    let mut source = TraceSource::open(&args.trace)?;
+    let tokens = match kind {
+        FileKind::Parquet => export_parquet(&mut source, file)?,
+        _ => export_csv(&mut source, file)?,
     };
     note_ending(&source);
     output::print_line(format_args!("{}: {tokens} tokens", path.display()))
 }
 
 fn import(args: &ImportArgs) -> Result<()> {
+    let mut outputs = outputs(&args.csv, args.force)?;
+    let (path, file) = match &args.trace {
+        Some(path) => (path.clone(), outputs.claim(FileKind::Trace, path)?),
+        // A name that the user did not write never replaces anything.
+        None => {
+            let path = default_name(&args.csv);
+            let file = outputs.claim_new(FileKind::Trace, &path)?;
+            (path, file)
+        }
+    };
     let mut csv = CsvTrace::open(&args.csv)?;
-    let path = args.trace.clone().unwrap_or_else(|| default_name(&args.csv));
-    let (mut recorder, file) = Recorder::create(&path, csv.header())?;
+    let (mut recorder, file) = Recorder::create(file, csv.header())?;
     let mut tokens = 0;
     while let Some(pass) = csv.next_pass() {
         tokens += pass.tokens.len();

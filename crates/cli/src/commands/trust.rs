@@ -7,11 +7,12 @@ use anyhow::{Context as _, Result, anyhow};
 use clap::{Args, Subcommand};
 use hotset_base::limits::MAX_LEDGER_JSON;
 use hotset_ledger::{LedgerError, Snapshot, load, save};
+use hotset_outputs::{FileKind, Outputs};
 use hotset_policy::ledger::{Context, ContextId, LedgerShape, Record};
 use serde::{Deserialize, Serialize};
 
-use crate::output;
 use crate::output::Usage;
+use crate::{output, stop};
 
 /// Look into trust ledgers of --trust-ledger, export, import and forget them
 #[derive(Args)]
@@ -54,6 +55,10 @@ struct ExportArgs {
     /// [default: standard output]
     #[arg(value_name = "JSON")]
     json: Option<PathBuf>,
+
+    /// Replace a file of another kind
+    #[arg(long)]
+    force: bool,
 }
 
 /// Make a ledger of exported JSON; everything in it is checked
@@ -66,6 +71,10 @@ struct ImportArgs {
     /// The ledger to make; must not exist
     #[arg(value_name = "FILE")]
     ledger: PathBuf,
+
+    /// Replace what is there
+    #[arg(long)]
+    force: bool,
 }
 
 /// Forget what was learnt: removes the file
@@ -227,11 +236,20 @@ impl Json {
     }
 }
 
+/// What may be written by an action that reads `source`.
+fn outputs(source: &Path, force: bool) -> Result<Outputs> {
+    stop::watch()?;
+    let mut outputs = Outputs::new(force.into());
+    outputs.reads(source);
+    Ok(outputs)
+}
+
 fn export(args: &ExportArgs) -> Result<()> {
+    let Some(path) = &args.json else { return output::print_json(&Json::of(&open(&args.ledger)?)) };
+    let file = outputs(&args.ledger, args.force)?.claim(FileKind::LedgerJson, path)?;
     let json = Json::of(&open(&args.ledger)?);
-    let Some(path) = &args.json else { return output::print_json(&json) };
-    std::fs::write(path, serde_json::to_vec(&json)?)
-        .with_context(|| format!("cannot write {}", path.display()))?;
+    file.write_at(&serde_json::to_vec(&json)?, 0)?;
+    file.commit()?;
     output::print_line(format_args!(
         "{}: {}, {} tokens",
         path.display(),
@@ -246,15 +264,11 @@ fn import(args: &ImportArgs) -> Result<()> {
     if length > MAX_LEDGER_JSON.0 {
         return Err(anyhow!("{name} is longer than {MAX_LEDGER_JSON}"));
     }
-    if args.ledger.exists() {
-        return Err(
-            Usage(format!("{0} exists; hotset trust reset {0} removes it", args.ledger.display())).into()
-        );
-    }
+    let file = outputs(&args.json, args.force)?.claim_new(FileKind::TrustLedger, &args.ledger)?;
     let text = std::fs::read(&args.json).with_context(|| format!("cannot read {name}"))?;
     let json: Json = serde_json::from_slice(&text).map_err(|error| anyhow!("{name}: {error}"))?;
     let snapshot = json.into_snapshot().map_err(|error| anyhow!("{name}: {error}"))?;
-    save(&args.ledger, &snapshot)?;
+    save(file, &snapshot)?;
     let (path, contexts) = (args.ledger.display(), output::counted(snapshot.contexts.len(), "context"));
     output::print_line(format_args!("{path}: {contexts}, {} tokens", snapshot.tokens))
 }
@@ -268,11 +282,11 @@ fn reset(path: &Path) -> Result<()> {
         Ok(Some(snapshot)) => {
             format!("{}, {} tokens", output::counted(snapshot.contexts.len(), "context"), snapshot.tokens)
         }
-        Err(LedgerError::Damaged { .. }) => "a damaged ledger".to_owned(),
         Err(LedgerError::Version { found, .. }) => format!("a ledger of version {found}"),
-        Err(error) => return Err(error.into()),
+        // If it is one: what is not is not removed.
+        Err(_) => "a damaged ledger".to_owned(),
     };
-    std::fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))?;
+    hotset_outputs::remove(FileKind::TrustLedger, path)?;
     output::print_line(format_args!("{}: forgotten: {was}", path.display()))
 }
 

@@ -1,13 +1,13 @@
 //! Streaming a synthetic model to disk: bounded memory, all cores, the same bytes for any number of
 //! threads.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hotset_base::{Bytes, ExpertId, ExpertKey, LayerId};
 use hotset_format::gguf::{GgufLayout, GgufPairs, GgufTensor, GgufWriter};
 use hotset_format::store::{DenseShape, PartShape, StoreLayout, StoreMetadata, StoreWriter};
 use hotset_format::{ModelConfig, TokenizerSpec};
+use hotset_outputs::PartialFile;
 use rayon::prelude::*;
 
 use super::geometry;
@@ -42,7 +42,7 @@ pub struct SynthReport {
     pub store_id: Option<String>,
 }
 
-/// Writes a model of this shape with random weights and planted routing to `target`; `progress` is
+/// Writes a model of this shape with random weights and planted routing, in a file claimed for it; `progress` is
 /// told the bytes done and may be called from several threads. The text such a model writes is noise.
 ///
 /// The same shape and seed give the same weights, in either format and on any number of threads.
@@ -50,7 +50,7 @@ pub struct SynthReport {
 pub fn synth(
     config: &ModelConfig,
     seed: u64,
-    target: &Path,
+    target: PartialFile,
     format: SynthFormat,
     progress: &(dyn Fn(Bytes) + Sync),
 ) -> Result<SynthReport, PackError> {
@@ -94,14 +94,14 @@ struct Band {
 }
 
 impl Maker<'_> {
-    fn gguf(self, target: &Path) -> Result<SynthReport, PackError> {
+    fn gguf(self, target: PartialFile) -> Result<SynthReport, PackError> {
         let mut pairs = GgufPairs::of_model(&self.config, &self.vocabulary, Some(TEMPLATE));
         pairs.number("general.file_type", Q4_K_M);
         pairs.number("general.quantization_version", 2);
         let shapes: Vec<GgufTensor> = self.tensors.iter().map(gguf_shape).collect();
         let layout = GgufLayout::new(&pairs, &shapes);
         let file_bytes = layout.file_bytes();
-        check_space(target, file_bytes)?;
+        check_space(&target, file_bytes)?;
         let writer = GgufWriter::create(target, layout)?;
         // A bridge hands the bands out in order: the file is written from front to back.
         self.bands(0..self.tensors.len()).into_iter().par_bridge().try_for_each_init(
@@ -116,10 +116,10 @@ impl Maker<'_> {
         Ok(SynthReport { name: self.config.name, file_bytes, store_id: None })
     }
 
-    fn store(self, target: &Path) -> Result<SynthReport, PackError> {
+    fn store(self, target: PartialFile) -> Result<SynthReport, PackError> {
         let layout = self.store_layout()?;
         let file_bytes = layout.file_bytes();
-        check_space(target, file_bytes)?;
+        check_space(&target, file_bytes)?;
         let writer = StoreWriter::create(target, layout)?;
         let (dense, fused): (Vec<usize>, Vec<usize>) =
             (0..self.tensors.len()).partition(|&i| self.tensors[i].experts.is_none());

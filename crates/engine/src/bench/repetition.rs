@@ -91,6 +91,7 @@ impl Engine {
             progress(1);
         }
         (out.decode, out.decode_cpu) = (start.phase(model, workload.predict), CpuTime::now() - cpu);
+        self.check_sources()?;
         Ok(out)
     }
 }

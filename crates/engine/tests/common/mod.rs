@@ -8,8 +8,9 @@ use hotset_convert::{PackOptions, Recipe, pack};
 use hotset_engine::{Engine, EngineError, EngineOptions, Plan};
 use hotset_format::Checkpoint;
 use hotset_model::{KvCache, KvType, KvTypes};
+use hotset_outputs::FileKind;
 use hotset_residency::{ArenaPlan, ExpertSource};
-use hotset_testkit::{TinyModel, TinyShape};
+use hotset_testkit::{TinyModel, TinyShape, claim};
 use hotset_text::Tokenizer;
 
 /// The share of experts that fit the arena.
@@ -86,5 +87,6 @@ pub fn every_format(dir: &Path, shape: TinyShape, seed: u64, ty: WeightType) -> 
 
 pub fn pack_keep(source: &Path, target: &Path) {
     let options = PackOptions { recipe: Recipe::Keep, overrides: Vec::new(), suggested_memory: None };
+    let target = claim(FileKind::Store, target);
     pack(&hotset_format::open(source).unwrap(), target, &options, &|_| {}).unwrap();
 }

@@ -41,6 +41,7 @@ pub fn open(path: &Path) -> Result<Checkpoint, FormatError> {
         chat_template,
         store_id: None,
         suggested_memory: None,
+        recipe: None,
         families: Vec::new(),
     })
 }

@@ -1,14 +1,12 @@
 //! Writing a GGUF file of version 3: complete under its name or not there.
 
-use std::path::Path;
-
 use hotset_base::{Bytes, WeightType};
+use hotset_outputs::{OutputError, PartialFile};
 
 use super::metadata::{MERGES, TOKEN_TYPES, TOKENS};
 use super::vocabulary::{CONTROL, NORMAL, UNUSED, USER_DEFINED};
 use super::{TEMPLATE_KEY, config, vocabulary};
-use crate::partial::PartialFile;
-use crate::{FormatError, ModelConfig, TokenizerSpec};
+use crate::{ModelConfig, TokenizerSpec};
 
 const ALIGNMENT: u64 = 32;
 /// `gguf_metadata_value_type`
@@ -214,33 +212,33 @@ pub struct GgufWriter {
 }
 
 impl GgufWriter {
-    /// Creates `TARGET.partial` and locks it.
-    pub fn create(target: &Path, layout: GgufLayout) -> Result<Self, FormatError> {
-        Ok(Self { file: PartialFile::create(target, layout.file_bytes)?, layout })
+    /// Begins the file in one that was claimed for it.
+    pub fn create(file: PartialFile, layout: GgufLayout) -> Result<Self, OutputError> {
+        file.resize(layout.file_bytes)?;
+        Ok(Self { file, layout })
     }
 
     /// Writes bytes of the `tensor`-th tensor of the layout, beginning at its byte `at`.
     ///
     /// # Panics
     /// If they do not lie in the tensor.
-    pub fn write(&self, tensor: usize, at: u64, bytes: &[u8]) -> Result<(), FormatError> {
+    pub fn write(&self, tensor: usize, at: u64, bytes: &[u8]) -> Result<(), OutputError> {
         let (offset, room) = self.layout.places[tensor];
         assert!(at + bytes.len() as u64 <= room, "tensor {tensor} has {room} bytes");
-        Ok(self.file.write_at(bytes, offset + at)?)
+        self.file.write_at(bytes, offset + at)
     }
 
-    /// Writes the header, makes everything durable and gives the file its name. The header comes
-    /// last: a file whose writer died is not a GGUF file.
-    pub fn finish(self) -> Result<(), FormatError> {
-        self.file.sync()?;
+    /// Writes the header, makes everything durable and gives the file its name.
+    pub fn finish(self) -> Result<(), OutputError> {
         self.file.write_at(&self.layout.header, 0)?;
-        Ok(self.file.commit()?)
+        self.file.commit()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hotset_outputs::{FileKind, Force, Outputs, PARTIAL_MARK};
 
     #[test]
     fn a_file_is_there_whole_or_not_at_all() {
@@ -252,14 +250,15 @@ mod tests {
         let tensor =
             |name: &str| GgufTensor { name: name.to_owned(), dims: vec![32, 3], ty: WeightType::Q8_0 };
         let layout = GgufLayout::new(&pairs, &[tensor("x"), tensor("y")]);
+        let claim = || Outputs::new(Force::No).claim_new(FileKind::Gguf, &target);
         let write = || {
-            let writer = GgufWriter::create(&target, layout.clone()).unwrap();
+            let writer = GgufWriter::create(claim().unwrap(), layout.clone()).unwrap();
             writer.write(1, 34, &[7; 68]).unwrap();
             writer
         };
         let writer = write();
-        assert!(matches!(GgufWriter::create(&target, layout.clone()), Err(FormatError::Store(_))), "locked");
-        assert_eq!(std::fs::read(&partial).unwrap()[..4], [0; 4], "no header before the end");
+        assert!(matches!(claim(), Err(OutputError::Locked { .. })));
+        assert_eq!(std::fs::read(&partial).unwrap()[..8], PARTIAL_MARK, "no header before the end");
         drop(writer);
         assert!(!target.exists() && !partial.exists());
         write().finish().unwrap();

@@ -39,6 +39,7 @@ pub fn open(dir: &Path) -> Result<Checkpoint, FormatError> {
         config,
         store_id: None,
         suggested_memory: None,
+        recipe: None,
         families: Vec::new(),
     })
 }

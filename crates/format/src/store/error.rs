@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use hotset_base::{Bytes, ExpertKey};
+use hotset_outputs::OutputError;
 
 /// Why a store was refused or could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -87,12 +88,9 @@ pub enum StoreError {
         /// Where.
         offset: u64,
     },
-    /// Another process is writing the same target.
-    #[error("{path}: another hotset is writing this file; wait for it or choose another name")]
-    Locked {
-        /// The partial file.
-        path: PathBuf,
-    },
+    /// The store's file could not be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
     /// The shapes asked for cannot be written.
     #[error("cannot lay out the store: {0}")]
     Layout(String),

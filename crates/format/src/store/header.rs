@@ -4,11 +4,11 @@ use std::path::Path;
 
 use hotset_base::{ExpertKey, WeightType};
 
+pub use hotset_outputs::STORE_MAGIC as MAGIC;
+
 use super::layout::Span;
 use super::{PAGE, StoreError};
 
-/// First bytes of every store.
-pub const MAGIC: [u8; 8] = *b"HOTSET\r\n";
 /// The newest version this program writes and reads: records lie in the order of families.
 pub const STORE_VERSION: u32 = 2;
 /// Records lie in the order of experts; there are no families. Written where there is no router to look at.

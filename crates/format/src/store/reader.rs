@@ -13,18 +13,20 @@ use super::header::{
 };
 use super::layout::{DenseShape, PartShape, StoreLayout, StoreMetadata, flat_key};
 use super::{PAGE, StoreError};
-use crate::{Checkpoint, DenseLayer, DenseTensors, ExpertParts, ModelFile, Origin, TensorSlice};
+use crate::{Checkpoint, DenseLayer, DenseTensors, ExpertParts, ModelFile, Origin, Stamp, TensorSlice};
 
 /// Opens a store and checks everything but the weights themselves.
 pub fn open(path: &Path) -> Result<Checkpoint, StoreError> {
     let io = |source| StoreError::Io { path: path.to_owned(), action: "open", source };
     let file = File::open(path).map_err(io)?;
-    let length = file.metadata().map_err(io)?.len();
+    let metadata = file.metadata().map_err(io)?;
+    let length = metadata.len();
     let opened = OpenStore::read(path, &file, length)?;
     let layout = opened.expected_layout()?;
     opened.check_places(&layout)?;
     opened.check_length(&layout, length)?;
-    Ok(opened.into_checkpoint(Arc::new(file), length))
+    let (file, bytes, stamp) = (Arc::new(file), Bytes(length), Stamp::of(&metadata));
+    Ok(opened.into_checkpoint(ModelFile { path: path.to_owned(), file, bytes, stamp }))
 }
 
 /// The parsed sections of a store.
@@ -166,7 +168,7 @@ impl<'a> OpenStore<'a> {
         Err(wrong("store truncated", "the store".to_owned(), layout.file_bytes))
     }
 
-    fn into_checkpoint(self, file: Arc<File>, length: u64) -> Checkpoint {
+    fn into_checkpoint(self, file: ModelFile) -> Checkpoint {
         let slices: Vec<TensorSlice> = self.dense.iter().map(dense_slice).collect();
         let config = &self.metadata.config;
         let layer = |i: usize| {
@@ -197,11 +199,12 @@ impl<'a> OpenStore<'a> {
         });
         Checkpoint {
             origin: Origin::Store,
-            files: vec![ModelFile { path: self.path.to_owned(), file, bytes: Bytes(length) }],
+            files: vec![file],
             experts: experts.collect(),
             dense,
             store_id: Some(blake3::Hash::from(self.header.store_id).to_hex().to_string()),
             suggested_memory: self.metadata.suggested_memory,
+            recipe: Some(self.metadata.recipe),
             families: self.families,
             chat_template: self.metadata.chat_template,
             tokenizer: self.metadata.tokenizer,

@@ -1,15 +1,14 @@
 //! Writes a store so that at every moment there is either no store or a complete one.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use hotset_base::{Bytes, ExpertKey};
+use hotset_outputs::PartialFile;
 
 use super::StoreError;
 use super::checksum::{part_seed, tensor_seed};
 use super::header::{DenseEntry, Header, PartEntry, Section, expert_entry_to_bytes};
 use super::layout::{Span, StoreLayout};
-use crate::partial::PartialFile;
 
 /// A store being written. Parts may be written from several threads and in any order; dropping the
 /// writer before [`StoreWriter::finish`] removes what was written.
@@ -21,10 +20,11 @@ pub struct StoreWriter {
 }
 
 impl StoreWriter {
-    /// Creates `TARGET.partial` and locks it.
-    pub fn create(target: &Path, layout: StoreLayout) -> Result<Self, StoreError> {
+    /// Begins the store in a file that was claimed for it.
+    pub fn create(file: PartialFile, layout: StoreLayout) -> Result<Self, StoreError> {
+        file.resize(layout.file_bytes)?;
         Ok(Self {
-            file: PartialFile::create(target, layout.file_bytes)?,
+            file,
             dense_crcs: layout.dense_shapes.iter().map(|_| AtomicU32::new(0)).collect(),
             part_crcs: layout.part_shapes.iter().map(|_| Default::default()).collect(),
             layout,
@@ -44,7 +44,7 @@ impl StoreWriter {
         check_payload(|| format!("{key} part {part}"), bytes, span)?;
         let crc = crc32c::crc32c_append(part_seed(key, part), bytes);
         self.part_crcs[flat][part].store(crc, Ordering::Relaxed);
-        self.file.write_at(bytes, span.offset)
+        Ok(self.file.write_at(bytes, span.offset)?)
     }
 
     /// Writes tables and header, makes everything durable and gives the store its name. Returns the
@@ -65,8 +65,6 @@ impl StoreWriter {
         for (bytes, span) in sections {
             self.file.write_at(bytes, span.offset)?;
         }
-        // The weights must be durable before the header that vouches for them.
-        self.file.sync()?;
         let section = |(bytes, span): (&Vec<u8>, Span)| Section { span, crc: crc32c::crc32c(bytes) };
         let header = Header {
             version: self.layout.version,

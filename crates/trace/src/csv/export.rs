@@ -1,24 +1,25 @@
 //! A trace to CSV: its picks, without the probabilities of the other experts.
 
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+
+use hotset_outputs::PartialFile;
 
 use super::{COLUMNS, FIRST_LINE};
 use crate::{Pass, TraceError, TraceHeader, TraceSource};
 
-/// Writes all passes that are left of a trace; gives the tokens written.
+/// Writes all passes that are left of a trace into a file claimed for them; gives the tokens written.
 ///
 /// # Errors
 /// If the trace is damaged or the file cannot be written.
-pub fn export_csv(source: &mut TraceSource, path: &Path) -> Result<u64, TraceError> {
-    let file = File::create(path).map_err(TraceError::io("create", path))?;
+pub fn export_csv(source: &mut TraceSource, file: PartialFile) -> Result<u64, TraceError> {
+    let path = &file.target().shown().to_owned();
     let mut rows = Rows { out: BufWriter::new(file), turn: 0, step: 0, last_position: None };
     rows.head(source.header()).map_err(TraceError::io("write", path))?;
     while let Some(pass) = source.next_pass()? {
         rows.pass(source.header(), &pass).map_err(TraceError::io("write", path))?;
     }
-    rows.out.flush().map_err(TraceError::io("write", path))?;
+    let file = rows.out.into_inner().map_err(|error| TraceError::io("write", path)(error.into_error()))?;
+    file.commit()?;
     Ok(rows.step)
 }
 

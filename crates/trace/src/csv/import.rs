@@ -219,7 +219,7 @@ impl Parser {
             n if n < limit => Ok(n as u16),
             n => Err(self.error(format!("{} {n}; it must be below {limit}", COLUMNS[i]))),
         };
-        let flag = |i: usize| Ok(below(i, 2)? == 1);
+        let flag = |i: usize| below(i, 2).map(|n| n == 1);
         Ok(Row {
             line: self.line,
             turn: self.number(COLUMNS[0], cell(0)?)?,

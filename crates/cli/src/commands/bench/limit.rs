@@ -14,6 +14,7 @@ use hotset_base::Bytes;
 use hotset_engine::{ControlGroup, ControlGroupError, end_with_parent};
 
 use crate::output::Forwarded;
+use crate::stop;
 
 /// Tells the process we start which group to move into ...
 const JOIN: &str = "HOTSET_LIMIT_JOIN";
@@ -60,7 +61,9 @@ fn supervise(limit: Bytes) -> Result<()> {
         .with_context(|| refusal(limit))?;
     let group = Temporary(group);
     // Ctrl-C reaches the process inside as well and ends it; this one stays to remove the group.
-    let _ = ctrlc::set_handler(|| {});
+    // Its output is not ours to remove.
+    stop::watch()?;
+    stop::gently();
     let status = this_program()?
         .env(JOIN, group.0.directory())
         .status()

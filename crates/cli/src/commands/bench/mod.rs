@@ -14,6 +14,7 @@ use clap::{Args, ValueEnum};
 use hotset_base::Bytes;
 use hotset_engine::{ControlGroup, Engine, Repetition, Workload, measure_compute, peak_memory};
 use hotset_format::Checkpoint;
+use hotset_outputs::{Force, Outputs};
 
 use self::limit::Place;
 use self::prompt::Prompts;
@@ -22,7 +23,7 @@ use crate::engine_args::EngineArgs;
 use crate::measure::{self, MeasureArgs};
 use crate::output::Usage;
 use crate::trace_args::TraceArgs;
-use crate::{csv, model_args, output};
+use crate::{csv, model_args, output, stop};
 
 /// Measure speed, memory and reads, beside what this machine could give
 ///
@@ -167,13 +168,18 @@ impl BenchArgs {
         workload: Workload,
         group: Option<&ControlGroup>,
     ) -> Result<(Run, Machine)> {
-        let mut options = self.engine.options()?;
+        stop::watch()?;
+        let mut outputs = Outputs::new(Force::NotOffered);
+        model_args::protect(&mut outputs, &path, checkpoint);
+        [&self.file, &self.locality].into_iter().flatten().for_each(|path| outputs.reads(path));
+        let trace = self.trace.claim(&mut outputs)?;
+        let mut options = self.engine.options(&mut outputs)?;
         options.context = options.context.or(Some(workload.context()));
         // Before the plan, which then counts its buffers.
         let mut disk = self.measure.open_disk(checkpoint, &options.pager.read)?;
         let table = self.format() == OutputFormat::Table;
         let mut engine = self.engine.open(checkpoint, options, !table)?;
-        self.trace.begin(&mut engine)?;
+        TraceArgs::begin(&mut engine, trace)?;
         let prompts = Prompts::new(&engine, self.file.as_deref())?;
         let mut disk_speeds = vec![self.measure.disk(&mut disk)?];
         let mut repetitions = Vec::new();
@@ -200,7 +206,7 @@ impl BenchArgs {
         let threads = run.plan.threads;
         let machine = Machine {
             memory: measure::memory(threads, self.limit.or(Some(run.plan.budget))),
-            compute: measure_compute(checkpoint, threads, self.engine.options()?.activations)
+            compute: measure_compute(checkpoint, threads, self.engine.activations())
                 .context("cannot start threads to measure")?,
             disk: disk_speeds,
             disk_depth: disk.depth(),

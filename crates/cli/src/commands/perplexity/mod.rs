@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use hotset_base::limits::MAX_PROMPT;
 use hotset_engine::{Engine, Perplexity, Windowing, peak_memory, perplexity, price};
+use hotset_outputs::{Force, Outputs};
 use serde::Serialize;
 
 use crate::engine_args::EngineArgs;
@@ -15,7 +16,7 @@ use crate::figures::paging;
 use crate::output::Usage;
 use crate::routing_report::RoutingReport;
 use crate::trace_args::TraceArgs;
-use crate::{model_args, output};
+use crate::{model_args, output, stop};
 
 /// Score texts: perplexity per token
 #[derive(Args)]
@@ -87,11 +88,16 @@ struct Report<'a> {
 pub fn run(args: &PerplexityArgs) -> Result<()> {
     // Texts first: a misspelt name should not cost the loading of a model.
     let texts = args.files.iter().map(|path| read_text(path)).collect::<Result<Vec<_>>>()?;
-    let (_, checkpoint) = model_args::open(Some(&args.model))?;
-    let mut options = args.engine.options()?;
+    let (path, checkpoint) = model_args::open(Some(&args.model))?;
+    stop::watch()?;
+    let mut outputs = Outputs::new(Force::NotOffered);
+    model_args::protect(&mut outputs, &path, &checkpoint);
+    args.files.iter().for_each(|path| outputs.reads(path));
+    let trace = args.trace.claim(&mut outputs)?;
+    let mut options = args.engine.options(&mut outputs)?;
     options.context = options.context.or(Some(WINDOW));
     let mut engine = args.engine.open(&checkpoint, options, args.json)?;
-    args.trace.begin(&mut engine)?;
+    TraceArgs::begin(&mut engine, trace)?;
     let mut session = engine.session()?;
     if args.compare_native && !engine.router().is_lossy() {
         return Err(Usage("--compare-native compares a lossy --router with native".to_owned()).into());

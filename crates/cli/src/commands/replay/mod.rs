@@ -6,18 +6,19 @@ mod report;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 use hotset_base::limits::MAX_EXPERTS;
+use hotset_outputs::{FileKind, Outputs, PartialFile};
 use hotset_policy::route::RouterOptions;
 use hotset_replay::{Demand, Outcome, Part, ReplayError, ReplayPolicy, RouterMaker, Setting, replay_all};
 use hotset_trace::TraceSource;
 
 use self::report::Row;
 use crate::commands::trace::note_ending;
-use crate::output;
 use crate::output::Usage;
 use crate::router_args::RouterArgs;
+use crate::{output, stop};
 
 /// Replay a trace through caches of any size, with the eviction and routing policies of the engine
 ///
@@ -77,6 +78,10 @@ pub struct ReplayArgs {
     /// Draw the hit rates
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+
+    /// Replace files of another kind with --csv and --svg
+    #[arg(long)]
+    force: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -88,7 +93,10 @@ enum PhaseName {
 }
 
 pub fn run(args: &ReplayArgs) -> Result<()> {
+    let files = args.claim();
+    // Of two mistakes the one about the trace is told first.
     let mut source = TraceSource::open(&args.trace)?;
+    let files = files?;
     let part = if args.phase == PhaseName::All { Part::All } else { Part::Decoded };
     let router = args.router.asked()?;
     if let Some(lack) = router.and_then(lacking) {
@@ -102,8 +110,11 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
     let start = Instant::now();
     let outcomes = replay_all(&demand, &settings, args.warm, make).map_err(refusal)?;
     let speed = replayed(&demand, settings.len()) / start.elapsed().as_secs_f64() / 1e3;
-    args.print(&demand, &outcomes, router.map_or("recorded", RouterOptions::name), speed)
+    args.print(&demand, &outcomes, router.map_or("recorded", RouterOptions::name), speed, files)
 }
+
+/// The files of `--csv` and `--svg`.
+type Files = (Option<PartialFile>, Option<PartialFile>);
 
 /// What the policy goes by that a trace does not have.
 fn lacking(router: RouterOptions) -> Option<&'static str> {
@@ -141,16 +152,34 @@ impl ReplayArgs {
         policies.flat_map(sizes).collect()
     }
 
-    fn print(&self, demand: &Demand, outcomes: &[Outcome], router: &'static str, speed: f64) -> Result<()> {
+    /// Tries the files before anything is replayed.
+    fn claim(&self) -> Result<Files> {
+        stop::watch()?;
+        let mut outputs = Outputs::new(self.force.into());
+        outputs.reads(&self.trace);
+        self.router.router_config.iter().for_each(|path| outputs.reads(path));
+        let csv = self.csv.as_ref().map(|path| outputs.claim(FileKind::ReplayCsv, path)).transpose()?;
+        let svg = self.svg.as_ref().map(|path| outputs.claim(FileKind::ReplaySvg, path)).transpose()?;
+        Ok((csv, svg))
+    }
+
+    fn print(
+        &self,
+        demand: &Demand,
+        outcomes: &[Outcome],
+        router: &'static str,
+        speed: f64,
+        (csv, svg): Files,
+    ) -> Result<()> {
         let rows: Vec<Row> = outcomes.iter().map(|outcome| Row::new(outcome, router)).collect();
-        if let Some(path) = &self.csv {
-            let text = report::csv(&rows)?;
-            std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        if let Some(file) = &csv {
+            file.write_at(report::csv(&rows)?.as_bytes(), 0)?;
         }
-        if let Some(path) = &self.svg {
-            let text = picture::curves(outcomes, &demand.header().model);
-            std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        if let Some(file) = &svg {
+            file.write_at(picture::curves(outcomes, &demand.header().model).as_bytes(), 0)?;
         }
+        // Both or none: what can fail has been done.
+        csv.into_iter().chain(svg).try_for_each(PartialFile::commit)?;
         if self.json {
             return rows.iter().try_for_each(output::print_json);
         }

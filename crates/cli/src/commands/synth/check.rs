@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use hotset_convert::synth::{Figure, RoutingLog, TOLERANCE};
+use hotset_outputs::{Force, Outputs};
 use serde::Serialize;
 
 use super::{SynthArgs, planted};
@@ -34,13 +35,16 @@ pub fn run(args: &SynthArgs, model: &Path) -> Result<()> {
     if args.tokens < LEAST_TOKENS {
         return Err(Usage(format!("--tokens {} is too few: take {LEAST_TOKENS} or more", args.tokens)).into());
     }
-    let (_, checkpoint) = model_args::open(Some(model))?;
+    let (path, checkpoint) = model_args::open(Some(model))?;
+    let mut outputs = Outputs::new(Force::NotOffered);
+    model_args::protect(&mut outputs, &path, &checkpoint);
+    args.text.iter().for_each(|path| outputs.reads(path));
     let config = checkpoint.config.clone();
     let words = match args.text {
         None => Some(planted(&config, model)?.tokens(args.range())),
         Some(_) => None,
     };
-    let mut options = args.engine.options()?;
+    let mut options = args.engine.options(&mut outputs)?;
     options.context = options.context.or(Some(args.tokens));
     let mut engine = args.engine.open(&checkpoint, options, args.json)?;
     let tokens = match (words, &args.text) {

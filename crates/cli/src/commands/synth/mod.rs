@@ -10,11 +10,12 @@ use anyhow::Result;
 use clap::{ArgGroup, Args, ValueEnum};
 use hotset_base::Bytes;
 use hotset_convert::synth::{PlantedText, SynthFormat, seed_of, synth, synth_bytes};
+use hotset_outputs::{FileKind, Outputs};
 use serde::Serialize;
 
 use crate::engine_args::EngineArgs;
 use crate::output::Usage;
-use crate::{model_args, output};
+use crate::{model_args, output, stop};
 use shape::ShapeArgs;
 
 /// Write a model with random weights and planted routing: its text is noise, its speed is real
@@ -105,26 +106,24 @@ pub fn run(args: &SynthArgs) -> Result<()> {
     if let Some(model) = &args.text_of {
         return print_text(args, model);
     }
-    let target = args.target.as_deref().unwrap_or(Path::new(""));
-    if target.exists() && !args.force {
-        let text = format!("{} exists; --force overwrites it", target.display());
-        return Err(Usage(text).into());
-    }
-    write(args, target)
+    write(args, args.target.as_deref().unwrap_or(Path::new("")))
 }
 
 fn write(args: &SynthArgs, target: &Path) -> Result<()> {
     let config = args.shape.config()?;
-    let format = match args.format {
-        Some(FormatName::Gguf) => SynthFormat::Gguf,
-        Some(FormatName::Store) => SynthFormat::Store,
-        None if target.extension().is_some_and(|extension| extension == "hotset") => SynthFormat::Store,
-        None => SynthFormat::Gguf,
+    let (format, kind) = match args.format {
+        Some(FormatName::Store) => (SynthFormat::Store, FileKind::Store),
+        None if target.extension().is_some_and(|extension| extension == "hotset") => {
+            (SynthFormat::Store, FileKind::Store)
+        }
+        Some(FormatName::Gguf) | None => (SynthFormat::Gguf, FileKind::Gguf),
     };
     let total = synth_bytes(&config).map_err(|error| Usage(error.to_string()))?;
+    stop::watch()?;
+    let file = Outputs::new(args.force.into()).claim_new(kind, target)?;
     let bar = output::byte_bar("making", total);
     let start = Instant::now();
-    let report = synth(&config, args.seed, target, format, &|done| bar.set_position(done.0))?;
+    let report = synth(&config, args.seed, file, format, &|done| bar.set_position(done.0))?;
     bar.finish_and_clear();
     let seconds = start.elapsed().as_secs_f64();
     if args.json {

@@ -1,20 +1,22 @@
 //! The chat on a terminal: commands as in Ollama, Ctrl-C ends the answer and not the chat.
 
+mod editor;
+
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use hotset_engine::{Engine, Session};
 use hotset_format::Checkpoint;
 use hotset_text::{ChatMessage, ChatTemplate, Sampler};
-use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 
+use self::editor::Editor;
 use crate::commands::run::{answer, message};
 use crate::commands::show;
 use crate::figures::closing_line;
 use crate::output;
 use crate::sampling_args::SamplingArgs;
+use crate::stop::{self, Stop};
 use crate::stream::Stream;
 
 const HELP: &str = "\
@@ -43,7 +45,7 @@ struct Chat<'a> {
     settings: Settings,
     session: Session,
     messages: Vec<ChatMessage>,
-    cancel: &'a AtomicBool,
+    stop: &'static Stop,
 }
 
 /// What a line of input asks for.
@@ -58,54 +60,32 @@ pub fn converse(
     checkpoint: &Checkpoint,
     template: &ChatTemplate,
     settings: Settings,
-    cancel: &AtomicBool,
 ) -> Result<()> {
     let session = engine.session()?;
-    let mut chat = Chat { engine, checkpoint, template, settings, session, messages: Vec::new(), cancel };
+    let stop = stop::gently();
+    let mut chat = Chat { engine, checkpoint, template, settings, session, messages: Vec::new(), stop };
     chat.clear();
-    let mut editor = DefaultEditor::new()?;
-    loop {
-        let line = match read_message(&mut editor) {
-            Ok(line) => line,
-            Err(ReadlineError::Interrupted) => {
+    let mut editor = Editor::start(stop)?;
+    while stop.go_on() {
+        let line = match editor.read() {
+            Some(Ok(line)) => line,
+            Some(Err(ReadlineError::Interrupted)) => {
                 output::note("(/bye or Ctrl-D to leave)");
                 continue;
             }
-            Err(ReadlineError::Eof) => return Ok(()),
-            Err(error) => return Err(error.into()),
+            Some(Err(ReadlineError::Eof)) => return Ok(()),
+            Some(Err(error)) => return Err(error.into()),
+            None => continue,
         };
         if line.trim().is_empty() {
             continue;
         }
-        let _ = editor.add_history_entry(line.trim_end());
         match chat.take(&line)? {
             Next::Continue => {}
             Next::Leave => return Ok(()),
         }
     }
-}
-
-/// One line, or several between `"""`.
-fn read_message(editor: &mut DefaultEditor) -> Result<String, ReadlineError> {
-    let line = editor.readline(">>> ")?;
-    let Some(first) = line.trim_start().strip_prefix("\"\"\"") else { return Ok(line) };
-    if let Some(whole) = first.strip_suffix("\"\"\"") {
-        return Ok(whole.to_owned());
-    }
-    let mut text = first.to_owned();
-    loop {
-        let line = editor.readline("... ")?;
-        if !text.is_empty() {
-            text.push('\n');
-        }
-        match line.trim_end().strip_suffix("\"\"\"") {
-            Some(last) => {
-                text.push_str(last);
-                return Ok(text);
-            }
-            None => text.push_str(&line),
-        }
-    }
+    Ok(())
 }
 
 impl Chat<'_> {
@@ -152,17 +132,15 @@ impl Chat<'_> {
         let text = self.template.render(&self.messages, true, &serde_json::Map::new())?;
         let prompt = self.engine.tokenizer().encode(&text, true)?;
         let mut stream = Stream::new(true);
-        self.cancel.store(false, Ordering::Relaxed);
         let generation = answer(
             self.engine,
             &mut self.session,
             &prompt,
             &mut sampler,
             self.settings.max_tokens,
-            self.cancel,
+            self.stop.cancel(),
             &mut stream,
         )?;
-        self.cancel.store(false, Ordering::Relaxed);
         output::print_line("")?;
         if !self.settings.quiet {
             output::note(closing_line(&generation, self.engine.plan().total()));
