@@ -32,7 +32,6 @@ pub struct PartialFile {
 
 impl PartialFile {
     pub(crate) fn new(target: Arc<Target>, file: File) -> Self {
-        unfinished::add(&target);
         let begins = Mutex::new([0; MARK]);
         Self { target, file, begins, end: AtomicU64::new(0), at: 0, finished: false }
     }
@@ -98,7 +97,7 @@ impl PartialFile {
         self.sync()?;
         self.rename().map_err(self.target.io("give its name to"))?;
         self.finished = true;
-        unfinished::forget(&self.target);
+        unfinished::lock().forget(&self.target);
         let directory = File::open(directory(self.target.at()));
         directory.and_then(|it| it.sync_all()).map_err(self.target.io("sync the directory of"))
     }
@@ -133,7 +132,7 @@ impl Drop for PartialFile {
         if !self.finished {
             // Nothing can be done about a failure here; what remains says that it is not finished.
             let _ = fs::remove_file(self.target.partial());
-            unfinished::forget(&self.target);
+            unfinished::lock().forget(&self.target);
         }
     }
 }

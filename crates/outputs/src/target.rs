@@ -11,7 +11,7 @@ use rustix::fs::OFlags;
 
 use crate::existing::{self, FileId, Replace, describe, judge, read_head};
 use crate::partial::PartialFile;
-use crate::{FileKind, OutputError, PARTIAL_MARK};
+use crate::{FileKind, OutputError, PARTIAL_MARK, unfinished};
 
 /// Links that lead to a target.
 const MAX_LINKS: usize = 40;
@@ -78,12 +78,19 @@ impl Target {
     /// # Errors
     /// If the system refuses, another program is writing it, or something foreign bears the partial's name.
     pub fn create(self: &Arc<Self>) -> Result<PartialFile, OutputError> {
+        let mut unfinished = unfinished::lock();
+        if unfinished.ending() {
+            return Err(self.io("begin")(io::ErrorKind::Interrupted.into()));
+        }
         let file = self.open_partial()?;
         let (head, length) = read_head(&file).map_err(self.io("read what is left of"))?;
         if length > 0 && !head[..length].starts_with(&PARTIAL_MARK) {
             return Err(self.in_the_way(describe(&head[..length])));
         }
         file.set_len(0).map_err(self.io("empty what is left of"))?;
+        unfinished.add(self);
+        // A file that is given up takes itself off the list.
+        drop(unfinished);
         let partial = PartialFile::new(Arc::clone(self), file);
         partial.mark()?;
         Ok(partial)

@@ -5,24 +5,39 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::target::Target;
 
-static UNFINISHED: Mutex<Vec<Arc<Target>>> = Mutex::new(Vec::new());
+static UNFINISHED: Mutex<Unfinished> = Mutex::new(Unfinished { targets: Vec::new(), ending: false });
 
-fn all() -> MutexGuard<'static, Vec<Arc<Target>>> {
+/// Whoever begins a file holds the lock from before it is there until it is listed.
+pub(crate) struct Unfinished {
+    targets: Vec<Arc<Target>>,
+    ending: bool,
+}
+
+pub(crate) fn lock() -> MutexGuard<'static, Unfinished> {
     UNFINISHED.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-pub(crate) fn add(target: &Arc<Target>) {
-    all().push(Arc::clone(target));
+impl Unfinished {
+    /// Whether the program ends: nothing may be begun any more.
+    pub fn ending(&self) -> bool {
+        self.ending
+    }
+
+    pub fn add(&mut self, target: &Arc<Target>) {
+        self.targets.push(Arc::clone(target));
+    }
+
+    pub fn forget(&mut self, target: &Arc<Target>) {
+        self.targets.retain(|other| !Arc::ptr_eq(other, target));
+    }
 }
 
-pub(crate) fn forget(target: &Arc<Target>) {
-    all().retain(|other| !Arc::ptr_eq(other, target));
-}
-
-/// Removes every file that is not finished. For a program that ends without unwinding: no file that is
-/// begun afterwards is removed, and none that is finished.
+/// Removes every file that is not finished, and lets none be begun any more. For a program that ends without
+/// unwinding.
 pub fn abandon() {
-    for target in all().drain(..) {
+    let mut unfinished = lock();
+    unfinished.ending = true;
+    for target in unfinished.targets.drain(..) {
         // Whoever has given it its name meanwhile has left nothing here.
         let _ = fs::remove_file(target.partial());
     }

@@ -16,4 +16,7 @@ fn unfinished_files_are_removed_and_finished_ones_stay() {
         std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["done"]);
     drop((first, second));
+    assert!(
+        Outputs::new(Force::No).claim(FileKind::Trace, &at("late")).is_err() && !at("late.partial").exists()
+    );
 }
