@@ -52,10 +52,7 @@ pub(crate) fn judge(
     force_would_help: bool,
 ) -> Result<Option<Metadata>, OutputError> {
     let Some(metadata) = look(at).map_err(OutputError::io("look at", shown))? else { return Ok(None) };
-    if !metadata.is_file() {
-        let what = format!("is {} and is not replaced; choose another name", special(metadata.file_type()));
-        return Err(OutputError::refused(shown, what));
-    }
+    refuse_special(&metadata, shown)?;
     match replace {
         Replace::AnyFile => Ok(Some(metadata)),
         Replace::Nothing => {
@@ -77,6 +74,15 @@ pub(crate) fn judge(
             Err(OutputError::refused(shown, what))
         }
     }
+}
+
+/// Refuses what is no regular file.
+pub(crate) fn refuse_special(metadata: &Metadata, shown: &Path) -> Result<(), OutputError> {
+    if metadata.is_file() {
+        return Ok(());
+    }
+    let what = format!("is {} and is not replaced; choose another name", special(metadata.file_type()));
+    Err(OutputError::refused(shown, what))
 }
 
 /// What is there, links not followed.

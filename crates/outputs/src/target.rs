@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rustix::fs::OFlags;
 
-use crate::existing::{self, FileId, Replace, describe, judge, read_head};
+use crate::existing::{self, FileId, Replace, describe, judge, read_head, refuse_special};
 use crate::partial::PartialFile;
 use crate::{FileKind, OutputError, PARTIAL_MARK, unfinished};
 
@@ -41,6 +41,10 @@ impl Target {
     ) -> Result<Self, OutputError> {
         if path.as_os_str().as_bytes().ends_with(b"/") || path.file_name().is_none() {
             return Err(OutputError::refused(path, "names a directory; give the file a name"));
+        }
+        // Looked at as the system sees it, too: what a link of /proc names need have no name of its own.
+        if let Ok(there) = fs::metadata(path) {
+            refuse_special(&there, path)?;
         }
         let at = resolve(path).map_err(OutputError::io("follow the link", path))?;
         let mut partial = at.clone().into_os_string();

@@ -102,6 +102,9 @@ fn special_files_are_refused_with_force_too() {
         assert!(refused(&mut outputs, &place.at("dir")).contains("is a directory"));
         assert!(refused(&mut outputs, &place.at("fifo")).contains("is a FIFO"));
         assert!(refused(&mut outputs, Path::new("/dev/null")).contains("is a device"));
+        let pipe = std::io::pipe().unwrap().1;
+        let unnamed = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&pipe));
+        assert!(outputs.claim(FileKind::Trace, Path::new(&unnamed)).err().unwrap().is_refusal());
         let slash = place.at("dir").join("");
         assert!(outputs.claim(FileKind::Trace, &slash).err().unwrap().is_refusal());
     }
