@@ -211,7 +211,6 @@ impl EngineArgs {
                 read: self.read_options(),
                 lookahead: self.lookahead.unwrap_or(defaults.lookahead),
                 register: !self.no_registered_buffers,
-                ..defaults
             },
             foretell: self.foretell.map(|name| match name {
                 ForetellName::Learn => Foretell::Learn,

@@ -9,7 +9,7 @@ use hotset_ledger::LedgerWriter;
 use hotset_model::{DenseWeights, Foretell, KvCache, Qwen3Moe};
 use hotset_outputs::PartialFile;
 use hotset_policy::route::{Route, RouterOptions, RouterShape};
-use hotset_residency::{ExpertSource, Pager, PagerOptions};
+use hotset_residency::{ExpertSource, Pager, Prediction};
 use hotset_text::Tokenizer;
 use hotset_trace::{Totals, TraceHeader};
 
@@ -23,6 +23,7 @@ pub struct Engine {
     tokenizer: Tokenizer,
     plan: Plan,
     options: EngineOptions,
+    router: RouterOptions,
     /// `[layers]`: weights of one expert.
     expert_bytes: Vec<u64>,
     tracing: Option<Tracing>,
@@ -70,9 +71,7 @@ impl Engine {
             start_pool(plan.threads, config.longest_row()).map_err(system("start the compute threads"))?;
         let evict = options.evict.build(config.layers, config.experts);
         let source = ExpertSource::new(checkpoint);
-        let by_decisions = options.router.is_lossy();
-        let paging = PagerOptions { by_decisions, ..options.pager.clone() };
-        let pager = Pager::open(checkpoint, source, &plan.arena, evict, &paging, progress)
+        let pager = Pager::open(checkpoint, source, &plan.arena, evict, &options.pager, progress)
             .map_err(system("map the arena and start the read engine"))?;
         // What reading headers has left there would count against the promise.
         checkpoint.files.iter().for_each(|file| machine::drop_page_cache(&file.file));
@@ -83,12 +82,12 @@ impl Engine {
         }
         let layers = checkpoint.experts.chunks(config.experts);
         let expert_bytes = layers.map(|layer| layer[0].bytes().0).collect();
-        let begin =
-            |(settings, open): (_, OpenLedger)| open.begin(settings, &mut model, options.router.is_lossy());
+        let begin = |(settings, open): (_, OpenLedger)| open.begin(settings, &mut model);
         let ledger =
             ledger.map(begin).transpose().map_err(system("start the thread that saves the trust ledger"))?;
         let unsealed = if checkpoint.origin == Origin::Store { Vec::new() } else { checkpoint.files.clone() };
-        Ok(Self { model, tokenizer, plan, options, expert_bytes, tracing: None, ledger, unsealed })
+        let router = options.router;
+        Ok(Self { model, tokenizer, plan, options, router, expert_bytes, tracing: None, ledger, unsealed })
     }
 
     /// Refuses to vouch for what was computed from files that changed meanwhile. The bytes of a store are
@@ -112,9 +111,9 @@ impl Engine {
         &mut self.model
     }
 
-    /// The routing policy it was opened with.
+    /// The routing policy in charge.
     pub fn router(&self) -> RouterOptions {
-        self.options.router
+        self.router
     }
 
     /// Writes a trace of everything computed from now on, in a file claimed for it.
@@ -147,14 +146,14 @@ impl Engine {
 
     fn trace_header(&self) -> TraceHeader {
         let config = self.model.config();
-        let router = self.options.router.name();
+        let router = self.router.name();
         let settings = [
             ("router", router.to_owned()),
             ("evict", self.options.evict.to_string()),
             ("arena_slots", self.plan.arena.slots().to_string()),
             ("shared_by_layers", (self.plan.arena.partitions.len() < config.layers).to_string()),
             ("chunk", self.plan.chunk.to_string()),
-            ("lookahead", self.options.pager.lookahead.to_string()),
+            ("lookahead", self.model.pager().lookahead(Prediction::Token).to_string()),
             ("foretell", self.plan.foretell.name().to_owned()),
             ("memory_bytes", self.plan.budget.0.to_string()),
         ];
@@ -186,9 +185,10 @@ impl Engine {
         Ok(Session::new(cache.map_err(system("take the memory of the KV cache"))?))
     }
 
-    /// Starts over as if just opened, with another routing policy: the arena is empty, evidence is gone, a
-    /// trust ledger is as it was.
+    /// Starts over with another routing policy: the arena is empty, evidence is gone, a trust ledger is as it
+    /// was, the pager goes by what the policy needs. Totals and what is known of the disk's speed go on.
     pub fn restart(&mut self, router: RouterOptions) {
+        self.router = router;
         let config = self.model.config();
         let evict = self.options.evict.build(config.layers, config.experts);
         let router = router.build(router_shape(config, &self.plan), &self.options.families);

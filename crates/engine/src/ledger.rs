@@ -71,12 +71,11 @@ impl OpenLedger {
         Ok(Self { ledger, identity })
     }
 
-    /// Lets the model learn; with `wait`, as [`Qwen3Moe::learn`] says.
+    /// Lets the model learn.
     pub fn begin(
         self,
         settings: &LedgerSettings,
         model: &mut Qwen3Moe,
-        wait: bool,
     ) -> std::io::Result<Arc<LedgerWriter>> {
         let Self { ledger, identity } = self;
         let writer =
@@ -84,7 +83,7 @@ impl OpenLedger {
         let writer = Arc::new(writer);
         let every = settings.save_every.max(1);
         let keeper = Keeper { writer: Arc::clone(&writer), every, next: ledger.tokens() + every };
-        model.learn(ledger, Box::new(keeper), wait);
+        model.learn(ledger, Box::new(keeper));
         Ok(writer)
     }
 }

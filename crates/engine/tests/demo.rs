@@ -97,6 +97,10 @@ impl Route for Recording {
     fn foresee(&self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
         self.0.foresee(token, out)
     }
+
+    fn is_lossy(&self) -> bool {
+        self.0.is_lossy()
+    }
 }
 
 /// Share of routed slots whose expert is among the reference's eight.

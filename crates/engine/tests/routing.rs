@@ -10,7 +10,7 @@ use hotset_format::Checkpoint;
 use hotset_io::{EngineKind, FaultPlan, ReadOptions};
 use hotset_model::{Foretell, KvCache, KvType, KvTypes};
 use hotset_policy::route::{CachePriorOptions, DropOptions, RouterOptions, StrictOptions, TrustOptions};
-use hotset_residency::PagerOptions;
+use hotset_residency::{PagerOptions, Timing};
 use hotset_testkit::{TinyModel, TinyShape};
 
 fn tiny(dir: &std::path::Path, seed: u64) -> Checkpoint {
@@ -172,5 +172,27 @@ fn what_a_lossy_run_computes_does_not_depend_on_the_disk() {
                 assert!(runs.all(|run| run == first), "{router:?}, lookahead {lookahead}, {arena:?}");
             }
         }
+    }
+}
+
+/// By decisions a native run reads other experts than by time, and slower: what --compare-native calls native
+/// was run under the rule of the policy beside it, and a policy that loses nothing under that of one that does.
+#[test]
+fn the_pager_goes_by_what_the_policy_in_charge_needs() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = tiny(dir.path(), 7);
+    let lossless = RouterOptions::Trust(TrustOptions { tolerance: 0.0, ..TrustOptions::default() });
+    let lossy = RouterOptions::Trust(trust());
+    let mut engine = engine_with(&model, Arena::Half, options(lossy)).unwrap();
+    for (router, timing) in [
+        (lossy, Timing::ByDecisions),
+        (RouterOptions::Native, Timing::ByTime),
+        (lossy, Timing::ByDecisions),
+        (lossless, Timing::ByTime),
+        (RouterOptions::Drop(DropOptions { factor: 0.0 }), Timing::ByTime),
+    ] {
+        engine.restart(router);
+        assert_eq!((engine.router(), engine.model().pager().timing()), (router, timing));
+        assert_eq!(router.is_lossy(), timing == Timing::ByDecisions);
     }
 }

@@ -3,7 +3,7 @@
 use hotset_base::{ExpertKey, LayerId, Phase};
 use hotset_policy::ledger::{ContextId, Ledger, Record, Turn};
 use hotset_policy::route::{Choice, Contribution};
-use hotset_residency::Pager;
+use hotset_residency::{Pager, Timing};
 
 /// Tokens computed together that leave little of what the arena held before: they want most experts of every
 /// layer once.
@@ -23,8 +23,6 @@ pub(crate) struct Learning {
     /// As it was when the model was opened: what starting over starts from.
     first: Ledger,
     keeper: Box<dyn KeepLedger>,
-    /// Wait until a hot set is there, so that what is hot does not depend on the disk's speed.
-    wait: bool,
     /// A prompt with a wide pass has been computed and nothing recalled since its last pass.
     stale: bool,
     /// Tokens since the context changed.
@@ -34,9 +32,9 @@ pub(crate) struct Learning {
 }
 
 impl Learning {
-    pub fn new(ledger: Ledger, keeper: Box<dyn KeepLedger>, wait: bool) -> Self {
+    pub fn new(ledger: Ledger, keeper: Box<dyn KeepLedger>) -> Self {
         let hot = Vec::with_capacity(ledger.shape().all());
-        Self { first: ledger.clone(), ledger, keeper, wait, stale: false, settled: 0, hot }
+        Self { first: ledger.clone(), ledger, keeper, stale: false, settled: 0, hot }
     }
 
     pub fn ledger(&self) -> &Ledger {
@@ -101,7 +99,8 @@ impl Learning {
         self.stale = false;
         self.ledger.hot_set(context, &mut self.hot);
         pager.recall(&self.hot);
-        if self.wait {
+        // Where decisions go by what is held, it may not depend on the disk's speed.
+        if pager.timing() == Timing::ByDecisions {
             pager.wait_for_recalled();
         }
     }

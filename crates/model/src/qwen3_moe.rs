@@ -8,7 +8,7 @@ use hotset_kernels::{Pool, Vectors, matmul, rms_norm, rms_norm_in_place};
 use hotset_policy::evict::Evict;
 use hotset_policy::ledger::Ledger;
 use hotset_policy::route::Route;
-use hotset_residency::{Pager, PagerStats, Prediction};
+use hotset_residency::{Pager, PagerStats, Prediction, Timing};
 
 use crate::attention::{attend, heads_together};
 use crate::experts::{ExpertGeometry, compute_wanted, group_by_expert, route_chunk, sum_in_rank_order};
@@ -54,11 +54,12 @@ impl Qwen3Moe {
         checkpoint: &Checkpoint,
         dense: DenseWeights,
         pool: Pool,
-        pager: Pager,
+        mut pager: Pager,
         router: Box<dyn Route>,
         chunk: usize,
         activations: Activations,
     ) -> Self {
+        pager.keep_time(timing_for(router.as_ref()));
         let config = checkpoint.config.clone();
         let geometry = checkpoint.experts.chunks(config.experts).map(|layer| ExpertGeometry {
             types: layer[0].in_order().map(|part| part.ty),
@@ -90,6 +91,7 @@ impl Qwen3Moe {
     /// Starts over with other policies: the arena is empty, what was learnt is gone; totals go on.
     pub fn restart(&mut self, router: Box<dyn Route>, evict: Box<dyn Evict>) {
         self.pager.clear(evict);
+        self.pager.keep_time(timing_for(router.as_ref()));
         self.router = router;
         self.clock = 0;
         if let Some(foretelling) = &mut self.foretelling {
@@ -107,10 +109,9 @@ impl Qwen3Moe {
     }
 
     /// Learns from every token from now on, and recalls what it knows of the present context; `keeper` is shown
-    /// the ledger after every pass. With `wait`, a token waits for what is recalled: what is hot then depends
-    /// on decisions only.
-    pub fn learn(&mut self, ledger: Ledger, keeper: Box<dyn KeepLedger>, wait: bool) {
-        let learning = self.learning.insert(Learning::new(ledger, keeper, wait));
+    /// the ledger after every pass. Under a lossy policy a token waits for what is recalled.
+    pub fn learn(&mut self, ledger: Ledger, keeper: Box<dyn KeepLedger>) {
+        let learning = self.learning.insert(Learning::new(ledger, keeper));
         learning.open(&mut self.pager);
     }
 
@@ -354,6 +355,11 @@ impl Qwen3Moe {
         clock.lap(&mut times.experts);
         Ok(())
     }
+}
+
+/// A policy that goes by what is held gets a pager that goes by decisions.
+fn timing_for(router: &dyn Route) -> Timing {
+    if router.is_lossy() { Timing::ByDecisions } else { Timing::ByTime }
 }
 
 /// RMSNorm of the first `n` rows of `x`.

@@ -49,13 +49,21 @@ pub struct PagerOptions {
     pub lookahead: usize,
     /// Take the arena's memory when opening and register it with the kernel.
     pub register: bool,
-    /// What is held depends on decisions alone, never on the speed of the disk: for routers that go by it.
-    pub by_decisions: bool,
+}
+
+/// What the pager may go by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Timing {
+    /// What has arrived and when: for routers that do not look at what is held.
+    #[default]
+    ByTime,
+    /// Decisions alone, never the speed of the disk: for routers that go by what is held.
+    ByDecisions,
 }
 
 impl Default for PagerOptions {
     fn default() -> Self {
-        Self { read: ReadOptions::default(), lookahead: 2, register: true, by_decisions: false }
+        Self { read: ReadOptions::default(), lookahead: 2, register: true }
     }
 }
 
@@ -73,7 +81,7 @@ pub struct Pager {
     paths: Vec<PathBuf>,
     stats: PagerStats,
     lookahead: usize,
-    by_decisions: bool,
+    timing: Timing,
     /// Counts visits: the clock of the eviction policy.
     now: u64,
     layer: LayerId,
@@ -136,7 +144,7 @@ impl Pager {
             paths: checkpoint.files.iter().map(|f| f.path.clone()).collect(),
             stats: PagerStats::default(),
             lookahead: if everything { 0 } else { options.lookahead },
-            by_decisions: options.by_decisions,
+            timing: Timing::default(),
             now: 0,
             layer: LayerId(0),
             wants: Vec::with_capacity(experts),
@@ -152,6 +160,17 @@ impl Pager {
             recalled_into: vec![0; plan.slots()],
             source,
         })
+    }
+
+    /// What it goes by.
+    pub fn timing(&self) -> Timing {
+        self.timing
+    }
+
+    /// What it goes by from now on. Waits for reads in flight.
+    pub fn keep_time(&mut self, timing: Timing) {
+        self.drain();
+        self.timing = timing;
     }
 
     /// Empties the arena and puts another eviction policy in charge. Waits for reads in flight.
@@ -217,7 +236,11 @@ impl Pager {
     /// Layers the caller should predict in this way, beyond the present one.
     pub fn lookahead(&self, kind: Prediction) -> usize {
         // A chunk predicts more than can be decided on at once.
-        if self.by_decisions && kind == Prediction::Chunk { 0 } else { self.lookahead }
+        if self.by_decisions() && kind == Prediction::Chunk { 0 } else { self.lookahead }
+    }
+
+    fn by_decisions(&self) -> bool {
+        self.timing == Timing::ByDecisions
     }
 }
 

@@ -13,7 +13,9 @@ use hotset_policy::evict::Evict;
 
 use crate::pager::Pager;
 use crate::source::PARTS;
-use crate::{ArenaPlan, ExpertSource, PagerError, PagerOptions, PagerStats, Prediction, ReadyExpert, SlotId};
+use crate::{
+    ArenaPlan, ExpertSource, PagerError, PagerOptions, PagerStats, Prediction, ReadyExpert, SlotId, Timing,
+};
 
 /// See the module's text. The methods are the pager's.
 pub struct Resident {
@@ -54,6 +56,12 @@ impl Resident {
     }
 
     pub fn clear(&mut self, _evict: Box<dyn Evict>) {}
+
+    pub fn timing(&self) -> Timing {
+        Timing::ByTime
+    }
+
+    pub fn keep_time(&mut self, _timing: Timing) {}
 
     pub fn hot(&self, _layer: LayerId) -> &[bool] {
         &self.hot

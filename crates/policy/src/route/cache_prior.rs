@@ -22,6 +22,13 @@ pub struct CachePriorOptions {
     pub window: usize,
 }
 
+impl CachePriorOptions {
+    /// Whether the chosen set may differ from the native one.
+    pub fn is_lossy(&self) -> bool {
+        self.lambda != 0.0
+    }
+}
+
 impl Default for CachePriorOptions {
     fn default() -> Self {
         Self { lambda: 0.05, sacred: 2, window: 16 }
@@ -76,5 +83,9 @@ impl Route for CachePrior {
         out.choose_native(token.layer, token.logits, self.shape.top_k, self.shape.norm_topk)?;
         self.choose(token, self.options.lambda * self.ranges.of(token.layer), out);
         Ok(())
+    }
+
+    fn is_lossy(&self) -> bool {
+        self.options.is_lossy()
     }
 }

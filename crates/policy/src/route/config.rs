@@ -56,8 +56,14 @@ impl RouterOptions {
         matches!(self, Self::Strict(options) if options.family_share > 0.0)
     }
 
-    /// Whether the chosen set may differ from the native one.
+    /// As [`Route::is_lossy`] of the policy built.
     pub fn is_lossy(self) -> bool {
-        self != Self::Native
+        match self {
+            Self::Native => false,
+            Self::CachePrior(options) => options.is_lossy(),
+            Self::Drop(options) => options.is_lossy(),
+            Self::Trust(options) => options.is_lossy(),
+            Self::Strict(_) => true,
+        }
     }
 }

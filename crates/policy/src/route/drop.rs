@@ -13,6 +13,13 @@ pub struct DropOptions {
     pub factor: f32,
 }
 
+impl DropOptions {
+    /// Whether the chosen set may differ from the native one.
+    pub fn is_lossy(&self) -> bool {
+        self.factor > 0.0
+    }
+}
+
 impl Default for DropOptions {
     fn default() -> Self {
         Self { factor: 0.75 }
@@ -53,5 +60,9 @@ impl Route for Drop {
         });
         out.choose(token.logits, shape.norm_topk, kept.map(|(_, choice)| choice.expert));
         Ok(())
+    }
+
+    fn is_lossy(&self) -> bool {
+        self.options.is_lossy()
     }
 }

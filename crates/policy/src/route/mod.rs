@@ -90,6 +90,9 @@ pub trait Route: Send {
     /// Learns nothing from it. `out` comes as the one before left it.
     fn foresee(&self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite>;
 
+    /// Whether the chosen set may differ from the native one: what is held then decides what is computed.
+    fn is_lossy(&self) -> bool;
+
     /// Whether the ledger is to be told what the chosen experts do; measuring it costs a pass over the outputs.
     fn wants_contributions(&self) -> bool {
         false

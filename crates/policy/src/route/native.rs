@@ -23,6 +23,10 @@ impl Route for Native {
     fn foresee(&self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
         out.choose_native(token.layer, token.logits, self.shape.top_k, self.shape.norm_topk)
     }
+
+    fn is_lossy(&self) -> bool {
+        false
+    }
 }
 
 #[cfg(test)]

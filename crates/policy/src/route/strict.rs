@@ -126,4 +126,8 @@ impl Route for Strict {
         }
         Ok(())
     }
+
+    fn is_lossy(&self) -> bool {
+        true
+    }
 }

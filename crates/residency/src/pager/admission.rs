@@ -23,7 +23,7 @@ impl Pager {
             let Some(&key) = self.admitted.first() else { return };
             if self.slots.place(key).is_none() {
                 let slot = self.victim(key.layer, Urgency::Ahead);
-                if slot.is_none() && !self.by_decisions {
+                if slot.is_none() && !self.by_decisions() {
                     return;
                 }
                 if let Some(slot) = slot.filter(|&slot| self.deserves(key, slot)) {

@@ -37,7 +37,7 @@ impl Pager {
             self.begin(ExpertKey::new(self.layer, expert), slot, Urgency::Demand);
         }
         self.start_admissions();
-        if !self.by_decisions {
+        if !self.by_decisions() {
             self.start_ahead();
         }
         self.start_recalled();
@@ -50,7 +50,7 @@ impl Pager {
 
     /// The same; where what is held must not depend on the speed of the disk, waits until there is room.
     pub(super) fn make_room(&mut self) -> bool {
-        while self.by_decisions && !self.has_room() {
+        while self.by_decisions() && !self.has_room() {
             self.wait_for_one();
         }
         self.has_room()

@@ -15,7 +15,7 @@ impl Pager {
         let slots = &self.slots;
         let distance = layer.index() - self.layer.index();
         self.ahead.expect((layer, distance), experts, kind, |key| slots.place(key).is_none());
-        match self.by_decisions {
+        match self.by_decisions() {
             true => self.start_sure(),
             false => self.start_reads(),
         }
@@ -62,7 +62,7 @@ impl Pager {
     pub(super) fn forget_predictions(&mut self, layer: LayerId) {
         self.ahead.arrive(layer, &self.wanted, &mut self.unwanted);
         while let Some(key) = self.unwanted.pop() {
-            if !self.by_decisions
+            if !self.by_decisions()
                 && let Some(slot) = self.slots.place(key)
             {
                 self.cancel(key, slot);

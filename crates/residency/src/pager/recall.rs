@@ -12,7 +12,7 @@ impl Pager {
     /// From now on experts are worth what they are worth there, and those worth a slot are read while the
     /// disk has nothing to do that somebody waits for. Earlier ones not begun yet are forgotten.
     pub fn recall(&mut self, experts: &[(ExpertKey, f32)]) {
-        if self.by_decisions {
+        if self.by_decisions() {
             self.drain();
         }
         for &(key, uses) in experts.iter().rev() {

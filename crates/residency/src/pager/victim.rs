@@ -42,7 +42,7 @@ impl Pager {
         }
         let [unprotected, expected, wanted] = best;
         // Which of the visit's experts is done with first is the disk's to say: all are waited for.
-        let wanted = wanted.filter(|_| !(self.by_decisions && busy));
+        let wanted = wanted.filter(|_| !(self.by_decisions() && busy));
         let found = match urgency {
             Urgency::Demand => unprotected.or(expected).or(wanted),
             Urgency::Ahead => unprotected,
@@ -72,7 +72,7 @@ impl Pager {
     pub(super) fn replaceable(&self, slot: SlotId) -> Option<ExpertKey> {
         match self.slots.state(slot) {
             SlotState::Ready(key) => Some(key),
-            SlotState::Filling(key) if self.by_decisions && self.fills[slot.index()].ahead => Some(key),
+            SlotState::Filling(key) if self.by_decisions() && self.fills[slot.index()].ahead => Some(key),
             _ => None,
         }
     }

@@ -99,7 +99,7 @@ pub fn run(args: &PerplexityArgs) -> Result<()> {
     let mut engine = args.engine.open(&checkpoint, options, args.json)?;
     TraceArgs::begin(&mut engine, trace)?;
     let mut session = engine.session()?;
-    if args.compare_native && !engine.router().is_lossy() {
+    if args.compare_native && engine.router().name() == "native" {
         return Err(Usage("--compare-native compares a lossy --router with native".to_owned()).into());
     }
     let mut prices = Vec::new();

@@ -145,7 +145,7 @@ impl Route for Trust {
     fn route(&mut self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
         let shape = self.shape;
         out.choose_native(token.layer, token.logits, shape.top_k, shape.norm_topk)?;
-        if token.phase == Phase::Setup || self.options.tolerance <= 0.0 {
+        if token.phase == Phase::Setup || !self.options.is_lossy() {
             return Ok(());
         }
         if let Some(bucket) = &mut self.bucket {
@@ -166,7 +166,7 @@ impl Route for Trust {
     fn foresee(&self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
         let shape = self.shape;
         out.choose_native(token.layer, token.logits, shape.top_k, shape.norm_topk)?;
-        if token.phase == Phase::Setup || self.options.tolerance <= 0.0 {
+        if token.phase == Phase::Setup || !self.options.is_lossy() {
             return Ok(());
         }
         let (price, gains) = (self.price(), Gains::new(token.records, self.options.trust));
@@ -184,6 +184,10 @@ impl Route for Trust {
         }
         out.choose(token.logits, shape.norm_topk, kept);
         Ok(())
+    }
+
+    fn is_lossy(&self) -> bool {
+        self.options.is_lossy()
     }
 
     fn wants_contributions(&self) -> bool {

@@ -38,6 +38,11 @@ pub struct TrustOptions {
 }
 
 impl TrustOptions {
+    /// Whether anything is ever refused.
+    pub fn is_lossy(&self) -> bool {
+        self.tolerance > 0.0
+    }
+
     /// Whether what experts were measured to do changes anything.
     pub fn wants_contributions(&self) -> bool {
         self.trust != 0.0
