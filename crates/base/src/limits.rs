@@ -49,6 +49,9 @@ pub const TEMPLATE_FUEL: u64 = 2_000_000;
 pub const MAX_RENDERED: Bytes = Bytes::mib(16);
 /// A prompt or a text to score.
 pub const MAX_PROMPT: Bytes = Bytes::mib(64);
+/// Combining marks behind one letter, or spaces behind a line break, of which no two neighbours are alike: they
+/// are held until it is known what they belong to.
+pub const MAX_HELD_RUNS: usize = 1 << 20;
 /// Threads of the compute pool.
 pub const MAX_THREADS: usize = 256;
 /// Reads in flight at once.

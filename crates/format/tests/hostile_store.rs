@@ -35,6 +35,7 @@ fn metadata(families: Option<Vec<Vec<u16>>>) -> StoreMetadata {
             merges: Vec::new(),
             added: Vec::new(),
             stop: Vec::new(),
+            uncomposed: false,
         },
         chat_template: None,
         tied: true,
