@@ -205,15 +205,35 @@ impl EngineArgs {
                 ForetellName::Routers => Foretell::Routers,
             }),
             ledger,
+            compared_tokens: 0,
             families: Vec::new(),
         })
     }
 
     /// Plans, prints the plan (unless quiet) and opens.
     pub fn open(&self, checkpoint: &Checkpoint, options: EngineOptions, quiet: bool) -> Result<Engine> {
+        Planned::new(checkpoint, options)?.open(checkpoint, quiet)
+    }
+}
+
+/// A model that fits, and nothing of it loaded yet but the vocabulary.
+pub struct Planned {
+    pub plan: Plan,
+    pub tokenizer: Tokenizer,
+    options: EngineOptions,
+}
+
+impl Planned {
+    pub fn new(checkpoint: &Checkpoint, options: EngineOptions) -> Result<Self> {
         let families = options.wants_families().then(|| hotset_convert::families(checkpoint)).transpose()?;
         let options = EngineOptions { families: families.unwrap_or_default(), ..options };
         let (plan, tokenizer) = plan(checkpoint, &options)?;
+        Ok(Self { plan, tokenizer, options })
+    }
+
+    /// Prints the plan (unless quiet) and opens.
+    pub fn open(self, checkpoint: &Checkpoint, quiet: bool) -> Result<Engine> {
+        let Self { plan, tokenizer, options } = self;
         if !quiet {
             output::note(&plan);
         }

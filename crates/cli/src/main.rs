@@ -13,6 +13,7 @@ mod locate;
 mod measure;
 mod model_args;
 mod output;
+mod prompt;
 mod router_args;
 mod routing_report;
 mod sampling_args;

@@ -20,7 +20,7 @@ use crate::{EngineError, EngineOptions, LedgerTotals, Plan, Session, Tracing};
 /// A model ready to compute, with its vocabulary.
 pub struct Engine {
     model: Qwen3Moe,
-    tokenizer: Tokenizer,
+    tokenizer: Arc<Tokenizer>,
     plan: Plan,
     options: EngineOptions,
     /// `[layers]`: weights of one expert.
@@ -85,7 +85,7 @@ impl Engine {
             |(settings, open): (_, OpenLedger)| open.begin(settings, &mut model, options.router.is_lossy());
         let ledger =
             ledger.map(begin).transpose().map_err(system("start the thread that saves the trust ledger"))?;
-        Ok(Self { model, tokenizer, plan, options, expert_bytes, tracing: None, ledger })
+        Ok(Self { model, tokenizer: Arc::new(tokenizer), plan, options, expert_bytes, tracing: None, ledger })
     }
 
     /// The plan it was opened with.
@@ -98,6 +98,11 @@ impl Engine {
         &self.tokenizer
     }
 
+    /// The same, for whoever encodes while the engine computes.
+    pub fn shared_tokenizer(&self) -> Arc<Tokenizer> {
+        Arc::clone(&self.tokenizer)
+    }
+
     /// The forward pass, for scoring and tests.
     pub fn model(&mut self) -> &mut Qwen3Moe {
         &mut self.model
@@ -106,6 +111,11 @@ impl Engine {
     /// The routing policy it was opened with.
     pub fn router(&self) -> RouterOptions {
         self.options.router
+    }
+
+    /// Tokens of the longest text that [`price`](crate::price) may be asked about.
+    pub fn compared_tokens(&self) -> usize {
+        self.options.compared_tokens
     }
 
     /// Writes a trace of everything computed from now on.

@@ -14,6 +14,7 @@ use crate::commands::run::{answer, message};
 use crate::commands::show;
 use crate::figures::closing_line;
 use crate::output;
+use crate::prompt;
 use crate::sampling_args::SamplingArgs;
 use crate::stream::Stream;
 
@@ -150,7 +151,7 @@ impl Chat<'_> {
     fn generate(&mut self) -> Result<String> {
         let mut sampler = Sampler::new(self.settings.sampling.checked()?, self.settings.vocab)?;
         let text = self.template.render(&self.messages, true, &serde_json::Map::new())?;
-        let prompt = self.engine.tokenizer().encode(&text, true)?;
+        let prompt = prompt::encode(self.engine.tokenizer(), &text, self.session.context())?;
         let mut stream = Stream::new(true);
         self.cancel.store(false, Ordering::Relaxed);
         let generation = answer(

@@ -1,19 +1,19 @@
 //! `hotset run`: one answer, or a chat.
 
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use hotset_base::limits::MAX_PROMPT;
-use hotset_engine::{Engine, Generation, Session};
+use hotset_engine::{Engine, EngineError, Generation, Session};
 use hotset_text::{ChatMessage, ChatTemplate, Sampler};
 
-use crate::engine_args::EngineArgs;
+use crate::engine_args::{EngineArgs, Planned};
 use crate::figures::{RunReport, closing_line};
 use crate::output::Usage;
+use crate::prompt::{self, Prompt};
 use crate::sampling_args::SamplingArgs;
 use crate::stream::Stream;
 use crate::trace_args::TraceArgs;
@@ -87,12 +87,14 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let max_tokens = args.max_tokens()?;
     let (_, checkpoint) = model_args::open(model.as_deref())?;
     let template = args.template(checkpoint.chat_template.as_deref())?;
-    let options = args.engine.options()?;
-    let mut engine = args.engine.open(&checkpoint, options, args.quiet || args.json)?;
+    let planned = Planned::new(&checkpoint, args.engine.options()?)?;
+    // Before anything is loaded: a prompt that does not fit should cost nothing.
+    let tokens = prompt.map(|prompt| args.encode(&planned, &template, prompt)).transpose()?;
+    let mut engine = planned.open(&checkpoint, args.quiet || args.json)?;
     args.trace.begin(&mut engine)?;
     let vocab = checkpoint.config.vocab;
     let cancel = watch_interrupts()?;
-    let Some(prompt) = prompt else {
+    let Some(tokens) = tokens else {
         let settings = chat::Settings {
             sampling: args.sampling.clone(),
             max_tokens,
@@ -103,7 +105,6 @@ pub fn run(args: &RunArgs) -> Result<()> {
         chat::converse(&mut engine, &checkpoint, &template, settings, &cancel)?;
         return args.close(&mut engine, args.quiet);
     };
-    let tokens = args.encode(&engine, &template, prompt)?;
     let mut session = engine.session()?;
     let mut sampler = Sampler::new(sampling, vocab)?;
     let mut stream = Stream::new(!args.json);
@@ -119,8 +120,8 @@ pub fn run(args: &RunArgs) -> Result<()> {
 
 impl RunArgs {
     /// Sorts the positional arguments out and reads the prompt from wherever it comes.
-    fn model_and_prompt(&self) -> Result<(Option<PathBuf>, Option<String>)> {
-        let (mut model, mut prompt) = (self.model.clone(), self.prompt.clone());
+    fn model_and_prompt(&self) -> Result<(Option<PathBuf>, Option<Prompt>)> {
+        let (mut model, mut prompt) = (self.model.clone(), self.prompt.clone().map(Prompt::Given));
         let mut words = self.positional.iter();
         if model.is_none()
             && (self.positional.len() == 2 || self.positional.first().is_some_and(names_a_model))
@@ -131,7 +132,7 @@ impl RunArgs {
             if prompt.is_some() || self.file.is_some() {
                 return Err(Usage(format!("two prompts: `{word}` and -p or -f")).into());
             }
-            prompt = Some(word.clone());
+            prompt = Some(Prompt::Given(word.clone()));
         }
         if let Some(word) = words.next() {
             return Err(Usage(format!(
@@ -140,12 +141,13 @@ impl RunArgs {
             .into());
         }
         if let Some(path) = &self.file {
-            let file =
-                std::fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-            prompt = Some(read_prompt(file, &path.display().to_string())?);
+            prompt = Some(Prompt::file(path)?);
         }
         if prompt.is_none() && !io::stdin().is_terminal() {
-            prompt = Some(read_prompt(io::stdin(), "standard input")?);
+            prompt = Some(Prompt::standard_input());
+        }
+        if matches!(&prompt, Some(Prompt::Given(text)) if text.is_empty()) && !self.chat_mode() {
+            return Err(Usage(EngineError::EmptyPrompt.to_string()).into());
         }
         Ok((model, prompt))
     }
@@ -170,14 +172,16 @@ impl RunArgs {
         Ok(ChatTemplate::new(Some(&source))?)
     }
 
-    fn encode(&self, engine: &Engine, template: &ChatTemplate, prompt: String) -> Result<Vec<u32>> {
+    fn encode(&self, planned: &Planned, template: &ChatTemplate, prompt: Prompt) -> Result<Vec<u32>> {
+        let (tokenizer, plan) = (&planned.tokenizer, &planned.plan);
         if !self.chat_mode() {
-            return Ok(engine.tokenizer().encode(&prompt, true)?);
+            return prompt.encode(tokenizer, plan.context);
         }
         let system = self.system.iter().map(|text| message("system", text));
-        let messages: Vec<ChatMessage> = system.chain([message("user", &prompt)]).collect();
+        let messages: Vec<ChatMessage> =
+            system.chain([message("user", &prompt.text(plan.chat_text())?)]).collect();
         let text = template.render(&messages, true, &serde_json::Map::new())?;
-        Ok(engine.tokenizer().encode(&text, true)?)
+        prompt::encode(tokenizer, &text, plan.context)
     }
 
     /// Ends what is written beside the answer.
@@ -208,17 +212,6 @@ fn names_a_model(word: &String) -> bool {
 /// One message of a conversation.
 pub fn message(role: &str, content: &str) -> ChatMessage {
     ChatMessage { role: role.to_owned(), content: content.to_owned() }
-}
-
-fn read_prompt(source: impl Read, name: &str) -> Result<String> {
-    let mut bytes = Vec::new();
-    source.take(MAX_PROMPT.0 + 1).read_to_end(&mut bytes).with_context(|| format!("cannot read {name}"))?;
-    if bytes.len() as u64 > MAX_PROMPT.0 {
-        return Err(Usage(format!("{name} is longer than {MAX_PROMPT}")).into());
-    }
-    let text = String::from_utf8(bytes).map_err(|_| Usage(format!("{name} is not UTF-8 text")))?;
-    // The newline that `echo` appends is not part of the prompt.
-    Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
 }
 
 /// Generates an answer into the stream. A closed standard output cancels it.
