@@ -32,9 +32,10 @@ pub struct EngineArgs {
     #[arg(short = 'c', long, env = "HOTSET_CTX_SIZE", value_name = "N")]
     pub ctx_size: Option<usize>,
 
-    /// Compute threads [default: one per core]
-    #[arg(short = 't', long, env = "HOTSET_THREADS", value_name = "N")]
-    pub threads: Option<usize>,
+    /// Compute threads; -1 for one per core, the default
+    #[arg(short = 't', long, env = "HOTSET_THREADS", value_name = "N", allow_negative_numbers = true,
+          value_parser = clap::value_parser!(i64).range(-1..))]
+    threads: Option<i64>,
 
     /// 1: keep each compute thread on a core of its own; for machines that do nothing else
     #[arg(long, env = "HOTSET_CPU_STRICT", value_name = "0|1", default_value_t = 0,
@@ -154,6 +155,11 @@ const NO_GAINS: &str = "--router-trust weighs what the experts of each context w
     add --trust-ledger FILE, which keeps that";
 
 impl EngineArgs {
+    /// Compute threads, if a number was asked for.
+    pub fn threads(&self) -> Option<usize> {
+        self.threads.and_then(|threads| usize::try_from(threads).ok())
+    }
+
     fn eviction(&self) -> EvictKind {
         let half_life = Some(self.evict_half_life).filter(|&visits| visits > 0);
         match self.evict {
@@ -176,7 +182,7 @@ impl EngineArgs {
             memory: self.memory,
             experts_per_layer: self.experts_per_layer,
             context: self.ctx_size,
-            threads: self.threads,
+            threads: self.threads(),
             cpu_strict: self.cpu_strict == 1,
             chunk: self.ubatch_size,
             kv_types: KvTypes { keys: self.cache_type_k, values: self.cache_type_v },

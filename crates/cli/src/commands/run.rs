@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result};
 use clap::Args;
 use hotset_engine::{Engine, EngineError, Generation, Session};
-use hotset_text::{ChatMessage, ChatTemplate, Sampler};
+use hotset_text::{ChatMessage, ChatTemplate, Sampler, StopStrings};
 
 use crate::engine_args::{EngineArgs, Planned};
 use crate::figures::{RunReport, closing_line};
@@ -71,6 +71,10 @@ pub struct RunArgs {
     #[arg(short = 'q', long)]
     quiet: bool,
 
+    /// The seed in the closing line, too
+    #[arg(short = 'v', long, conflicts_with = "quiet")]
+    verbose: bool,
+
     #[command(flatten)]
     sampling: SamplingArgs,
 
@@ -83,16 +87,18 @@ pub struct RunArgs {
 
 pub fn run(args: &RunArgs) -> Result<()> {
     let (model, prompt) = args.model_and_prompt()?;
-    let sampling = args.sampling.checked()?;
+    args.sampling.check()?;
     let max_tokens = args.max_tokens()?;
     let (_, checkpoint) = model_args::open(model.as_deref())?;
     let template = args.template(checkpoint.chat_template.as_deref())?;
     let planned = Planned::new(&checkpoint, args.engine.options()?)?;
     // Before anything is loaded: a prompt that does not fit should cost nothing.
     let tokens = prompt.map(|prompt| args.encode(&planned, &template, prompt)).transpose()?;
+    let (mut sampler, seed) =
+        args.sampling.sampler(&planned.tokenizer, checkpoint.config.vocab, planned.plan.context)?;
+    let mut stops = args.sampling.stops(&planned.tokenizer)?;
     let mut engine = planned.open(&checkpoint, args.quiet || args.json)?;
     args.trace.begin(&mut engine)?;
-    let vocab = checkpoint.config.vocab;
     let cancel = watch_interrupts()?;
     let Some(tokens) = tokens else {
         let settings = chat::Settings {
@@ -100,21 +106,21 @@ pub fn run(args: &RunArgs) -> Result<()> {
             max_tokens,
             system: args.system.clone(),
             quiet: args.quiet,
-            vocab,
+            verbose: args.verbose,
+            vocab: checkpoint.config.vocab,
         };
         chat::converse(&mut engine, &checkpoint, &template, settings, &cancel)?;
         return args.close(&mut engine, args.quiet);
     };
     let mut session = engine.session()?;
-    let mut sampler = Sampler::new(sampling, vocab)?;
     let mut stream = Stream::new(!args.json);
     if !args.json && !args.chat_mode() && io::stdout().is_terminal() {
         // On a terminal the answer reads as the prompt's continuation.
         stream.echo(&engine.tokenizer().decode(&tokens, true))?;
     }
-    let generation =
-        answer(&mut engine, &mut session, &tokens, &mut sampler, max_tokens, &cancel, &mut stream)?;
-    args.report(&engine, &generation, &stream)?;
+    let until = (max_tokens, &mut stops);
+    let generation = answer(&mut engine, &mut session, &tokens, &mut sampler, until, &cancel, &mut stream)?;
+    args.report(&engine, &generation, seed, &stream)?;
     args.close(&mut engine, args.quiet || args.json)
 }
 
@@ -154,7 +160,8 @@ impl RunArgs {
 
     fn max_tokens(&self) -> Result<Option<usize>> {
         match self.predict {
-            -1 => Ok(None),
+            // llama.cpp's -2, until the context is full, is what -1 comes to.
+            -2 | -1 => Ok(None),
             n => usize::try_from(n)
                 .map(Some)
                 .map_err(|_| Usage(format!("-n {n} is out of range: -1 for no limit, or 0 and up")).into()),
@@ -190,14 +197,15 @@ impl RunArgs {
         self.engine.ledger.save(engine, quiet)
     }
 
-    fn report(&self, engine: &Engine, generation: &Generation, stream: &Stream) -> Result<()> {
+    fn report(&self, engine: &Engine, generation: &Generation, seed: u64, stream: &Stream) -> Result<()> {
         let planned = engine.plan().total();
         if self.json {
-            return output::print_json(&RunReport::new(stream.text(), generation, planned));
+            let stops = &self.sampling.stop;
+            return output::print_json(&RunReport::new(stream.text(), generation, stops, seed, planned));
         }
         output::print_line("")?;
         if !self.quiet {
-            output::note(closing_line(generation, planned));
+            output::note(closing_line(generation, planned, self.verbose.then_some(seed)));
         }
         Ok(())
     }
@@ -220,12 +228,12 @@ pub fn answer(
     session: &mut Session,
     prompt: &[u32],
     sampler: &mut Sampler,
-    max_tokens: Option<usize>,
+    until: (Option<usize>, &mut StopStrings),
     cancel: &AtomicBool,
     stream: &mut Stream,
 ) -> Result<Generation> {
     let mut listener = stream.listen(cancel);
-    let generation = engine.generate(session, prompt, sampler, max_tokens, cancel, &mut listener)?;
+    let generation = engine.generate_until(session, prompt, sampler, until, cancel, &mut listener)?;
     listener.finish()?;
     Ok(generation)
 }

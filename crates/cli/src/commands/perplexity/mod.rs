@@ -41,9 +41,10 @@ pub struct PerplexityArgs {
     #[arg(long, value_enum, default_value_t = WindowingName::Whole)]
     windowing: WindowingName,
 
-    /// Score only the first N windows of each text
-    #[arg(long, value_name = "N")]
-    chunks: Option<usize>,
+    /// Score only the first N windows of each text; -1 for all
+    #[arg(long, value_name = "N", default_value_t = -1, hide_default_value = true, allow_negative_numbers = true,
+          value_parser = clap::value_parser!(i64).range(-1..))]
+    chunks: i64,
 
     /// Score every text under the model's own routing, too, and report what --router costs and saves. Token
     /// by token, each pass from an empty arena
@@ -124,7 +125,7 @@ pub fn run(args: &PerplexityArgs) -> Result<()> {
 impl PerplexityArgs {
     /// Tokens of a text that count, with windows of so many.
     fn limit(&self, window: usize) -> usize {
-        self.chunks.map_or(usize::MAX, |chunks| chunks.saturating_mul(window))
+        usize::try_from(self.chunks).map_or(usize::MAX, |chunks| chunks.saturating_mul(window))
     }
 
     /// Tokens of the longest text, as far as it counts: what is kept of them is part of the plan.
