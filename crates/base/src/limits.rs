@@ -49,6 +49,15 @@ pub const TEMPLATE_FUEL: u64 = 2_000_000;
 pub const MAX_RENDERED: Bytes = Bytes::mib(16);
 /// A prompt or a text to score.
 pub const MAX_PROMPT: Bytes = Bytes::mib(64);
+/// Texts that end an answer.
+pub const MAX_STOP_STRINGS: usize = 64;
+/// Length of one of them: so much of an answer may be held back.
+pub const MAX_STOP_BYTES: usize = 1024;
+/// Tokens whose logits a user may shift.
+pub const MAX_LOGIT_BIASES: usize = 4096;
+/// Combining marks behind one letter, or spaces behind a line break, of which no two neighbours are alike: they
+/// are held until it is known what they belong to.
+pub const MAX_HELD_RUNS: usize = 1 << 20;
 /// Threads of the compute pool.
 pub const MAX_THREADS: usize = 256;
 /// Reads in flight at once.

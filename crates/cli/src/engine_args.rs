@@ -33,9 +33,10 @@ pub struct EngineArgs {
     #[arg(short = 'c', long, env = "HOTSET_CTX_SIZE", value_name = "N")]
     pub ctx_size: Option<usize>,
 
-    /// Compute threads [default: one per core]
-    #[arg(short = 't', long, env = "HOTSET_THREADS", value_name = "N")]
-    pub threads: Option<usize>,
+    /// Compute threads; -1 for one per core, the default
+    #[arg(short = 't', long, env = "HOTSET_THREADS", value_name = "N", allow_negative_numbers = true,
+          value_parser = clap::value_parser!(i64).range(-1..))]
+    threads: Option<i64>,
 
     /// 1: keep each compute thread on a core of its own; for machines that do nothing else
     #[arg(long, env = "HOTSET_CPU_STRICT", value_name = "0|1", default_value_t = 0,
@@ -155,6 +156,11 @@ const NO_GAINS: &str = "--router-trust weighs what the experts of each context w
     add --trust-ledger FILE, which keeps that";
 
 impl EngineArgs {
+    /// Compute threads, if a number was asked for.
+    pub fn threads(&self) -> Option<usize> {
+        self.threads.and_then(|threads| usize::try_from(threads).ok())
+    }
+
     fn eviction(&self) -> EvictKind {
         let half_life = Some(self.evict_half_life).filter(|&visits| visits > 0);
         match self.evict {
@@ -195,7 +201,7 @@ impl EngineArgs {
             memory: self.memory,
             experts_per_layer: self.experts_per_layer,
             context: self.ctx_size,
-            threads: self.threads,
+            threads: self.threads(),
             cpu_strict: self.cpu_strict == 1,
             chunk: self.ubatch_size,
             kv_types: KvTypes { keys: self.cache_type_k, values: self.cache_type_v },
@@ -217,15 +223,35 @@ impl EngineArgs {
                 ForetellName::Routers => Foretell::Routers,
             }),
             ledger,
+            compared_tokens: 0,
             families: Vec::new(),
         })
     }
 
     /// Plans, prints the plan (unless quiet) and opens.
     pub fn open(&self, checkpoint: &Checkpoint, options: EngineOptions, quiet: bool) -> Result<Engine> {
+        Planned::new(checkpoint, options)?.open(checkpoint, quiet)
+    }
+}
+
+/// A model that fits, and nothing of it loaded yet but the vocabulary.
+pub struct Planned {
+    pub plan: Plan,
+    pub tokenizer: Tokenizer,
+    options: EngineOptions,
+}
+
+impl Planned {
+    pub fn new(checkpoint: &Checkpoint, options: EngineOptions) -> Result<Self> {
         let families = options.wants_families().then(|| hotset_convert::families(checkpoint)).transpose()?;
         let options = EngineOptions { families: families.unwrap_or_default(), ..options };
         let (plan, tokenizer) = plan(checkpoint, &options)?;
+        Ok(Self { plan, tokenizer, options })
+    }
+
+    /// Prints the plan (unless quiet) and opens.
+    pub fn open(self, checkpoint: &Checkpoint, quiet: bool) -> Result<Engine> {
+        let Self { plan, tokenizer, options } = self;
         if !quiet {
             output::note(&plan);
         }

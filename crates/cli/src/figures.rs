@@ -1,7 +1,7 @@
 //! The closing line of a run, for people and for programs.
 
 use hotset_base::Bytes;
-use hotset_engine::{Figures, Generation, PhaseFigures, peak_memory};
+use hotset_engine::{Figures, Finish, Generation, PhaseFigures, peak_memory};
 use serde::Serialize;
 
 use crate::routing_report::{RoutingReport, regret};
@@ -12,6 +12,9 @@ pub struct RunReport<'a> {
     text: &'a str,
     tokens: usize,
     finish: &'static str,
+    /// The one that ended the answer, if one did.
+    stop_string: Option<&'a str>,
+    seed: u64,
     prompt_tokens: usize,
     prefill_tps: f64,
     decode_tps: f64,
@@ -29,12 +32,25 @@ pub struct RunReport<'a> {
 }
 
 impl<'a> RunReport<'a> {
-    pub fn new(text: &'a str, generation: &Generation, planned: Bytes) -> Self {
+    /// `stops` are the stop strings that were asked for.
+    pub fn new(
+        text: &'a str,
+        generation: &Generation,
+        stops: &'a [String],
+        seed: u64,
+        planned: Bytes,
+    ) -> Self {
+        let stop_string = match generation.finish {
+            Finish::StopString(which) => stops.get(which).map(String::as_str),
+            _ => None,
+        };
         let Figures { prefill, decode } = &generation.figures;
         Self {
             text,
             tokens: generation.tokens.len(),
             finish: generation.finish.name(),
+            stop_string,
+            seed,
             prompt_tokens: prefill.tokens + generation.cached,
             prefill_tps: prefill.tokens_per_second(),
             decode_tps: decode.tokens_per_second(),
@@ -52,17 +68,18 @@ impl<'a> RunReport<'a> {
     }
 }
 
-/// The closing line.
-pub fn closing_line(generation: &Generation, planned: Bytes) -> String {
+/// The closing line, with the seed where there is one to tell.
+pub fn closing_line(generation: &Generation, planned: Bytes, seed: Option<u64>) -> String {
     let Figures { prefill, decode } = &generation.figures;
     let peak = peak_memory().map_or_else(|| "unknown".to_owned(), |peak| peak.to_string());
     format!(
-        "[prefill {} tokens, {:.1} tok/s | decode {} tokens, {:.1} tok/s | {} | peak memory {peak} of {planned} planned]",
+        "[prefill {} tokens, {:.1} tok/s | decode {} tokens, {:.1} tok/s | {} | peak memory {peak} of {planned} planned{}]",
         prefill.tokens,
         prefill.tokens_per_second(),
         decode.tokens,
         decode.tokens_per_second(),
         paging(decode),
+        seed.map_or_else(String::new, |seed| format!(" | seed {seed}")),
     )
 }
 

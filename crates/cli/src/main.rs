@@ -9,10 +9,12 @@ mod csv;
 mod engine_args;
 mod figures;
 mod ledger_args;
+mod llama_flags;
 mod locate;
 mod measure;
 mod model_args;
 mod output;
+mod prompt;
 mod router_args;
 mod routing_report;
 mod sampling_args;
@@ -20,7 +22,6 @@ mod stop;
 mod stream;
 mod trace_args;
 
-use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -30,7 +31,7 @@ use clap::{Parser, Subcommand};
 /// hotset keeps the experts that the present context needs in one arena and pages the others in
 /// from disk, inside a memory budget that it prints first and keeps.
 #[derive(Parser)]
-#[command(name = "hotset", version, max_term_width = 100)]
+#[command(name = "hotset", version, max_term_width = 100, args_override_self = true)]
 #[command(after_help = "EXAMPLES:
     hotset run \"Once upon a time\"                 the model that ships, half of it in memory
     hotset run Qwen3-30B-A3B-Q4_K_M.gguf --memory 8GiB
@@ -64,7 +65,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse_from(with_long_names(std::env::args_os())) {
+    let cli = match Cli::try_parse_from(llama_flags::with_long_names(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) => return output::usage(&error),
     };
@@ -86,15 +87,4 @@ fn main() -> ExitCode {
         Ok(()) => stop::exit_code().map_or(ExitCode::SUCCESS, ExitCode::from),
         Err(error) => output::fail(&error),
     }
-}
-
-/// Flags of several letters after one dash, as users of llama.cpp type them; clap knows only one.
-const SHORT_NAMES: [(&str, &str); 4] =
-    [("-ub", "--ubatch-size"), ("-ctk", "--cache-type-k"), ("-ctv", "--cache-type-v"), ("-sys", "--system")];
-
-fn with_long_names(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
-    args.map(|arg| match SHORT_NAMES.iter().find(|(short, _)| arg == *short) {
-        Some((_, long)) => OsString::from(long),
-        None => arg,
-    })
 }

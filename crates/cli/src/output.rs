@@ -1,13 +1,16 @@
 //! How the program speaks: results on standard output, everything else on standard error.
 
 use std::fmt::{self, Display};
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use hotset_base::Bytes;
 use hotset_outputs::OutputError;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::llama_flags;
 
 /// A mistake of the user's: exit code 2 instead of 1.
 #[derive(Debug)]
@@ -35,7 +38,7 @@ impl std::error::Error for Forwarded {}
 
 /// Prints an error as one line and gives its exit code.
 pub fn fail(error: &anyhow::Error) -> ExitCode {
-    if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe) {
+    if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) {
         // The reader has seen enough (`hotset ... | head`).
         return ExitCode::SUCCESS;
     }
@@ -60,6 +63,13 @@ pub fn usage(error: &clap::Error) -> ExitCode {
         // Help or version; a closed standard output is the reader's choice.
         let _ = error.print();
         return ExitCode::SUCCESS;
+    }
+    if let (ErrorKind::UnknownArgument, Some(ContextValue::String(flag))) =
+        (error.kind(), error.get(ContextKind::InvalidArg))
+        && let Some(answer) = llama_flags::absent(flag)
+    {
+        let _ = writeln!(io::stderr(), "error: {answer}");
+        return ExitCode::from(2);
     }
     let text = error.render().to_string();
     let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("For more information"));

@@ -20,7 +20,7 @@ use crate::{EngineError, EngineOptions, LedgerTotals, Plan, Session, Tracing};
 /// A model ready to compute, with its vocabulary.
 pub struct Engine {
     model: Qwen3Moe,
-    tokenizer: Tokenizer,
+    tokenizer: Arc<Tokenizer>,
     plan: Plan,
     options: EngineOptions,
     router: RouterOptions,
@@ -86,7 +86,7 @@ impl Engine {
         let ledger =
             ledger.map(begin).transpose().map_err(system("start the thread that saves the trust ledger"))?;
         let unsealed = if checkpoint.origin == Origin::Store { Vec::new() } else { checkpoint.files.clone() };
-        let router = options.router;
+        let (router, tokenizer) = (options.router, Arc::new(tokenizer));
         Ok(Self { model, tokenizer, plan, options, router, expert_bytes, tracing: None, ledger, unsealed })
     }
 
@@ -106,6 +106,11 @@ impl Engine {
         &self.tokenizer
     }
 
+    /// The same, for whoever encodes while the engine computes.
+    pub fn shared_tokenizer(&self) -> Arc<Tokenizer> {
+        Arc::clone(&self.tokenizer)
+    }
+
     /// The forward pass, for scoring and tests.
     pub fn model(&mut self) -> &mut Qwen3Moe {
         &mut self.model
@@ -114,6 +119,11 @@ impl Engine {
     /// The routing policy in charge.
     pub fn router(&self) -> RouterOptions {
         self.router
+    }
+
+    /// Tokens of the longest text that [`price`](crate::price) may be asked about.
+    pub fn compared_tokens(&self) -> usize {
+        self.options.compared_tokens
     }
 
     /// Writes a trace of everything computed from now on, in a file claimed for it.

@@ -53,6 +53,12 @@ pub enum EngineError {
         /// Positions there are.
         context: usize,
     },
+    /// The prompt alone is more than the context; nobody has counted how much more.
+    #[error("the prompt has more tokens than the context's {context}: shorten it or raise -c/--ctx-size")]
+    PromptOverContext {
+        /// Positions there are.
+        context: usize,
+    },
     /// Too little to score.
     #[error("the text has {0} tokens; at least 2 are needed to score one")]
     TextTooShort(usize),

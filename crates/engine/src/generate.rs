@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use hotset_base::Phase;
 use hotset_model::Qwen3Moe;
-use hotset_text::{Detokenizer, Sampler, Tokenizer};
+use hotset_text::{Detokenizer, Sampler, StopStrings, Tokenizer};
 
 use crate::figures::Snapshot;
 use crate::{Engine, EngineError, Figures, Session};
@@ -14,6 +14,8 @@ use crate::{Engine, EngineError, Figures, Session};
 pub enum Finish {
     /// The model ended it.
     Stop,
+    /// A stop string came, the one of this number.
+    StopString(usize),
     /// The token limit was reached.
     Length,
     /// The context is full.
@@ -26,7 +28,8 @@ impl Finish {
     /// As an API names it.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Stop => "stop",
+            // As other programs, which say which one elsewhere.
+            Self::Stop | Self::StopString(_) => "stop",
             Self::Length => "length",
             Self::ContextFull => "context_full",
             Self::Cancelled => "cancelled",
@@ -37,7 +40,7 @@ impl Finish {
 /// What a request produced.
 #[derive(Clone, Debug)]
 pub struct Generation {
-    /// The answer's tokens, without the one that ended it.
+    /// The answer's tokens, without the one that ended it, but with those of a stop string.
     pub tokens: Vec<u32>,
     /// Why it ended.
     pub finish: Finish,
@@ -64,6 +67,7 @@ struct Request<'a> {
     listener: &'a mut dyn Listener,
     /// Tokens to generate at most.
     limit: usize,
+    stops: &'a mut StopStrings,
 }
 
 impl Engine {
@@ -77,6 +81,20 @@ impl Engine {
         prompt: &[u32],
         sampler: &mut Sampler,
         max_tokens: Option<usize>,
+        cancel: &AtomicBool,
+        listener: &mut dyn Listener,
+    ) -> Result<Generation, EngineError> {
+        let stops = &mut StopStrings::default();
+        self.generate_until(session, prompt, sampler, (max_tokens, stops), cancel, listener)
+    }
+
+    /// The same; a stop string ends the answer too, and the text before it is the answer's.
+    pub fn generate_until(
+        &mut self,
+        session: &mut Session,
+        prompt: &[u32],
+        sampler: &mut Sampler,
+        (max_tokens, stops): (Option<usize>, &mut StopStrings),
         cancel: &AtomicBool,
         listener: &mut dyn Listener,
     ) -> Result<Generation, EngineError> {
@@ -95,7 +113,7 @@ impl Engine {
             figures: Figures::default(),
         };
         prompt.iter().for_each(|&token| sampler.accept(token));
-        let mut request = Request { session, sampler, cancel, listener, limit };
+        let mut request = Request { session, sampler, cancel, listener, limit, stops };
         let (model, tokenizer) = self.parts();
         if let Some(row) = request.prefill(model, &prompt[out.cached..], &mut out)? {
             request.decode(model, tokenizer, row, &mut out)?;
@@ -155,9 +173,14 @@ impl Request<'_> {
             if tokenizer.is_stop(token) {
                 break Finish::Stop;
             }
+            if let Some(which) = self.stops.token(token) {
+                break Finish::StopString(which);
+            }
             out.tokens.push(token);
-            if !tokenizer.is_special(token) {
-                self.listener.text(text.push(tokenizer.token_bytes(token)));
+            if !tokenizer.is_special(token)
+                && let Some(which) = self.show(text.push(tokenizer.token_bytes(token)))
+            {
+                break Finish::StopString(which);
             }
             if self.session.tokens().len() == self.session.context() {
                 break Finish::ContextFull;
@@ -171,7 +194,21 @@ impl Request<'_> {
             row = 0;
         };
         out.figures.decode = start.phase(model, computed);
-        self.listener.text(text.finish());
+        if matches!(out.finish, Finish::StopString(_)) {
+            // What is held came before a token that is a stop string; after one of text nothing is.
+            self.listener.text(self.stops.finish());
+        } else if let Some(which) = self.show(text.finish()) {
+            out.finish = Finish::StopString(which);
+        } else {
+            self.listener.text(self.stops.finish());
+        }
         Ok(())
+    }
+
+    /// Tells the listener what can be shown; which stop string has come, if one has.
+    fn show(&mut self, piece: &str) -> Option<usize> {
+        let (shown, stopped) = self.stops.push(piece);
+        self.listener.text(shown);
+        stopped
     }
 }

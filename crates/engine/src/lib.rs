@@ -33,7 +33,7 @@ pub use machine::{
     end_with_parent, huge_pages, instruction_sets, locked_memory_limit, peak_memory, processor_name,
     read_ahead, resident_memory, total_memory,
 };
-pub use perplexity::{Perplexity, Windowing, perplexity};
+pub use perplexity::{Perplexity, Scorer, Windowing, perplexity};
 pub use plan::{BudgetSource, DEFAULT_HALF_LIFE, EngineOptions, Plan, PlanError};
 pub use pricing::{Price, price};
 pub use probe::{ComputeSpeed, DiskProbe, DiskSpeed, KernelSpeed, measure_compute, measure_kernels};

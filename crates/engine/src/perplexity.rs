@@ -7,7 +7,7 @@ use hotset_model::KvCache;
 use hotset_text::Tokenizer;
 
 use crate::figures::Snapshot;
-use crate::pricing::step;
+use crate::pricing::step_window;
 use crate::{Engine, EngineError, PhaseFigures, Session};
 
 /// How a text is cut and which tokens are scored.
@@ -65,8 +65,7 @@ impl Windowing {
     }
 }
 
-/// Scores a text; `progress` is told the tokens done. Under a lossy routing policy token by token, as the
-/// policy would be asked while decoding; else a chunk at a time.
+/// Scores a text; `progress` is told the bytes of it that are done.
 pub fn perplexity(
     engine: &mut Engine,
     session: &mut Session,
@@ -75,33 +74,103 @@ pub fn perplexity(
     windowing: Windowing,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Perplexity, EngineError> {
-    if text.len() < 2 {
-        return Err(EngineError::TextTooShort(text.len()));
-    }
-    if engine.router().is_lossy() {
-        return step(engine, session, text, (window, windowing), progress, |_| {});
-    }
-    engine.model().enter(Phase::Setup);
-    let start = Snapshot::take(engine.model());
-    let mut total = Perplexity { tokens: text.len(), ..Default::default() };
-    let mut computed = 0;
-    for tokens in text.chunks(window) {
-        let scored = windowing.scored(tokens.len(), window);
-        if !scored.is_empty() {
-            session.clear();
-            total.nll += score_window(engine, &mut session.cache, tokens, scored.clone())?;
-            total.count(engine.tokenizer(), &tokens[scored]);
-            computed += tokens.len();
+    let mut scorer = Scorer::begin(engine, session, (window, windowing), progress);
+    text.iter().try_for_each(|&token| scorer.push(token))?;
+    scorer.finish()
+}
+
+/// A text being scored: every window as soon as it is full, so that the text is never held. Under a lossy
+/// routing policy token by token, as the policy would be asked while decoding; else a chunk at a time.
+pub struct Scorer<'a> {
+    engine: &'a mut Engine,
+    session: &'a mut Session,
+    windowing: Windowing,
+    window: usize,
+    /// Tokens of the window that is not full yet.
+    tokens: Vec<u32>,
+    start: Snapshot,
+    total: Perplexity,
+    /// Tokens computed.
+    computed: usize,
+    /// Bytes of text done.
+    done: usize,
+    progress: &'a mut dyn FnMut(usize),
+}
+
+impl<'a> Scorer<'a> {
+    /// Windows are of so many tokens; `progress` is told the bytes of text that are done.
+    pub fn begin(
+        engine: &'a mut Engine,
+        session: &'a mut Session,
+        (window, windowing): (usize, Windowing),
+        progress: &'a mut dyn FnMut(usize),
+    ) -> Self {
+        let phase = if engine.router().is_lossy() { Phase::Narration } else { Phase::Setup };
+        engine.model().enter(phase);
+        Self {
+            start: Snapshot::take(engine.model()),
+            engine,
+            session,
+            windowing,
+            window,
+            tokens: Vec::with_capacity(window),
+            total: Perplexity::default(),
+            computed: 0,
+            done: 0,
+            progress,
         }
-        progress(computed);
     }
-    session.clear();
-    if total.scored == 0 {
-        return Err(EngineError::TextTooShort(text.len()));
+
+    /// Tokens of the text so far.
+    pub fn tokens(&self) -> usize {
+        self.total.tokens
     }
-    total.figures = start.phase(engine.model(), computed);
-    engine.check_sources()?;
-    Ok(total)
+
+    /// Takes the text's next token.
+    ///
+    /// # Errors
+    /// If the window that it fills cannot be computed.
+    pub fn push(&mut self, token: u32) -> Result<(), EngineError> {
+        self.tokens.push(token);
+        self.total.tokens += 1;
+        if self.tokens.len() == self.window { self.score() } else { Ok(()) }
+    }
+
+    /// Ends the text.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push), or if no token could be scored.
+    pub fn finish(mut self) -> Result<Perplexity, EngineError> {
+        self.score()?;
+        self.session.clear();
+        if self.total.scored == 0 {
+            return Err(EngineError::TextTooShort(self.total.tokens));
+        }
+        self.total.figures = self.start.phase(self.engine.model(), self.computed);
+        self.engine.check_sources()?;
+        Ok(self.total)
+    }
+
+    fn score(&mut self) -> Result<(), EngineError> {
+        let scored = self.windowing.scored(self.tokens.len(), self.window);
+        if !scored.is_empty() {
+            self.session.clear();
+            let (cache, tokens) = (&mut self.session.cache, &self.tokens[..]);
+            let nll = &mut self.total.nll;
+            if self.engine.router().is_lossy() {
+                step_window(self.engine, cache, tokens, scored.clone(), nll, &mut || {}, &mut |_| {})?;
+            } else {
+                *nll += score_window(self.engine, cache, tokens, scored.clone())?;
+            }
+            self.total.count(self.engine.tokenizer(), &tokens[scored]);
+            self.computed += tokens.len();
+        }
+        let bytes = self.tokens.iter().map(|&id| self.engine.tokenizer().token_bytes(id).len());
+        self.done += bytes.sum::<usize>();
+        (self.progress)(self.done);
+        self.tokens.clear();
+        Ok(())
+    }
 }
 
 /// Negative log likelihood of the `scored` tokens of one window.

@@ -12,12 +12,19 @@ use hotset_policy::evict::EvictKind;
 use hotset_policy::route::RouterOptions;
 use hotset_residency::{ArenaPlan, ExpertSource, PagerOptions};
 
-use crate::{LedgerSettings, machine};
+use crate::{LedgerSettings, machine, pricing};
 
 /// Left to the rest of the machine when nobody names a budget; llama.cpp's `--fit` leaves as much.
 const MARGIN: Bytes = Bytes::mib(1024);
 /// Thread stacks, queues, vocabulary lookups and what the allocator keeps to itself.
 const RUNTIME_RESERVE: Bytes = Bytes::mib(6);
+/// What a token of context takes beside the KV cache: its id in the prompt, the session and the answer, and
+/// [`PROMPT_BYTES_PER_TOKEN`] of text that a chat template makes four copies of.
+const TEXT_PER_TOKEN: u64 = 3 * 4 + 4 * PROMPT_BYTES_PER_TOKEN;
+/// What a chat may have of text for a token of context. Prose has three to six.
+const PROMPT_BYTES_PER_TOKEN: u64 = 16;
+/// So much of the reserve is for text.
+const TEXT_RESERVE: Bytes = Bytes::mib(1);
 /// An embedding table below this size is not worth a read for every token.
 const SMALL_TABLE: Bytes = Bytes::mib(32);
 /// Sizes of prompt chunks to choose from. Every chunk reads nearly all experts once, so longer is better
@@ -63,6 +70,8 @@ pub struct EngineOptions {
     pub foretell: Option<Foretell>,
     /// What is known of contexts from one run to the next.
     pub ledger: Option<LedgerSettings>,
+    /// Tokens of the longest text that [`price`](crate::price) is asked about; 0 for none.
+    pub compared_tokens: usize,
     /// Families of experts, one partition for every layer; may be empty where [`EngineOptions::wants_families`] says no.
     pub families: Vec<Families>,
 }
@@ -92,6 +101,7 @@ impl Default for EngineOptions {
             pager: PagerOptions::default(),
             foretell: None,
             ledger: None,
+            compared_tokens: 0,
             families: Vec::new(),
         }
     }
@@ -128,7 +138,7 @@ pub struct Plan {
     pub budget: Bytes,
     /// Who chose it.
     pub budget_source: BudgetSource,
-    /// The program, its vocabulary, its runtime and a trust ledger.
+    /// The program, its vocabulary, its runtime, text, a trust ledger and what a comparison keeps.
     pub process: Bytes,
     /// Weights that every token needs.
     pub dense: Bytes,
@@ -220,10 +230,12 @@ impl Plan {
         let threads = threads(options.threads);
         let ledger = options.ledger.as_ref().map_or(Bytes(0), |ledger| ledger.planned_bytes(config));
         let pool = Pool::planned_bytes(threads, config.longest_row());
+        let text = Bytes(context as u64 * TEXT_PER_TOKEN).saturating_sub(TEXT_RESERVE);
+        let compared = pricing::planned_bytes(options.compared_tokens, config.vocab);
         let mut plan = Self {
             budget: Bytes(0),
             budget_source: BudgetSource::Asked,
-            process: resident + RUNTIME_RESERVE + pool + ledger,
+            process: resident + RUNTIME_RESERVE + pool + ledger + text + compared,
             dense: dense_bytes(checkpoint, options, embedding, foretell),
             foretell,
             kv: KvCache::planned_bytes(config, context, options.kv_types),
@@ -265,6 +277,12 @@ impl Plan {
                 (self.chunk, self.scratch) = (chunk.min(self.context), scratch(chunk));
             }
         }
+    }
+
+    /// The longest text of a chat that this plan has room for.
+    pub fn chat_text(&self) -> Bytes {
+        let reserved = TEXT_RESERVE.0 / TEXT_PER_TOKEN * PROMPT_BYTES_PER_TOKEN;
+        Bytes((self.context as u64 * PROMPT_BYTES_PER_TOKEN).max(reserved))
     }
 
     /// Bytes loaded or reserved while opening: the length of a progress bar.

@@ -4,7 +4,9 @@
 //! routed before anything is read, and a policy is hardly asked), and both start with an empty arena: the
 //! policy lives with the residency that its own choices made.
 
-use hotset_base::Phase;
+use std::ops::Range;
+
+use hotset_base::{Bytes, Phase};
 use hotset_model::{ForwardError, KvCache};
 use hotset_policy::route::RouterOptions;
 
@@ -45,33 +47,62 @@ impl Price {
     }
 }
 
-/// The likeliest tokens after one position.
-struct Reference {
-    /// Token and probability, likeliest first.
-    top: Vec<(u32, f32)>,
+/// Bytes that [`price`] keeps of a text of so many tokens: the tokens and a distribution for each, and one row
+/// of logits that is sorted.
+pub(crate) fn planned_bytes(tokens: usize, vocab: usize) -> Bytes {
+    if tokens == 0 {
+        return Bytes(0);
+    }
+    let each = size_of::<u32>() + KEPT.min(vocab) * size_of::<(u32, f32)>();
+    Bytes((tokens * each + vocab * size_of::<(u32, f32)>()) as u64)
 }
 
-impl Reference {
-    fn of(logits: &[f32]) -> Self {
-        let log_sum = log_sum_exp(logits);
-        let mut top: Vec<(u32, f32)> = logits.iter().enumerate().map(|(id, &x)| (id as u32, x)).collect();
-        let kept = KEPT.min(top.len());
-        let better = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
-        if kept < top.len() {
-            top.select_nth_unstable_by(kept, better);
-        }
-        top.truncate(kept);
-        top.shrink_to_fit();
-        top.sort_unstable_by(better);
-        top.iter_mut().for_each(|(_, x)| *x = (f64::from(*x) - log_sum).exp() as f32);
-        Self { top }
+/// The likeliest tokens after every scored position, in one list: [`KEPT`] for each, or the whole vocabulary.
+struct References {
+    kept: usize,
+    all: Vec<(u32, f32)>,
+    /// A row of logits being sorted.
+    row: Vec<(u32, f32)>,
+}
+
+impl References {
+    fn with_capacity(positions: usize, vocab: usize) -> Self {
+        let kept = KEPT.min(vocab);
+        Self { kept, all: Vec::with_capacity(positions * kept), row: Vec::with_capacity(vocab) }
     }
 
+    fn push(&mut self, logits: &[f32]) {
+        let log_sum = log_sum_exp(logits);
+        let (row, kept) = (&mut self.row, self.kept);
+        row.clear();
+        row.extend(logits.iter().enumerate().map(|(id, &x)| (id as u32, x)));
+        let better = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+        if kept < row.len() {
+            row.select_nth_unstable_by(kept, better);
+        }
+        row.truncate(kept);
+        row.sort_unstable_by(better);
+        let probability = |x: f32| (f64::from(x) - log_sum).exp() as f32;
+        self.all.extend(row.iter().map(|&(id, x)| (id, probability(x))));
+    }
+
+    fn iter(&self) -> impl Iterator<Item = Reference<'_>> {
+        self.all.chunks(self.kept).map(|top| Reference { top })
+    }
+}
+
+/// The likeliest tokens after one position.
+struct Reference<'r> {
+    /// Token and probability, likeliest first.
+    top: &'r [(u32, f32)],
+}
+
+impl Reference<'_> {
     /// KL(this || the distribution of `logits`), nats.
     fn divergence(&self, logits: &[f32]) -> f64 {
         let log_sum = log_sum_exp(logits);
         let (mut kl, mut p_rest, mut q_rest) = (0.0, 1.0, 1.0);
-        for &(id, p) in &self.top {
+        for &(id, p) in self.top {
             let (p, log_q) = (f64::from(p), f64::from(logits[id as usize]) - log_sum);
             if p > 0.0 {
                 kl += p * (p.ln() - log_q);
@@ -98,7 +129,8 @@ fn likeliest(logits: &[f32]) -> u32 {
 
 /// Prices the policy the engine was opened with; `progress` is told the tokens done, of twice the text.
 ///
-/// The native distributions are kept meanwhile: about 540 bytes per scored token, beside the plan.
+/// The native distributions are kept meanwhile, 512 bytes for a scored token: tell the plan how many there may be
+/// with [`EngineOptions::compared_tokens`](crate::EngineOptions::compared_tokens).
 pub fn price(
     engine: &mut Engine,
     session: &mut Session,
@@ -107,11 +139,12 @@ pub fn price(
     progress: &mut dyn FnMut(usize),
 ) -> Result<Price, EngineError> {
     let router = engine.router();
-    let mut references: Vec<Reference> = Vec::new();
+    let vocab = engine.model().config().vocab;
+    let mut references = References::with_capacity(text.len(), vocab);
     let mut price = Price::default();
     engine.restart(RouterOptions::Native);
     let native = step(engine, session, text, (window, windowing), progress, |logits| {
-        references.push(Reference::of(logits));
+        references.push(logits);
     });
     // Whatever happens, the engine is left with the policy it was opened with.
     engine.restart(router);
@@ -128,7 +161,7 @@ pub fn price(
 }
 
 /// Scores a text token by token; `look` sees the logits before every scored token.
-pub(crate) fn step(
+fn step(
     engine: &mut Engine,
     session: &mut Session,
     text: &[u32],
@@ -144,16 +177,12 @@ pub(crate) fn step(
         let scored = windowing.scored(tokens.len(), window);
         if !scored.is_empty() {
             session.clear();
-            for (at, &token) in tokens.iter().enumerate() {
-                let logits = forward(engine, &mut session.cache, token)?;
-                if scored.contains(&(at + 1)) {
-                    let target = tokens[at + 1];
-                    total.nll += log_sum_exp(logits) - f64::from(logits[target as usize]);
-                    look(logits);
-                }
+            let mut count = || {
                 computed += 1;
                 progress(computed);
-            }
+            };
+            let cache = &mut session.cache;
+            step_window(engine, cache, tokens, scored.clone(), &mut total.nll, &mut count, &mut look)?;
             total.count(engine.tokenizer(), &tokens[scored]);
         }
     }
@@ -164,6 +193,28 @@ pub(crate) fn step(
     total.figures = start.phase(engine.model(), computed);
     engine.check_sources()?;
     Ok(total)
+}
+
+/// Adds the negative log likelihoods of the `scored` tokens of one window to `nll`, token by token; `count` is
+/// called after each, `look` sees the logits before every scored one.
+pub(crate) fn step_window(
+    engine: &mut Engine,
+    cache: &mut KvCache,
+    tokens: &[u32],
+    scored: Range<usize>,
+    nll: &mut f64,
+    count: &mut dyn FnMut(),
+    look: &mut dyn FnMut(&[f32]),
+) -> Result<(), EngineError> {
+    for (at, &token) in tokens.iter().enumerate() {
+        let logits = forward(engine, cache, token)?;
+        if scored.contains(&(at + 1)) {
+            *nll += log_sum_exp(logits) - f64::from(logits[tokens[at + 1] as usize]);
+            look(logits);
+        }
+        count();
+    }
+    Ok(())
 }
 
 fn forward<'a>(engine: &'a mut Engine, cache: &mut KvCache, token: u32) -> Result<&'a [f32], ForwardError> {
@@ -186,14 +237,21 @@ mod tests {
         native.iter().zip(policy).map(term).sum()
     }
 
+    /// The same of what is kept of `native`.
+    fn divergence(native: &[f32], policy: &[f32]) -> f64 {
+        let mut references = References::with_capacity(1, native.len());
+        references.push(native);
+        references.iter().next().unwrap().divergence(policy)
+    }
+
     #[test]
     fn divergence_is_that_of_the_definition() {
         let native: Vec<f32> = (0..50).map(|i| (i as f32 * 0.7).sin() * 3.0).collect();
         let policy: Vec<f32> = (0..50).map(|i| (i as f32 * 0.9).cos() * 2.0).collect();
         let exact = exact_divergence(&native, &policy);
-        let found = Reference::of(&native).divergence(&policy);
+        let found = divergence(&native, &policy);
         assert!((found - exact).abs() < 1e-5, "{found} instead of {exact}");
-        assert!(Reference::of(&native).divergence(&native) < 1e-6);
+        assert!(divergence(&native, &native) < 1e-6);
     }
 
     #[test]
@@ -201,7 +259,7 @@ mod tests {
         let native: Vec<f32> = (0..5000).map(|i| ((i * 37 % 101) as f32) * 0.05).collect();
         let policy: Vec<f32> = (0..5000).map(|i| ((i * 53 % 97) as f32) * 0.05).collect();
         let exact = exact_divergence(&native, &policy);
-        let found = Reference::of(&native).divergence(&policy);
+        let found = divergence(&native, &policy);
         assert!(found >= 0.0 && found <= exact + 1e-6, "{found}, {exact}");
     }
 }

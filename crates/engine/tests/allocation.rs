@@ -16,7 +16,7 @@ use hotset_outputs::FileKind;
 use hotset_policy::ledger::LedgerOptions;
 use hotset_policy::route::{CachePriorOptions, DropOptions, RouterOptions, StrictOptions, TrustOptions};
 use hotset_testkit::{TinyModel, TinyShape, claim, claim_repeated};
-use hotset_text::{Sampler, SamplerConfig};
+use hotset_text::{LogitBias, Sampler, SamplerConfig, StopStrings};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 #[global_allocator]
@@ -79,11 +79,28 @@ fn decode_with(path: &Path, trace: Option<&Path>, router: RouterOptions, ledger:
         engine.trace_to(claim(FileKind::Trace, trace)).unwrap();
     }
     let mut session = engine.session().unwrap();
-    let sampling = SamplerConfig { seed: 3, ..SamplerConfig::default() };
+    // Everything that looks at logits and text between two tokens.
+    let sampling = SamplerConfig {
+        seed: 3,
+        repeat_penalty: 1.1,
+        presence_penalty: 0.1,
+        frequency_penalty: 0.1,
+        ..SamplerConfig::default()
+    };
     let mut sampler = Sampler::new(sampling, model.config.vocab).unwrap();
+    sampler = sampler.with_biases(&[LogitBias { token: 9, bias: 1.5 }]).unwrap();
+    let stops = ["nowhere".to_owned(), "to be found".to_owned()];
+    let mut stops = StopStrings::new(&stops, engine.tokenizer()).unwrap();
     let mut counts = Counts(Vec::with_capacity(256));
     let generation = engine
-        .generate(&mut session, &[1, 2, 3], &mut sampler, Some(150), &AtomicBool::new(false), &mut counts)
+        .generate_until(
+            &mut session,
+            &[1, 2, 3],
+            &mut sampler,
+            (Some(150), &mut stops),
+            &AtomicBool::new(false),
+            &mut counts,
+        )
         .unwrap();
     let counts = counts.0;
     assert!(generation.figures.decode.pager.swap_ins > 20, "the arena was meant to be too small");

@@ -236,7 +236,7 @@ pub struct AddedToken {
     pub special: bool,
 }
 
-/// A byte-level BPE vocabulary with the qwen2 pre-tokenizer and NFC normalisation.
+/// A byte-level BPE vocabulary with the qwen2 pre-tokenizer.
 ///
 /// Plain data: `hotset-text` makes a tokenizer of it.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -249,6 +249,9 @@ pub struct TokenizerSpec {
     pub added: Vec<AddedToken>,
     /// Ids that end an answer.
     pub stop: Vec<u32>,
+    /// Whether texts are taken as they are; else they are put into Unicode's normal form C first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub uncomposed: bool,
 }
 
 /// A complete, checked description of a model on disk. No weight has been read yet.

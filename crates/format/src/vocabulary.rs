@@ -42,7 +42,7 @@ pub(crate) fn specification<'m>(
     stop.extend(added.iter().filter(|t| STOP_NAMES.contains(&t.content.as_str())).map(|t| t.id));
     stop.sort_unstable();
     stop.dedup();
-    Ok(TokenizerSpec { vocab, merges, added, stop })
+    Ok(TokenizerSpec { vocab, merges, added, stop, uncomposed: false })
 }
 
 fn stop_id(path: &Path, id: u64, vocab: usize) -> Result<u32, FormatError> {

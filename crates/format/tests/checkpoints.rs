@@ -190,9 +190,9 @@ fn tokenizers_that_would_split_otherwise_are_refused() {
     let path = dir.path().join("tokenizer.json");
     let whole = fs::read_to_string(&path).unwrap();
     let cases = [
-        ("\\\\s+(?!\\\\S)", "(a+)+", "this pre-tokenizer is not supported"),
-        ("\"BPE\"", "\"Unigram\"", "this tokenizer model"),
-        ("\"NFC\"", "\"NFKC\"", "this normalizer"),
+        ("\\\\s+(?!\\\\S)", "(a+)+", "pre-tokenizer `Split, ByteLevel` is not supported"),
+        ("\"BPE\"", "\"Unigram\"", "the tokenizer model `Unigram`"),
+        ("\"NFC\"", "\"NFKC\"", "the normalizer `NFKC`"),
         ("\"id\":299", "\"id\":2999", "token id 2999 is beyond"),
         ("[\"t\",\"h\"]", "[\"t\",\"zzz\"]", "`zzz`, which is not in the vocabulary"),
     ];

@@ -37,6 +37,7 @@ fn metadata(families: Option<Vec<Vec<u16>>>) -> StoreMetadata {
             merges: Vec::new(),
             added: Vec::new(),
             stop: Vec::new(),
+            uncomposed: false,
         },
         chat_template: None,
         tied: true,

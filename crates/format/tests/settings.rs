@@ -35,8 +35,8 @@ fn refused(name: &str, by: &dyn Fn(&mut Value), expected: &str) {
 
 #[test]
 fn tokenizers_that_would_split_otherwise_are_refused() {
-    let refused = |by: &dyn Fn(&mut Value), expected| refused("tokenizer.json", by, expected);
-    let pattern = "this pre-tokenizer is not supported";
+    let refused = |by: &dyn Fn(&mut Value), expected: &str| refused("tokenizer.json", by, expected);
+    let pattern = "pre-tokenizer `Split, ByteLevel` is not supported";
     // Without the field the pieces are split again by another pattern, so its absence is a refusal too.
     refused(&|t| t["pre_tokenizer"]["pretokenizers"][1]["use_regex"] = json!(true), pattern);
     refused(
@@ -47,15 +47,65 @@ fn tokenizers_that_would_split_otherwise_are_refused() {
     refused(&|t| t["pre_tokenizer"]["pretokenizers"][0]["invert"] = json!(true), pattern);
     refused(&|t| t["pre_tokenizer"]["pretokenizers"][0]["behavior"] = json!("Removed"), pattern);
     refused(&|t| t["pre_tokenizer"]["pretokenizers"][0]["pattern"] = json!({"String": " "}), pattern);
-    refused(&|t| t["pre_tokenizer"]["pretokenizers"].as_array_mut().unwrap().reverse(), pattern);
-    refused(&|t| t["pre_tokenizer"] = json!(null), pattern);
-    refused(&|t| t["pre_tokenizer"] = json!({"type": "x\u{1b}[31m\n".repeat(1000)}), pattern);
-    refused(&|t| t["model"]["byte_fallback"] = json!(true), "this tokenizer model");
-    refused(&|t| t["model"]["ignore_merges"] = json!(true), "this tokenizer model");
+    refused(&|t| t["pre_tokenizer"]["pretokenizers"].as_array_mut().unwrap().reverse(), "`ByteLevel, Split`");
+    refused(&|t| t["pre_tokenizer"] = json!(null), "a vocabulary without a pre-tokenizer");
+    refused(&|t| t["pre_tokenizer"] = json!({"type": "Metaspace"}), "the pre-tokenizer `Metaspace`");
+    refused(&|t| t["pre_tokenizer"] = json!({"type": "x\u{1b}[31m\n".repeat(1000)}), "the pre-tokenizer `x");
+    refused(&|t| t["model"]["byte_fallback"] = json!(true), "the tokenizer setting `byte_fallback`");
+    refused(&|t| t["model"]["ignore_merges"] = json!(true), "the tokenizer setting `ignore_merges`");
+    refused(&|t| t["model"]["dropout"] = json!(0.1), "the tokenizer setting `dropout`");
+    refused(&|t| t["model"]["type"] = json!("WordPiece"), "the tokenizer model `WordPiece`");
     refused(&|t| t["model"]["end_of_word_suffix"] = json!("</w>"), "a prefix or suffix of words");
-    refused(&|t| t["post_processor"] = json!({"type": "TemplateProcessing"}), "a post-processor");
+    refused(&|t| t["post_processor"] = json!({"type": "TemplateProcessing"}), "the post-processor");
+    let token = json!({"SpecialToken": {"id": "<|im_end|>", "type_id": 0}});
+    let text = json!({"Sequence": {"id": "A", "type_id": 0}});
+    for single in [json!([token, text]), json!([text, token]), json!([text, text]), json!([])] {
+        let after = json!({"type": "TemplateProcessing", "single": single, "pair": [], "special_tokens": {}});
+        refused(
+            &|t| t["post_processor"] = after.clone(),
+            "the post-processor `TemplateProcessing`, which may add",
+        );
+        let after = json!({"type": "Sequence", "processors": [{"type": "ByteLevel"}, after]});
+        refused(
+            &|t| t["post_processor"] = after.clone(),
+            "the post-processor `TemplateProcessing`, which may add",
+        );
+    }
+    refused(
+        &|t| t["post_processor"] = json!({"type": "BertProcessing"}),
+        "the post-processor `BertProcessing`",
+    );
+    for kind in ["NFKC", "NFD", "Lowercase", "Replace"] {
+        let expected = format!("the normalizer `{kind}`");
+        refused(&|t| t["normalizer"] = json!({"type": kind}), &expected);
+        let both = json!({"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": kind}]});
+        refused(&|t| t["normalizer"] = both.clone(), &expected);
+    }
     for side in ["lstrip", "rstrip", "single_word"] {
         refused(&|t| t["added_tokens"][0][side] = json!(true), "an added token that takes its surroundings");
+    }
+}
+
+#[test]
+fn what_changes_no_text_is_accepted() {
+    let of = |field: &str, value: Value| {
+        changed("tokenizer.json", &|t| t[field] = value.clone()).unwrap().tokenizer.uncomposed
+    };
+    let nfc = json!({"type": "NFC"});
+    assert!(!of("normalizer", nfc.clone()));
+    assert!(!of("normalizer", json!({"type": "Sequence", "normalizers": [nfc]})));
+    assert!(of("normalizer", json!({"type": "Sequence", "normalizers": []})));
+    assert!(of("normalizer", json!(null)));
+    let template = json!({"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [], "special_tokens": {}});
+    let bytes = json!({"type": "ByteLevel", "trim_offsets": false});
+    for after in [
+        json!(null),
+        bytes.clone(),
+        template.clone(),
+        json!({"type": "Sequence", "processors": [bytes, template]}),
+    ] {
+        assert!(!of("post_processor", after));
     }
 }
 

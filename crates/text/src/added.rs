@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, Input, MatchKind};
 use hotset_base::Bytes;
 use hotset_format::AddedToken;
 
@@ -12,10 +12,10 @@ use crate::tokenizer::TokenizerError;
 /// 350 bytes; vocabularies with thousands of placeholder tokens stay below 100 KiB.
 const MAX_ADDED: Bytes = Bytes::mib(2);
 
-/// One part of an input.
+/// One part of a text.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Part<'t> {
-    /// Goes through byte-level BPE.
+    /// Goes through byte-level BPE. What follows may belong to it, unless that is a token.
     Text(&'t str),
     /// An added token.
     Token(u32),
@@ -28,9 +28,12 @@ pub(crate) struct AddedTokens {
     ids: HashMap<String, u32>,
 }
 
-struct Matcher {
+/// The automaton of some added tokens.
+pub(crate) struct Matcher {
     automaton: AhoCorasick,
     ids: Vec<u32>,
+    /// Bytes of the longest token.
+    longest: usize,
 }
 
 impl AddedTokens {
@@ -51,29 +54,9 @@ impl AddedTokens {
         self.ids.get(content).copied()
     }
 
-    /// Cuts `text` into added tokens and what lies between them; concatenated, the parts are
-    /// `text`. Without `parse_special`, control tokens are left in the text.
-    pub(crate) fn split<'t>(&'t self, text: &'t str, parse_special: bool) -> impl Iterator<Item = Part<'t>> {
-        let matcher = if parse_special { &self.every } else { &self.ordinary };
-        let mut matches = matcher.automaton.find_iter(text);
-        let (mut done, mut found) = (0, None);
-        std::iter::from_fn(move || {
-            if let Some(id) = found.take() {
-                return Some(Part::Token(id));
-            }
-            let Some(hit) = matches.next() else {
-                let rest = &text[done..];
-                done = text.len();
-                return (!rest.is_empty()).then_some(Part::Text(rest));
-            };
-            let (before, id) = (&text[done..hit.start()], matcher.ids[hit.pattern().as_usize()]);
-            done = hit.end();
-            if before.is_empty() {
-                return Some(Part::Token(id));
-            }
-            found = Some(id);
-            Some(Part::Text(before))
-        })
+    /// What finds the tokens; without `parse_special`, control tokens are left in the text.
+    pub(crate) fn matcher(&self, parse_special: bool) -> &Matcher {
+        if parse_special { &self.every } else { &self.ordinary }
     }
 }
 
@@ -84,7 +67,35 @@ impl Matcher {
             .match_kind(MatchKind::LeftmostLongest)
             .build(tokens.iter().map(|token| &token.content))
             .map_err(|error| TokenizerError::Library(error.to_string()))?;
-        Ok(Self { automaton, ids: tokens.iter().map(|token| token.id).collect() })
+        let longest = tokens.iter().map(|token| token.content.len()).max().unwrap_or(0);
+        Ok(Self { automaton, ids: tokens.iter().map(|token| token.id).collect(), longest })
+    }
+
+    /// Cuts `text` into added tokens and what lies between them, as far as what follows can not change it:
+    /// to the end with `last`. Returns how many bytes went to `part`.
+    pub(crate) fn split<E>(
+        &self,
+        text: &str,
+        last: bool,
+        part: &mut impl FnMut(Part) -> Result<(), E>,
+    ) -> Result<usize, E> {
+        // A token that begins here or later may be longer than is seen of it.
+        let open = if last { text.len() } else { (text.len() + 1).saturating_sub(self.longest.max(1)) };
+        let mut done = 0;
+        while let Some(hit) =
+            self.automaton.find(Input::new(text).range(done..)).filter(|hit| hit.start() < open)
+        {
+            if done < hit.start() {
+                part(Part::Text(&text[done..hit.start()]))?;
+            }
+            part(Part::Token(self.ids[hit.pattern().as_usize()]))?;
+            done = hit.end();
+        }
+        let end = (done..=open.max(done)).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(done);
+        if done < end {
+            part(Part::Text(&text[done..end]))?;
+        }
+        Ok(end)
     }
 }
 
@@ -99,17 +110,39 @@ mod tests {
         AddedTokens::new(&all).unwrap()
     }
 
+    /// The parts of `text` when it comes in pieces of `size` bytes, texts that follow each other as one.
+    fn parts(text: &str, parse_special: bool, size: usize) -> Vec<Result<String, u32>> {
+        let tokens = tokens();
+        let (mut parts, mut pending): (Vec<Result<String, u32>>, _) = (Vec::new(), String::new());
+        let mut take = |part: Part| {
+            match (part, parts.last_mut()) {
+                (Part::Text(more), Some(Ok(text))) => text.push_str(more),
+                (Part::Text(text), _) => parts.push(Ok(text.to_owned())),
+                (Part::Token(id), _) => parts.push(Err(id)),
+            }
+            Ok::<_, ()>(())
+        };
+        let characters: Vec<char> = text.chars().collect();
+        for piece in characters.chunks(size) {
+            pending.extend(piece);
+            let done = tokens.matcher(parse_special).split(&pending, false, &mut take).unwrap();
+            pending.drain(..done);
+        }
+        let done = tokens.matcher(parse_special).split(&pending, true, &mut take).unwrap();
+        assert_eq!(done, pending.len());
+        parts
+    }
+
     #[test]
     fn the_longest_token_wins_and_nothing_is_lost() {
-        let tokens = tokens();
-        let parts = |text, special| tokens.split(text, special).collect::<Vec<_>>();
-        assert_eq!(parts("", true), []);
-        assert_eq!(parts("x", true), [Part::Text("x")]);
-        assert_eq!(
-            parts("é<a><b><a>ü<c>", true),
-            [Part::Text("é"), Part::Token(8), Part::Token(7), Part::Text("ü"), Part::Token(9)]
-        );
-        assert_eq!(parts("<a><c><a", false), [Part::Text("<a>"), Part::Token(9), Part::Text("<a")]);
+        let text = |text: &str| Ok(text.to_owned());
+        for size in 1..20 {
+            assert_eq!(parts("", true, size), []);
+            assert_eq!(parts("x", true, size), [text("x")]);
+            assert_eq!(parts("é<a><b><a>ü<c>", true, size), [text("é"), Err(8), Err(7), text("ü"), Err(9)]);
+            assert_eq!(parts("<a><c><a", false, size), [text("<a>"), Err(9), text("<a")]);
+            assert_eq!(parts("<a><é<a>", true, size), [Err(7), text("<é"), Err(7)]);
+        }
     }
 
     #[test]

@@ -66,6 +66,11 @@ impl TokenTable {
         &self.bytes[start as usize..end as usize]
     }
 
+    /// Bytes of the longest token.
+    pub(crate) fn longest(&self) -> usize {
+        (0..self.ends.len() as u32).map(|id| self.bytes(id).len()).max().unwrap_or(0)
+    }
+
     /// Whether `id` is a control token.
     pub(crate) fn is_special(&self, id: u32) -> bool {
         self.special.get(id as usize).copied().unwrap_or(false)

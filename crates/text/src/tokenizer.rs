@@ -1,20 +1,18 @@
 //! Text to ids and back, as Hugging Face's fast tokenizer does it for the Qwen2 family.
+//!
+//! A text goes through [`AddedTokens`], `Composer` (NFC), `Words` (the pattern) and `LongWord` (merging), a character
+//! at a time: none of them holds the text, a line or a word of it.
+
+use std::ops::ControlFlow;
 
 use hotset_base::Bytes;
-use hotset_base::limits::{MAX_PROMPT, MAX_VOCAB};
 use hotset_format::TokenizerSpec;
-use tokenizers::models::bpe::{BPE, Merges, Vocab};
-use tokenizers::normalizers::NFC;
-use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
-use tokenizers::{
-    Model, NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer,
-    SplitDelimiterBehavior,
-};
 
-use crate::added::{AddedTokens, Part};
-use crate::byte_level;
-use crate::cuts;
+use crate::added::AddedTokens;
+use crate::char_class::Classes;
+use crate::encoder::Encoder;
+use crate::long_word::Vocabulary;
+use crate::merges::Merges;
 use crate::token_table::TokenTable;
 
 /// How text is cut before byte-pair merging: the pattern published with the Qwen2 and Qwen3
@@ -56,24 +54,27 @@ pub enum TokenizerError {
     #[error("merge {rank} joins tokens {left} and {right} into a text that is no token")]
     MergeUnknown { rank: usize, left: u32, right: u32 },
     /// The text is too long.
-    #[error("text has {bytes}, at most {limit} are supported")]
-    TextTooLong { bytes: Bytes, limit: Bytes },
-    /// The text has no word or line boundary for too long.
-    #[error("text has no word or line boundary within {limit} after byte {at}")]
-    Unbroken { at: usize, limit: Bytes },
-    /// The tokenizers library failed.
-    #[error("tokenizer failed: {0}")]
+    #[error("the text is longer than the {limit} that are supported")]
+    TextTooLong { limit: Bytes },
+    /// What has to be held of the text does not end.
+    #[error("the text has more than {limit} different combining marks or spaces in a row")]
+    TooManyChanges { limit: usize },
+    /// Tokens depend on text too far behind them.
+    #[error("the text has a word whose tokens can not be told from {window} of it")]
+    Uncuttable { window: Bytes },
+    /// The added tokens could not be made into a matcher.
+    #[error("the added tokens can not be searched for: {0}")]
     Library(String),
 }
 
-/// A byte-level BPE tokenizer: NFC, added tokens, [`QWEN2_PATTERN`], merges. It adds no token of
+/// A byte-level BPE tokenizer: NFC (unless the vocabulary goes without), added tokens, [`QWEN2_PATTERN`], merges. It adds no token of
 /// its own to a text.
 pub struct Tokenizer {
-    added: AddedTokens,
-    pattern: Split,
-    bytes: ByteLevel,
-    model: BPE,
-    table: TokenTable,
+    pub(crate) added: AddedTokens,
+    pub(crate) classes: Classes,
+    pub(crate) vocabulary: Vocabulary,
+    /// Whether texts are put into NFC.
+    pub(crate) composes: bool,
     /// Sorted.
     stop: Vec<u32>,
 }
@@ -84,16 +85,10 @@ impl Tokenizer {
     pub fn new(spec: &TokenizerSpec) -> Result<Self, TokenizerError> {
         let table = TokenTable::new(spec)?;
         let added = AddedTokens::new(&spec.added)?;
-        let pattern = Split::new(
-            SplitPattern::Regex(QWEN2_PATTERN.to_owned()),
-            SplitDelimiterBehavior::Isolated,
-            false,
-        )
-        .map_err(library)?;
-        let bytes = ByteLevel::new(false, false, false);
         let mut stop = spec.stop.clone();
         stop.sort_unstable();
-        Ok(Self { added, pattern, bytes, model: model(spec)?, table, stop })
+        let vocabulary = Vocabulary::new(Merges::new(spec)?, table);
+        Ok(Self { added, classes: Classes::new(), vocabulary, composes: !spec.uncomposed, stop })
     }
 
     /// The ids of `text`; nothing is added. With `parse_special` the texts of control tokens
@@ -101,55 +96,31 @@ impl Tokenizer {
     /// so that text from outside can not end a turn or open another; added tokens that are not
     /// control tokens are matched either way, as by the reference's `split_special_tokens`.
     pub fn encode(&self, text: &str, parse_special: bool) -> Result<Vec<u32>, TokenizerError> {
-        let length = Bytes(text.len() as u64);
-        if length > MAX_PROMPT {
-            return Err(TokenizerError::TextTooLong { bytes: length, limit: MAX_PROMPT });
-        }
         let mut ids = Vec::new();
-        for part in self.added.split(text, parse_special) {
-            match part {
-                Part::Token(id) => ids.push(id),
-                Part::Text(part) => self.encode_part(part, &mut ids)?,
-            }
-        }
+        let mut keep = |id| {
+            ids.push(id);
+            ControlFlow::Continue(())
+        };
+        let mut encoder = self.encoder(parse_special);
+        let _ = encoder.push(text, &mut keep)?;
+        let _ = encoder.finish(&mut keep)?;
         Ok(ids)
     }
 
-    fn encode_part(&self, part: &str, ids: &mut Vec<u32>) -> Result<(), TokenizerError> {
-        let mut rest = part;
-        while !rest.is_empty() {
-            let Some(end) = cuts::first_piece(rest) else {
-                let (at, limit) = (part.len() - rest.len(), Bytes(cuts::LONGEST as u64));
-                return Err(TokenizerError::Unbroken { at, limit });
-            };
-            let (piece, tail) = rest.split_at(end);
-            self.encode_piece(piece, ids).map_err(library)?;
-            rest = tail;
-        }
-        Ok(())
-    }
-
-    fn encode_piece(&self, piece: &str, ids: &mut Vec<u32>) -> tokenizers::Result<()> {
-        let mut text = NormalizedString::from(piece);
-        NFC.normalize(&mut text)?;
-        let mut words = PreTokenizedString::from(text);
-        self.pattern.pre_tokenize(&mut words)?;
-        self.bytes.pre_tokenize(&mut words)?;
-        for (word, _, _) in words.get_splits(OffsetReferential::Normalized, OffsetType::None) {
-            ids.extend(self.model.tokenize(word)?.iter().map(|token| token.id));
-        }
-        Ok(())
+    /// The same for a text that comes in pieces, without holding it.
+    pub fn encoder(&self, parse_special: bool) -> Encoder<'_> {
+        Encoder::new(self, parse_special)
     }
 
     /// The bytes `id` stands for: part of a character, several words, the text of an added token;
     /// empty for an unused or unknown id.
     pub fn token_bytes(&self, id: u32) -> &[u8] {
-        self.table.bytes(id)
+        self.vocabulary.table.bytes(id)
     }
 
     /// Whether `id` is a control token, which is not printed.
     pub fn is_special(&self, id: u32) -> bool {
-        self.table.is_special(id)
+        self.vocabulary.table.is_special(id)
     }
 
     /// Whether `id` ends an answer.
@@ -157,9 +128,14 @@ impl Tokenizer {
         self.stop.binary_search(&id).is_ok()
     }
 
+    /// The ids that end an answer, in order.
+    pub fn stop_ids(&self) -> &[u32] {
+        &self.stop
+    }
+
     /// Number of ids, unused ones included; a model's embedding may have more rows.
     pub fn vocab_size(&self) -> usize {
-        self.table.len()
+        self.vocabulary.table.len()
     }
 
     /// The id of an added token's exact text, control token or not (`<|im_end|>`, `<think>`).
@@ -174,50 +150,4 @@ impl Tokenizer {
         String::from_utf8(bytes)
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
     }
-}
-
-fn library(error: tokenizers::Error) -> TokenizerError {
-    TokenizerError::Library(error.to_string())
-}
-
-/// The merge model. Everything its builder would panic on or silently drop is refused before.
-fn model(spec: &TokenizerSpec) -> Result<BPE, TokenizerError> {
-    let mut vocab = Vocab::with_capacity(spec.vocab.len());
-    for (id, text) in spec.vocab.iter().enumerate().filter(|(_, text)| !text.is_empty()) {
-        if let Some(first) = vocab.insert(text.clone(), id as u32) {
-            return Err(TokenizerError::SameText { first, second: id });
-        }
-    }
-    let in_utf8 = |byte: &u8| !matches!(byte, 0xC0 | 0xC1 | 0xF5..);
-    for byte in (0..=255).filter(in_utf8) {
-        if !vocab.contains_key(byte_level::char_of(byte).encode_utf8(&mut [0; 4]) as &str) {
-            return Err(TokenizerError::MissingByte { byte });
-        }
-    }
-    let merges = merges(spec, &vocab)?;
-    BPE::builder().vocab_and_merges(vocab, merges).build().map_err(library)
-}
-
-fn merges(spec: &TokenizerSpec, vocab: &Vocab) -> Result<Merges, TokenizerError> {
-    let found = spec.merges.len();
-    if found > MAX_VOCAB {
-        return Err(TokenizerError::TooManyMerges { found, limit: MAX_VOCAB });
-    }
-    let mut joined = String::new();
-    let mut merges = Merges::with_capacity(found);
-    for (rank, &(left, right)) in spec.merges.iter().enumerate() {
-        let text = |id: u32| match spec.vocab.get(id as usize) {
-            Some(text) if !text.is_empty() => Ok(text.clone()),
-            _ => Err(TokenizerError::MergeOutside { rank, id }),
-        };
-        let pair = (text(left)?, text(right)?);
-        joined.clear();
-        joined.push_str(&pair.0);
-        joined.push_str(&pair.1);
-        if !vocab.contains_key(&joined) {
-            return Err(TokenizerError::MergeUnknown { rank, left, right });
-        }
-        merges.push(pair);
-    }
-    Ok(merges)
 }

@@ -3,8 +3,10 @@
 
 mod common;
 
+use std::ops::ControlFlow;
+
 use common::{golden, spec, tokenizer};
-use hotset_base::limits::{MAX_PROMPT, MAX_TOKEN_BYTES, MAX_VOCAB};
+use hotset_base::limits::{MAX_HELD_RUNS, MAX_PROMPT, MAX_TOKEN_BYTES, MAX_VOCAB};
 use hotset_format::{AddedToken, TokenizerSpec};
 use hotset_text::{Detokenizer, Tokenizer, TokenizerError};
 use proptest::prelude::*;
@@ -77,13 +79,35 @@ fn long_texts_are_cut_without_changing_their_ids() {
 #[test]
 fn limits_of_texts_hold() {
     let tokenizer = tokenizer();
-    let unbroken = |bytes| tokenizer.encode(&"1".repeat(bytes), true);
-    assert_eq!(unbroken(512 << 10).unwrap().len(), 512 << 10);
-    assert!(matches!(unbroken((512 << 10) + 1), Err(TokenizerError::Unbroken { at: 0, .. })));
-    let too_long = " ".repeat(MAX_PROMPT.index() + 1);
-    assert!(matches!(tokenizer.encode(&too_long, true), Err(TokenizerError::TextTooLong { .. })));
-    // At the limit, another error: the length itself is accepted.
-    assert!(matches!(tokenizer.encode(&too_long[1..], true), Err(TokenizerError::Unbroken { .. })));
+    let mut encoder = tokenizer.encoder(true);
+    let mut ignore = |_| ControlFlow::Continue(());
+    let mebibyte = "baba ".repeat((1 << 20) / 5 + 1);
+    for _ in 0..MAX_PROMPT.0 >> 20 {
+        assert_eq!(encoder.push(&mebibyte[..1 << 20], &mut ignore), Ok(ControlFlow::Continue(())));
+    }
+    assert!(matches!(encoder.push("x", &mut ignore), Err(TokenizerError::TextTooLong { .. })));
+    // Spaces that differ, behind a line break, and marks that differ: either is held.
+    for (first, [one, other]) in [("\n", [" ", "\t"]), ("e", ["\u{308}", "\u{323}"])] {
+        let text = |pairs| format!("{first}{}", [one, other].concat().repeat(pairs));
+        assert!(tokenizer.encode(&text(MAX_HELD_RUNS / 2), true).is_ok());
+        let error = tokenizer.encode(&text(MAX_HELD_RUNS / 2 + 1), true).unwrap_err();
+        assert_eq!(error, TokenizerError::TooManyChanges { limit: MAX_HELD_RUNS });
+    }
+}
+
+#[test]
+fn encoding_ends_when_there_are_enough_ids() {
+    let tokenizer = tokenizer();
+    for text in ["1", "a", " ", "baba ", "é\n"] {
+        let (mut ids, mut encoder) = (Vec::new(), tokenizer.encoder(true));
+        let all = tokenizer.encode(&text.repeat(100_000), true).unwrap();
+        let mut take = |id| {
+            ids.push(id);
+            if ids.len() == 50 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        assert_eq!(encoder.push(&text.repeat(100_000), &mut take), Ok(ControlFlow::Break(())));
+        assert_eq!(ids, all[..50]);
+    }
 }
 
 fn refused(change: impl FnOnce(&mut TokenizerSpec)) -> TokenizerError {

@@ -1,19 +1,19 @@
 //! `hotset run`: one answer, or a chat.
 
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use hotset_base::limits::MAX_PROMPT;
-use hotset_engine::{Engine, Generation, Session};
+use hotset_engine::{Engine, EngineError, Generation, Session};
 use hotset_outputs::{Force, Outputs};
-use hotset_text::{ChatMessage, ChatTemplate, Sampler};
+use hotset_text::{ChatMessage, ChatTemplate, Sampler, StopStrings};
 
-use crate::engine_args::EngineArgs;
+use crate::engine_args::{EngineArgs, Planned};
 use crate::figures::{RunReport, closing_line};
 use crate::output::Usage;
+use crate::prompt::{self, Prompt};
 use crate::sampling_args::SamplingArgs;
 use crate::stream::Stream;
 use crate::trace_args::TraceArgs;
@@ -71,6 +71,10 @@ pub struct RunArgs {
     #[arg(short = 'q', long)]
     quiet: bool,
 
+    /// The seed in the closing line, too
+    #[arg(short = 'v', long, conflicts_with = "quiet")]
+    verbose: bool,
+
     #[command(flatten)]
     sampling: SamplingArgs,
 
@@ -83,7 +87,7 @@ pub struct RunArgs {
 
 pub fn run(args: &RunArgs) -> Result<()> {
     let (model, prompt) = args.model_and_prompt()?;
-    let sampling = args.sampling.checked()?;
+    args.sampling.check()?;
     let max_tokens = args.max_tokens()?;
     let (path, checkpoint) = model_args::open(model.as_deref())?;
     let template = args.template(checkpoint.chat_template.as_deref())?;
@@ -92,39 +96,42 @@ pub fn run(args: &RunArgs) -> Result<()> {
     model_args::protect(&mut outputs, &path, &checkpoint);
     [&args.file, &args.chat_template_file].into_iter().flatten().for_each(|path| outputs.reads(path));
     let trace = args.trace.claim(&mut outputs)?;
-    let options = args.engine.options(&mut outputs)?;
-    let mut engine = args.engine.open(&checkpoint, options, args.quiet || args.json)?;
+    let planned = Planned::new(&checkpoint, args.engine.options(&mut outputs)?)?;
+    // Before anything is loaded: a prompt that does not fit should cost nothing.
+    let tokens = prompt.map(|prompt| args.encode(&planned, &template, prompt)).transpose()?;
+    let (mut sampler, seed) =
+        args.sampling.sampler(&planned.tokenizer, checkpoint.config.vocab, planned.plan.context)?;
+    let mut stops = args.sampling.stops(&planned.tokenizer)?;
+    let mut engine = planned.open(&checkpoint, args.quiet || args.json)?;
     TraceArgs::begin(&mut engine, trace)?;
-    let vocab = checkpoint.config.vocab;
-    let Some(prompt) = prompt else {
+    let Some(tokens) = tokens else {
         let settings = chat::Settings {
             sampling: args.sampling.clone(),
             max_tokens,
             system: args.system.clone(),
             quiet: args.quiet,
-            vocab,
+            verbose: args.verbose,
+            vocab: checkpoint.config.vocab,
         };
         let talked = chat::converse(&mut engine, &checkpoint, &template, settings);
         return args.close(&mut engine, args.quiet, talked);
     };
-    let tokens = args.encode(&engine, &template, prompt)?;
     let mut session = engine.session()?;
-    let mut sampler = Sampler::new(sampling, vocab)?;
     let mut stream = Stream::new(!args.json);
     if !args.json && !args.chat_mode() && io::stdout().is_terminal() {
         // On a terminal the answer reads as the prompt's continuation.
         stream.echo(&engine.tokenizer().decode(&tokens, true))?;
     }
-    let cancel = stop::gently().cancel();
-    let answered = answer(&mut engine, &mut session, &tokens, &mut sampler, max_tokens, cancel, &mut stream)
-        .and_then(|generation| args.report(&engine, &generation, &stream));
+    let (until, cancel) = ((max_tokens, &mut stops), stop::gently().cancel());
+    let answered = answer(&mut engine, &mut session, &tokens, &mut sampler, until, cancel, &mut stream)
+        .and_then(|generation| args.report(&engine, &generation, seed, &stream));
     args.close(&mut engine, args.quiet || args.json, answered)
 }
 
 impl RunArgs {
     /// Sorts the positional arguments out and reads the prompt from wherever it comes.
-    fn model_and_prompt(&self) -> Result<(Option<PathBuf>, Option<String>)> {
-        let (mut model, mut prompt) = (self.model.clone(), self.prompt.clone());
+    fn model_and_prompt(&self) -> Result<(Option<PathBuf>, Option<Prompt>)> {
+        let (mut model, mut prompt) = (self.model.clone(), self.prompt.clone().map(Prompt::Given));
         let mut words = self.positional.iter();
         if model.is_none()
             && (self.positional.len() == 2 || self.positional.first().is_some_and(names_a_model))
@@ -135,7 +142,7 @@ impl RunArgs {
             if prompt.is_some() || self.file.is_some() {
                 return Err(Usage(format!("two prompts: `{word}` and -p or -f")).into());
             }
-            prompt = Some(word.clone());
+            prompt = Some(Prompt::Given(word.clone()));
         }
         if let Some(word) = words.next() {
             return Err(Usage(format!(
@@ -144,19 +151,21 @@ impl RunArgs {
             .into());
         }
         if let Some(path) = &self.file {
-            let file =
-                std::fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-            prompt = Some(read_prompt(file, &path.display().to_string())?);
+            prompt = Some(Prompt::file(path)?);
         }
         if prompt.is_none() && !io::stdin().is_terminal() {
-            prompt = Some(read_prompt(io::stdin(), "standard input")?);
+            prompt = Some(Prompt::standard_input());
+        }
+        if matches!(&prompt, Some(Prompt::Given(text)) if text.is_empty()) && !self.chat_mode() {
+            return Err(Usage(EngineError::EmptyPrompt.to_string()).into());
         }
         Ok((model, prompt))
     }
 
     fn max_tokens(&self) -> Result<Option<usize>> {
         match self.predict {
-            -1 => Ok(None),
+            // llama.cpp's -2, until the context is full, is what -1 comes to.
+            -2 | -1 => Ok(None),
             n => usize::try_from(n)
                 .map(Some)
                 .map_err(|_| Usage(format!("-n {n} is out of range: -1 for no limit, or 0 and up")).into()),
@@ -174,14 +183,16 @@ impl RunArgs {
         Ok(ChatTemplate::new(Some(&source))?)
     }
 
-    fn encode(&self, engine: &Engine, template: &ChatTemplate, prompt: String) -> Result<Vec<u32>> {
+    fn encode(&self, planned: &Planned, template: &ChatTemplate, prompt: Prompt) -> Result<Vec<u32>> {
+        let (tokenizer, plan) = (&planned.tokenizer, &planned.plan);
         if !self.chat_mode() {
-            return Ok(engine.tokenizer().encode(&prompt, true)?);
+            return prompt.encode(tokenizer, plan.context);
         }
         let system = self.system.iter().map(|text| message("system", text));
-        let messages: Vec<ChatMessage> = system.chain([message("user", &prompt)]).collect();
+        let messages: Vec<ChatMessage> =
+            system.chain([message("user", &prompt.text(plan.chat_text())?)]).collect();
         let text = template.render(&messages, true, &serde_json::Map::new())?;
-        Ok(engine.tokenizer().encode(&text, true)?)
+        prompt::encode(tokenizer, &text, plan.context)
     }
 
     /// Ends what is written beside the answer, however the run went.
@@ -191,14 +202,15 @@ impl RunArgs {
         went.and(traced).and(learnt)
     }
 
-    fn report(&self, engine: &Engine, generation: &Generation, stream: &Stream) -> Result<()> {
+    fn report(&self, engine: &Engine, generation: &Generation, seed: u64, stream: &Stream) -> Result<()> {
         let planned = engine.plan().total();
         if self.json {
-            return output::print_json(&RunReport::new(stream.text(), generation, planned));
+            let stops = &self.sampling.stop;
+            return output::print_json(&RunReport::new(stream.text(), generation, stops, seed, planned));
         }
         output::print_line("")?;
         if !self.quiet {
-            output::note(closing_line(generation, planned));
+            output::note(closing_line(generation, planned, self.verbose.then_some(seed)));
         }
         Ok(())
     }
@@ -215,29 +227,18 @@ pub fn message(role: &str, content: &str) -> ChatMessage {
     ChatMessage { role: role.to_owned(), content: content.to_owned() }
 }
 
-fn read_prompt(source: impl Read, name: &str) -> Result<String> {
-    let mut bytes = Vec::new();
-    source.take(MAX_PROMPT.0 + 1).read_to_end(&mut bytes).with_context(|| format!("cannot read {name}"))?;
-    if bytes.len() as u64 > MAX_PROMPT.0 {
-        return Err(Usage(format!("{name} is longer than {MAX_PROMPT}")).into());
-    }
-    let text = String::from_utf8(bytes).map_err(|_| Usage(format!("{name} is not UTF-8 text")))?;
-    // The newline that `echo` appends is not part of the prompt.
-    Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
-}
-
 /// Generates an answer into the stream. A closed standard output cancels it.
 pub fn answer(
     engine: &mut Engine,
     session: &mut Session,
     prompt: &[u32],
     sampler: &mut Sampler,
-    max_tokens: Option<usize>,
+    until: (Option<usize>, &mut StopStrings),
     cancel: &AtomicBool,
     stream: &mut Stream,
 ) -> Result<Generation> {
     let mut listener = stream.listen(cancel);
-    let generation = engine.generate(session, prompt, sampler, max_tokens, cancel, &mut listener)?;
+    let generation = engine.generate_until(session, prompt, sampler, until, cancel, &mut listener)?;
     listener.finish()?;
     Ok(generation)
 }

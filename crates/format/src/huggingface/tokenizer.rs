@@ -7,6 +7,7 @@ use std::path::Path;
 
 use hotset_base::limits;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::config::parse;
 use super::json::{Few, Merges, Pairs};
@@ -24,8 +25,8 @@ struct File {
     #[serde(default)]
     added_tokens: Few<Added, { limits::MAX_VOCAB }>,
     pre_tokenizer: Option<PreTokenizer>,
-    normalizer: Option<Kind>,
-    post_processor: Option<Kind>,
+    normalizer: Option<Normalizer>,
+    post_processor: Option<PostProcessor>,
 }
 
 #[derive(Deserialize)]
@@ -36,10 +37,9 @@ struct Model {
     merges: Merges,
     continuing_subword_prefix: Option<String>,
     end_of_word_suffix: Option<String>,
-    #[serde(default)]
-    byte_fallback: bool,
-    #[serde(default)]
-    ignore_merges: bool,
+    dropout: Option<f32>,
+    byte_fallback: Option<bool>,
+    ignore_merges: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -57,9 +57,29 @@ struct Added {
 }
 
 #[derive(Deserialize)]
-struct Kind {
+struct Normalizer {
     #[serde(rename = "type")]
     kind: String,
+    #[serde(default)]
+    normalizers: Few<Normalizer, 8>,
+}
+
+#[derive(Deserialize)]
+struct PostProcessor {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    processors: Few<PostProcessor, 8>,
+    /// Of a template: what a text becomes.
+    #[serde(default)]
+    single: Few<Piece, 64>,
+}
+
+/// Either the text or a token that is added to it.
+#[derive(Deserialize)]
+struct Piece {
+    #[serde(rename = "Sequence")]
+    text: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -103,7 +123,9 @@ pub(super) fn read(dir: &Path, config: &ModelConfig, stop: Vec<u64>) -> Result<T
         .ok_or_else(|| FormatError::malformed(&path, "is missing: the vocabulary is read from it"))?;
     let file: File = parse(&path, &bytes)?;
     drop(bytes);
-    check_kind(&path, &file)?;
+    let unsupported = |what| FormatError::unsupported(&path, what, SUPPORTED);
+    check_kind(&file).map_err(unsupported)?;
+    let composes = file.normalizer.as_ref().map_or(Ok(false), composes).map_err(unsupported)?;
     let mut vocab = vec![String::new(); config.vocab];
     let mut total = 0;
     for (text, id) in file.model.vocab.0 {
@@ -127,40 +149,69 @@ pub(super) fn read(dir: &Path, config: &ModelConfig, stop: Vec<u64>) -> Result<T
         // An added token may be listed in the vocabulary too; as an added token it is matched whole.
         vocab.get_mut(token.id as usize).ok_or_else(|| beyond(&path, token.id, size))?.clear();
     }
-    specification(&path, vocab, file.model.merges.iter(), added, stop)
+    let spec = specification(&path, vocab, file.model.merges.iter(), added, stop)?;
+    Ok(TokenizerSpec { uncomposed: !composes, ..spec })
 }
 
 fn beyond(path: &Path, id: u32, vocab: usize) -> FormatError {
     FormatError::malformed(path, format!("token id {id} is beyond the model's vocabulary of {vocab}"))
 }
 
-fn check_kind(path: &Path, file: &File) -> Result<(), FormatError> {
-    let refuse = |what: &str| Err(FormatError::unsupported(path, what, SUPPORTED));
-    if file.model.kind.as_deref().unwrap_or("BPE") != "BPE"
-        || file.model.byte_fallback
-        || file.model.ignore_merges
-    {
-        return refuse("this tokenizer model");
+/// What of the file is not supported, if anything is.
+fn check_kind(file: &File) -> Result<(), String> {
+    let model = &file.model;
+    let kind = model.kind.as_deref().unwrap_or("BPE");
+    if kind != "BPE" {
+        return Err(named("the tokenizer model", kind));
     }
-    let affixes = [&file.model.continuing_subword_prefix, &file.model.end_of_word_suffix];
+    let switches = [("byte_fallback", model.byte_fallback), ("ignore_merges", model.ignore_merges)];
+    if let Some((name, _)) = switches.iter().find(|(_, on)| *on == Some(true)) {
+        return Err(named("the tokenizer setting", name));
+    }
+    if model.dropout.is_some_and(|share| share != 0.0) {
+        return Err(named("the tokenizer setting", "dropout"));
+    }
+    let affixes = [&model.continuing_subword_prefix, &model.end_of_word_suffix];
     if affixes.into_iter().flatten().any(|affix| !affix.is_empty()) {
-        return refuse("a prefix or suffix of words");
+        return Err("a prefix or suffix of words".to_owned());
     }
-    if file.post_processor.as_ref().is_some_and(|after| after.kind != "ByteLevel") {
-        return refuse("a post-processor that may add tokens");
-    }
+    file.post_processor.as_ref().map_or(Ok(()), adds_nothing)?;
     if file.added_tokens.0.iter().any(|token| token.single_word || token.lstrip || token.rstrip) {
-        return refuse("an added token that takes its surroundings into account");
-    }
-    if file.normalizer.as_ref().is_some_and(|normalizer| normalizer.kind != "NFC") {
-        return refuse("this normalizer");
+        return Err("an added token that takes its surroundings into account".to_owned());
     }
     match &file.pre_tokenizer {
+        None => Err("a vocabulary without a pre-tokenizer".to_owned()),
         Some(PreTokenizer { kind, pretokenizers: Few(steps) }) if kind == "Sequence" => match &steps[..] {
             [split, bytes] if is_qwen2_split(split) && is_plain_byte_level(bytes) => Ok(()),
-            _ => refuse("this pre-tokenizer"),
+            steps => {
+                let kinds: Vec<&str> = steps.iter().map(|step| step.kind.as_str()).collect();
+                Err(named("with its settings, the pre-tokenizer", &kinds.join(", ")))
+            }
         },
-        _ => refuse("this pre-tokenizer"),
+        Some(PreTokenizer { kind, .. }) => Err(named("the pre-tokenizer", kind)),
+    }
+}
+
+fn named(what: &str, name: &str) -> String {
+    format!("{what} `{}`", crate::error::printable(name))
+}
+
+/// Whether the normalizer puts texts into NFC; none at all leaves them as they are.
+fn composes(normalizer: &Normalizer) -> Result<bool, String> {
+    match normalizer.kind.as_str() {
+        "NFC" => Ok(true),
+        "Sequence" => normalizer.normalizers.0.iter().try_fold(false, |any, one| Ok(composes(one)? | any)),
+        other => Err(named("the normalizer", other)),
+    }
+}
+
+/// Refuses what adds tokens to a text. The byte level's only moves offsets, which nobody here asks for.
+fn adds_nothing(after: &PostProcessor) -> Result<(), String> {
+    match after.kind.as_str() {
+        "ByteLevel" => Ok(()),
+        "Sequence" => after.processors.0.iter().try_for_each(adds_nothing),
+        "TemplateProcessing" if matches!(&after.single.0[..], [Piece { text: Some(_) }]) => Ok(()),
+        other => Err(format!("{}, which may add tokens,", named("the post-processor", other))),
     }
 }
 

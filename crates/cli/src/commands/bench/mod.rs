@@ -116,7 +116,7 @@ enum OutputFormat {
 
 pub fn run(args: &BenchArgs) -> Result<()> {
     if args.kernels {
-        return kernels::run(args.engine.threads, args.format());
+        return kernels::run(args.engine.threads(), args.format());
     }
     let workload = args.workload()?;
     let locality = measure::locality(args.locality.as_deref())?;

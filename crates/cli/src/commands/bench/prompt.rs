@@ -1,15 +1,21 @@
 //! What the benchmark reads before it decodes.
 
+use std::io::Read;
+use std::ops::ControlFlow;
 use std::path::Path;
 
-use anyhow::{Context, Result};
-use hotset_base::limits::MAX_PROMPT;
+use anyhow::Result;
 use hotset_engine::Engine;
+use hotset_text::TextReader;
 
 use crate::output::Usage;
+use crate::prompt;
 
 /// Prose, a recipe, code, a sum: what a model is asked about.
 const TEXT: &str = include_str!("prompt.txt");
+
+/// Tokens of a file that are of any use: of a longer one the rest is not read.
+const MOST: usize = 1 << 17;
 
 /// The tokens prompts are cut from.
 pub struct Prompts {
@@ -20,11 +26,17 @@ pub struct Prompts {
 impl Prompts {
     /// From a file, or the text above.
     pub fn new(engine: &Engine, file: Option<&Path>) -> Result<Self> {
-        let (text, source) = match file {
-            None => (TEXT.to_owned(), "built-in text".to_owned()),
-            Some(path) => (read(path)?, path.display().to_string()),
+        let (text, source): (Box<dyn Read>, _) = match file {
+            None => (Box::new(TEXT.as_bytes()), "built-in text".to_owned()),
+            Some(path) => (Box::new(prompt::open(path)?), path.display().to_string()),
         };
-        let tokens = engine.tokenizer().encode(&text, false)?;
+        let mut tokens = Vec::new();
+        let mut take = |id| {
+            tokens.push(id);
+            if tokens.len() < MOST { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        let read = TextReader::new(text).encode(engine.tokenizer(), false, &mut take);
+        let _ = read.map_err(|error| prompt::named(&source, error))?;
         if tokens.is_empty() {
             return Err(Usage(format!("{source} has no tokens to make a prompt of")).into());
         }
@@ -37,12 +49,4 @@ impl Prompts {
         let start = self.tokens.len() * repetition / repetitions.max(1);
         self.tokens.iter().copied().cycle().skip(start).take(length.max(1)).collect()
     }
-}
-
-fn read(path: &Path) -> Result<String> {
-    let bytes = std::fs::metadata(path).with_context(|| format!("cannot open {}", path.display()))?.len();
-    if bytes > MAX_PROMPT.0 {
-        return Err(Usage(format!("{} is longer than {MAX_PROMPT}", path.display())).into());
-    }
-    std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use anyhow::Result;
 use hotset_engine::{Engine, Session};
 use hotset_format::Checkpoint;
-use hotset_text::{ChatMessage, ChatTemplate, Sampler};
+use hotset_text::{ChatMessage, ChatTemplate};
 use rustyline::error::ReadlineError;
 
 use self::editor::Editor;
@@ -15,13 +15,15 @@ use crate::commands::run::{answer, message};
 use crate::commands::show;
 use crate::figures::closing_line;
 use crate::output;
+use crate::prompt;
 use crate::sampling_args::SamplingArgs;
 use crate::stop::{self, Stop};
 use crate::stream::Stream;
 
 const HELP: &str = "\
 /?                            this list
-/set parameter NAME VALUE     temperature, top_k, top_p, min_p, repeat_penalty, repeat_last_n, seed, num_predict
+/set parameter NAME VALUE     temperature, top_k, top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty,
+                              repeat_last_n, logit_bias, ignore_eos, stop (none: no more of them), seed, num_predict
 /set system TEXT              system message, from the next /clear on
 /show                         the model;  /show parameters, /show system, /show template, /show memory
 /clear                        forget the conversation
@@ -34,6 +36,7 @@ pub struct Settings {
     pub max_tokens: Option<usize>,
     pub system: Option<String>,
     pub quiet: bool,
+    pub verbose: bool,
     pub vocab: usize,
 }
 
@@ -128,22 +131,25 @@ impl Chat<'_> {
     }
 
     fn generate(&mut self) -> Result<String> {
-        let mut sampler = Sampler::new(self.settings.sampling.checked()?, self.settings.vocab)?;
+        let (sampling, context) = (&self.settings.sampling, self.session.context());
+        let (mut sampler, seed) = sampling.sampler(self.engine.tokenizer(), self.settings.vocab, context)?;
+        let mut stops = sampling.stops(self.engine.tokenizer())?;
         let text = self.template.render(&self.messages, true, &serde_json::Map::new())?;
-        let prompt = self.engine.tokenizer().encode(&text, true)?;
+        let prompt = prompt::encode(self.engine.tokenizer(), &text, self.session.context())?;
         let mut stream = Stream::new(true);
         let generation = answer(
             self.engine,
             &mut self.session,
             &prompt,
             &mut sampler,
-            self.settings.max_tokens,
+            (self.settings.max_tokens, &mut stops),
             self.stop.cancel(),
             &mut stream,
         )?;
         output::print_line("")?;
         if !self.settings.quiet {
-            output::note(closing_line(&generation, self.engine.plan().total()));
+            let seed = self.settings.verbose.then_some(seed);
+            output::note(closing_line(&generation, self.engine.plan().total(), seed));
         }
         Ok(stream.into_text())
     }
@@ -174,6 +180,13 @@ impl Chat<'_> {
             "top_p" => changed.top_p = parse(name, value)?,
             "min_p" => changed.min_p = parse(name, value)?,
             "repeat_penalty" => changed.repeat_penalty = parse(name, value)?,
+            "presence_penalty" => changed.presence_penalty = parse(name, value)?,
+            "frequency_penalty" => changed.frequency_penalty = parse(name, value)?,
+            "ignore_eos" => changed.ignore_eos = parse(name, value)?,
+            "logit_bias" if value == "none" => changed.logit_bias.clear(),
+            "logit_bias" => changed.logit_bias.push(parse(name, value)?),
+            "stop" if value == "none" => changed.stop.clear(),
+            "stop" => changed.stop.push(value.trim_matches('"').to_owned()),
             "repeat_last_n" => changed.repeat_last_n = parse(name, value)?,
             "seed" => changed.seed = parse(name, value)?,
             "num_predict" => {
@@ -182,7 +195,12 @@ impl Chat<'_> {
             }
             other => return Err(format!("`{other}` is not a parameter; /? lists them")),
         }
-        changed.checked().map_err(|error| error.to_string())?;
+        let (tokenizer, context) = (self.engine.tokenizer(), self.session.context());
+        let usable = changed
+            .check()
+            .and_then(|()| changed.stops(tokenizer))
+            .and_then(|_| changed.sampler(tokenizer, self.settings.vocab, context));
+        usable.map_err(|error| error.to_string())?;
         self.settings.sampling = changed;
         Ok(())
     }
@@ -207,18 +225,26 @@ impl Chat<'_> {
         let s = &self.settings.sampling;
         let mut text = String::new();
         let limit = self.settings.max_tokens.map_or_else(|| "-1".to_owned(), |n| n.to_string());
-        let rows: [(&str, &dyn std::fmt::Display); 8] = [
+        let biases = s.logit_bias.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let stops = s.stop.iter().map(|stop| format!("{stop:?}")).collect::<Vec<_>>().join(" ");
+        let or_none = |list: String| if list.is_empty() { "none".to_owned() } else { list };
+        let rows: [(&str, &dyn std::fmt::Display); 13] = [
             ("temperature", &s.temp),
             ("top_k", &s.top_k),
             ("top_p", &s.top_p),
             ("min_p", &s.min_p),
             ("repeat_penalty", &s.repeat_penalty),
+            ("presence_penalty", &s.presence_penalty),
+            ("frequency_penalty", &s.frequency_penalty),
             ("repeat_last_n", &s.repeat_last_n),
+            ("logit_bias", &or_none(biases)),
+            ("ignore_eos", &s.ignore_eos),
+            ("stop", &or_none(stops)),
             ("seed", &s.seed),
             ("num_predict", &limit),
         ];
         for (name, value) in rows {
-            let _ = writeln!(text, "{name:<16} {value}");
+            let _ = writeln!(text, "{name:<17} {value}");
         }
         text.trim_end().to_owned()
     }

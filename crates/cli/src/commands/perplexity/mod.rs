@@ -2,13 +2,18 @@
 
 mod price;
 
+use std::fs::File;
+use std::io::Seek;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use hotset_base::limits::MAX_PROMPT;
-use hotset_engine::{Engine, Perplexity, Windowing, peak_memory, perplexity, price};
+use hotset_base::Bytes;
+use hotset_engine::{Engine, Perplexity, Price, Scorer, Session, Windowing, peak_memory, price};
+use hotset_format::Checkpoint;
 use hotset_outputs::{Force, Outputs};
+use hotset_text::{TextReader, Tokenizer};
 use serde::Serialize;
 
 use crate::engine_args::EngineArgs;
@@ -16,7 +21,7 @@ use crate::figures::paging;
 use crate::output::Usage;
 use crate::routing_report::RoutingReport;
 use crate::trace_args::TraceArgs;
-use crate::{model_args, output, stop};
+use crate::{model_args, output, prompt, stop};
 
 /// Score texts: perplexity per token
 #[derive(Args)]
@@ -37,9 +42,10 @@ pub struct PerplexityArgs {
     #[arg(long, value_enum, default_value_t = WindowingName::Whole)]
     windowing: WindowingName,
 
-    /// Score only the first N windows of each text
-    #[arg(long, value_name = "N")]
-    chunks: Option<usize>,
+    /// Score only the first N windows of each text; -1 for all
+    #[arg(long, value_name = "N", default_value_t = -1, hide_default_value = true, allow_negative_numbers = true,
+          value_parser = clap::value_parser!(i64).range(-1..))]
+    chunks: i64,
 
     /// Score every text under the model's own routing, too, and report what --router costs and saves. Token
     /// by token, each pass from an empty arena
@@ -87,7 +93,8 @@ struct Report<'a> {
 
 pub fn run(args: &PerplexityArgs) -> Result<()> {
     // Texts first: a misspelt name should not cost the loading of a model.
-    let texts = args.files.iter().map(|path| read_text(path)).collect::<Result<Vec<_>>>()?;
+    let open = |path: &PathBuf| Ok(Text { path: path.clone(), file: prompt::open(path)? });
+    let texts = args.files.iter().map(open).collect::<Result<Vec<Text>>>()?;
     let (path, checkpoint) = model_args::open(Some(&args.model))?;
     stop::watch()?;
     let mut outputs = Outputs::new(Force::NotOffered);
@@ -95,35 +102,23 @@ pub fn run(args: &PerplexityArgs) -> Result<()> {
     args.files.iter().for_each(|path| outputs.reads(path));
     let trace = args.trace.claim(&mut outputs)?;
     let mut options = args.engine.options(&mut outputs)?;
+    if args.compare_native {
+        if options.router.name() == "native" {
+            return Err(Usage("--compare-native compares a lossy --router with native".to_owned()).into());
+        }
+        options.compared_tokens = args.longest_text(&texts, &checkpoint, options.context)?;
+    }
     options.context = options.context.or(Some(WINDOW));
     let mut engine = args.engine.open(&checkpoint, options, args.json)?;
     TraceArgs::begin(&mut engine, trace)?;
     let mut session = engine.session()?;
-    if args.compare_native && engine.router().name() == "native" {
-        return Err(Usage("--compare-native compares a lossy --router with native".to_owned()).into());
-    }
     let mut prices = Vec::new();
-    for (path, text) in args.files.iter().zip(&texts) {
-        let mut tokens = engine.tokenizer().encode(text, true)?;
-        let window = session.context();
-        if let Some(chunks) = args.chunks {
-            tokens.truncate(chunks.saturating_mul(window));
-        }
-        let passes = 1 + u64::from(args.compare_native);
-        let bar = output::count_bar("tokens", passes * tokens.len() as u64);
-        let mut progress = |done: usize| bar.set_position(done as u64);
-        let windows = (window, args.windowing.into());
+    for text in &texts {
         if args.compare_native {
-            let found = price(&mut engine, &mut session, &tokens, windows, &mut progress)
-                .with_context(|| path.display().to_string())?;
-            bar.finish_and_clear();
-            price::report(path, engine.router().name(), &found, args.json)?;
-            prices.push(found);
+            prices.push(args.compare(&mut engine, &mut session, text)?);
         } else {
-            let score = perplexity(&mut engine, &mut session, &tokens, windows.0, windows.1, &mut progress)
-                .with_context(|| path.display().to_string())?;
-            bar.finish_and_clear();
-            args.report(&engine, path, &score)?;
+            let score = args.score(&mut engine, &mut session, text)?;
+            args.report(&engine, &text.path, &score)?;
         }
     }
     if prices.len() > 1 {
@@ -134,6 +129,62 @@ pub fn run(args: &PerplexityArgs) -> Result<()> {
 }
 
 impl PerplexityArgs {
+    /// Tokens of a text that count, with windows of so many.
+    fn limit(&self, window: usize) -> usize {
+        usize::try_from(self.chunks).map_or(usize::MAX, |chunks| chunks.saturating_mul(window))
+    }
+
+    /// Tokens of the longest text, as far as it counts: what is kept of them is part of the plan.
+    fn longest_text(&self, texts: &[Text], checkpoint: &Checkpoint, context: Option<usize>) -> Result<usize> {
+        let tokenizer = Tokenizer::new(&checkpoint.tokenizer)?;
+        let window = match context {
+            Some(0) => checkpoint.config.context,
+            asked => asked.unwrap_or(WINDOW),
+        };
+        let mut longest = 0;
+        for text in texts {
+            let mut length = 0;
+            text.each_token(&tokenizer, self.limit(window), &mut |_| {
+                length += 1;
+                Ok(())
+            })?;
+            text.rewind()?;
+            longest = longest.max(length);
+        }
+        Ok(longest)
+    }
+
+    fn compare(&self, engine: &mut Engine, session: &mut Session, text: &Text) -> Result<Price> {
+        let (window, planned) = (session.context(), engine.compared_tokens());
+        let mut tokens = Vec::with_capacity(planned);
+        // Not more than was counted for the plan, should the file have grown.
+        let limit = self.limit(window).min(planned);
+        text.each_token(&engine.shared_tokenizer(), limit, &mut |token| {
+            tokens.push(token);
+            Ok(())
+        })?;
+        let bar = output::count_bar("tokens", 2 * tokens.len() as u64);
+        let mut progress = |done: usize| bar.set_position(done as u64);
+        let windows = (window, self.windowing.into());
+        let found = price(engine, session, &tokens, windows, &mut progress).with_context(|| text.name())?;
+        bar.finish_and_clear();
+        price::report(&text.path, engine.router().name(), &found, self.json)?;
+        Ok(found)
+    }
+
+    fn score(&self, engine: &mut Engine, session: &mut Session, text: &Text) -> Result<Perplexity> {
+        let length = text.file.metadata().map_or(0, |about| about.len());
+        let bar = output::byte_bar("text", Bytes(length));
+        let mut progress = |done: usize| bar.set_position(done as u64);
+        let (window, tokenizer) = (session.context(), engine.shared_tokenizer());
+        let mut scorer = Scorer::begin(engine, session, (window, self.windowing.into()), &mut progress);
+        let limit = self.limit(window);
+        let score = text.each_token(&tokenizer, limit, &mut |token| Ok(scorer.push(token)?));
+        let score = score.and_then(|()| scorer.finish().with_context(|| text.name()));
+        bar.finish_and_clear();
+        score
+    }
+
     fn report(&self, engine: &Engine, path: &Path, score: &Perplexity) -> Result<()> {
         let figures = &score.figures;
         if !self.json {
@@ -178,10 +229,40 @@ impl From<WindowingName> for Windowing {
     }
 }
 
-fn read_text(path: &Path) -> Result<String> {
-    let length = std::fs::metadata(path).with_context(|| format!("cannot open {}", path.display()))?.len();
-    if length > MAX_PROMPT.0 {
-        return Err(Usage(format!("{} is longer than {MAX_PROMPT}", path.display())).into());
+/// A text that is scored, open from before the model is loaded.
+struct Text {
+    path: PathBuf,
+    file: File,
+}
+
+impl Text {
+    fn name(&self) -> String {
+        self.path.display().to_string()
     }
-    std::fs::read_to_string(path).with_context(|| format!("cannot read {} as UTF-8 text", path.display()))
+
+    /// Gives the first `limit` tokens to `take`, as they are read.
+    fn each_token(
+        &self,
+        tokenizer: &Tokenizer,
+        limit: usize,
+        take: &mut dyn FnMut(u32) -> Result<()>,
+    ) -> Result<()> {
+        let (mut left, mut result) = (limit, Ok(()));
+        let mut ids = |id| {
+            if left > 0 {
+                left -= 1;
+                result = take(id);
+            }
+            if left == 0 || result.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let read = TextReader::new(&self.file).encode(tokenizer, true, &mut ids);
+        let _ = read.map_err(|error| prompt::named(&self.name(), error))?;
+        result.with_context(|| self.name())
+    }
+
+    /// Back to the start, to read it once more.
+    fn rewind(&self) -> Result<()> {
+        let refused = || format!("--compare-native reads a text twice, which {} does not allow", self.name());
+        (&self.file).rewind().with_context(refused)
+    }
 }
