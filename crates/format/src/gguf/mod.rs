@@ -43,5 +43,6 @@ pub fn open(path: &Path) -> Result<Checkpoint, FormatError> {
         suggested_memory: None,
         recipe: None,
         families: Vec::new(),
+        warnings: Vec::new(),
     })
 }

@@ -41,6 +41,7 @@ pub fn open(dir: &Path) -> Result<Checkpoint, FormatError> {
         suggested_memory: None,
         recipe: None,
         families: Vec::new(),
+        warnings: Vec::new(),
     })
 }
 

@@ -209,6 +209,7 @@ impl<'a> OpenStore<'a> {
             chat_template: self.metadata.chat_template,
             tokenizer: self.metadata.tokenizer,
             config: self.metadata.config,
+            warnings: Vec::new(),
         }
     }
 }
