@@ -19,7 +19,7 @@ pub(crate) fn open(dir: &Path) -> Result<Checkpoint, FormatError> {
     let mut names = models.keys();
     match (names.next(), names.next()) {
         (None, _) if configured => huggingface::open(dir),
-        (None, _) => refuse("a directory without config.json, .gguf or .hotset file".to_owned()),
+        (None, _) => refuse(huggingface::without_config(dir)?),
         (Some(name), None) => files::open(&models[name]),
         (Some(one), Some(other)) => {
             let [one, other] = [one, other].map(|name| crate::error::printable(name));

@@ -231,6 +231,24 @@ fn weights_that_are_not_there_are_told_from_others() {
 }
 
 #[test]
+fn a_directory_without_a_model_is_called_by_what_it_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut said = Vec::new();
+    for name in ["README.md", "model.pth", "x.gguf.part", "model.safetensors", "adapter_config.json"] {
+        fs::write(dir.path().join(name), "x").unwrap();
+        said.push(refusal(dir.path()));
+    }
+    let expected = [
+        "a directory without config.json, .gguf or .hotset file; hotset reads",
+        "only `model.pth`",
+        "only `x.gguf.part`, a download that did not finish",
+        "with `model.safetensors` but without config.json",
+        "an adapter (LoRA) without its model",
+    ];
+    assert!(said.iter().zip(expected).all(|(said, expected)| said.contains(expected)), "{said:#?}");
+}
+
+#[test]
 fn a_config_json_beside_a_gguf_file_does_not_hide_it() {
     let dir = tempfile::tempdir().unwrap();
     tiny(true).write_hf(dir.path(), WeightType::BF16, 1).unwrap();

@@ -296,6 +296,12 @@ fn every_key_of_an_end_ends_an_answer() {
             "{key}"
         );
     }
+    let several = |f: &mut GgufBuilder| f.numbers("tokenizer.ggml.eos_token_ids", &[7, 9]);
+    assert_eq!(with(&several).unwrap().tokenizer.stop, [&[7, 9], &plain[..]].concat());
+    let beyond = with(&|f| f.numbers("tokenizer.ggml.eos_token_ids", &[-1])).unwrap_err();
+    assert!(beyond.contains("token 4294967295, which is beyond"), "{beyond}");
+    let fim = typed(&[1, 3, 3], &["<|repo_name|>"], &|_| {});
+    assert_eq!(fim.tokenizer.stop, [299, 301]);
     let sep = typed(&[1, 3, 3], &["<|file_sep|> "], &|_| {}).tokenizer.stop;
     assert_eq!(sep.len(), 1, "a name is exact");
 }

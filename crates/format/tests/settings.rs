@@ -139,6 +139,8 @@ fn configurations_of_every_generation_are_the_same_model() {
         let error = of(&|c| drop(c.insert(field.to_owned(), json!(null)))).unwrap_err();
         assert!(error.contains(&format!("has no {field}")), "{error}");
     }
+    let error = of(&|c| drop(c.insert("num_experts".to_owned(), json!("8")))).unwrap_err();
+    assert!(error.contains("not usable JSON: `num_experts`: invalid type: string"), "{error}");
     assert!(!of(&|c| drop(c.remove("norm_topk_prob"))).unwrap().config.norm_topk);
 }
 
@@ -228,7 +230,7 @@ fn scaled_positions_are_read_in_every_spelling() {
         json!({"type": "yarn", "factor": 4, "original_max_position_embeddings": 64, "beta_fast": 0}),
         json!({"type": "yarn", "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64, "truncate": null}),
         json!({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64, "mscale": 1.0, "mscale_all_dim": 0}),
-        json!({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64, "rope_theta": 1e4}),
+        json!({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64.0, "rope_theta": 1e4}),
     ] {
         assert_eq!(yarn(rope.clone()), usual, "{rope}");
         assert_eq!(of("rope_parameters", rope).unwrap().rope_scaling, Some(usual));
@@ -275,6 +277,17 @@ fn scaled_positions_that_are_not_computed_are_refused_by_name() {
         (json!({"rope_type": "llama3", "factor": 4.0}), "rope scaling `llama3`"),
         (json!({"rope_type": "YaRN\n", "factor": 4.0}), "rope scaling `YaRN\\n`"),
         (json!({"rope_type": "yarn", "type": "linear", "factor": 4.0}), "rope scaling of two types"),
+        (json!({"full_attention": {"rope_type": "yarn", "factor": 4.0}}), "rope settings by kind of layer"),
+        (json!({"rope_type": "default", "llama_4_scaling_beta": 0.1}), "llama_4_scaling_beta"),
+        (
+            json!("yarn"),
+            "`rope_scaling`: invalid type: string \"yarn\", expected an object of rotary settings",
+        ),
+        (json!({"rope_type": "yarn", "factor": "4"}), "`factor`: invalid type"),
+        (
+            json!({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 0.5}),
+            "embeddings 0.5",
+        ),
         (json!({"rope_type": "yarn", "factor": 4.0, "attn_factor": 2.0}), "YaRN with the attn_factor 2"),
         (
             json!({"rope_type": "yarn", "factor": 4.0, "partial_rotary_factor": 0.5}),

@@ -73,8 +73,11 @@ fn inside<'t>(text: &'t str, open: &str, close: &str) -> Option<&'t str> {
     text.strip_prefix(open)?.strip_suffix(close)
 }
 
-/// `think`, `/think`, `tool_call`, ...
+/// `think`, `/think`, `tool_call`, ...; `0x0A` is a byte.
 fn is_tag(name: &str) -> bool {
+    if name.starts_with("0x") {
+        return false;
+    }
     let of_tag = |byte: u8| byte.is_ascii_alphanumeric() || b"/_-".contains(&byte);
     name.bytes().all(of_tag) && name.bytes().any(|byte| byte.is_ascii_alphabetic())
 }

@@ -27,6 +27,9 @@ pub(super) enum Value {
 /// Arrays that are read, all of them the vocabulary's.
 pub(super) const TOKENS: &str = "tokenizer.ggml.tokens";
 pub(super) const MERGES: &str = "tokenizer.ggml.merges";
+/// Ids that end an answer, as some converters write them in place of one.
+pub(super) const STOP_IDS: &str = "tokenizer.ggml.eos_token_ids";
+const MOST_STOP_IDS: usize = 1 << 10;
 pub(super) const TOKEN_TYPES: &str = "tokenizer.ggml.token_type";
 
 /// Strings that are read. Others may be as long as the file, and there may be many.
@@ -43,6 +46,7 @@ const TEXTS: [&str; 8] = [
 
 const STRING: u32 = 8;
 const ARRAY: u32 = 9;
+const UINT32: u32 = 4;
 const INT32: u32 = 5;
 
 /// All pairs of a model.
@@ -193,6 +197,12 @@ fn read_array(cursor: &mut Cursor<'_>, key: &str) -> Result<Value, FormatError> 
                 Ok(text)
             });
             Ok(Value::Texts(texts.collect::<Result<_, FormatError>>()?))
+        }
+        (STOP_IDS, INT32 | UINT32) => {
+            check_count(cursor, count, 4, MOST_STOP_IDS)?;
+            Ok(Value::Numbers(
+                (0..count).map(|_| Ok(cursor.u32()? as i32)).collect::<Result<_, FormatError>>()?,
+            ))
         }
         (TOKEN_TYPES, INT32) => {
             check_count(cursor, count, 4, limits::MAX_VOCAB)?;

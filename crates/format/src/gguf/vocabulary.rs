@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::control::{self, Evidence, FIM_ENDS};
-use super::metadata::{MERGES, Metadata, TOKEN_TYPES, TOKENS};
+use super::metadata::{MERGES, Metadata, STOP_IDS, TOKEN_TYPES, TOKENS};
 use crate::vocabulary::specification;
 use crate::{AddedToken, FormatError, TokenizerSpec};
 
@@ -61,6 +61,8 @@ pub(super) fn read(
     warnings.extend(control::warning(&retyped));
     let named = STOP_KEYS.iter().filter_map(|key| metadata.number(path, key).transpose());
     let mut stop = named.collect::<Result<Vec<_>, FormatError>>()?;
+    let several = metadata.take_numbers(path, STOP_IDS)?.unwrap_or_default();
+    stop.extend(several.into_iter().map(|id| u64::from(id as u32)));
     let ends = added.iter().filter(|token| FIM_ENDS.contains(&token.content.as_str()));
     stop.extend(ends.map(|token| u64::from(token.id)));
     let merges = merges.iter().map(|merge| merge.split_once(' ').unwrap_or((merge, "")));

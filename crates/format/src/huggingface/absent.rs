@@ -78,6 +78,27 @@ pub(super) fn no_weights(dir: &Path) -> Result<FormatError, FormatError> {
     Ok(FormatError::malformed(dir, "has no weights: model.safetensors is missing; download it"))
 }
 
+/// What a directory without a config.json and without a model file has instead.
+pub(crate) fn without_config(dir: &Path) -> Result<String, FormatError> {
+    let names = names(dir)?;
+    let first = |endings: &[&str]| {
+        let ends = |name: &&String| endings.iter().any(|ending| name.ends_with(ending));
+        names.iter().find(ends).map(|name| printable(name))
+    };
+    let none = "a directory without config.json, .gguf or .hotset file";
+    Ok(if names.contains("adapter_config.json") {
+        "an adapter (LoRA) without its model".to_owned()
+    } else if let Some(name) = first(&[".safetensors", ".safetensors.index.json"]) {
+        format!("a directory with `{name}` but without config.json")
+    } else if let Some(name) = first(&UNFINISHED) {
+        format!("{none}, only `{name}`, a download that did not finish")
+    } else if let Some(name) = first(&OTHER_WEIGHTS) {
+        format!("{none}, only `{name}`")
+    } else {
+        none.to_owned()
+    })
+}
+
 /// Names in the directory, in order, as many as a model may have files.
 fn names(dir: &Path) -> Result<BTreeSet<String>, FormatError> {
     let mut names = BTreeSet::new();

@@ -22,6 +22,8 @@ use crate::files::read_small;
 use crate::named_templates::without_default;
 use crate::{Checkpoint, FormatError, Origin, stand_in};
 
+pub(crate) use self::absent::without_config;
+
 /// Whether safetensors lie where a checkpoint has them.
 pub(crate) fn has_weights(dir: &Path) -> bool {
     [shards::SINGLE, shards::INDEX].iter().any(|name| dir.join(name).exists())

@@ -12,13 +12,14 @@ pub(super) const SUPPORTED: &str = "plain, linear and YaRN rotary embedding of w
 
 /// One object of settings. Older files say `type`, newer ones `rope_type`, some both.
 #[derive(Deserialize)]
+#[serde(expecting = "an object of rotary settings")]
 pub(super) struct RopeSettings {
     rope_type: Option<String>,
     #[serde(rename = "type")]
     old_type: Option<String>,
     rope_theta: Option<f32>,
     factor: Option<f32>,
-    original_max_position_embeddings: Option<usize>,
+    original_max_position_embeddings: Option<f64>,
     attention_factor: Option<f32>,
     beta_fast: Option<f32>,
     beta_slow: Option<f32>,
@@ -35,6 +36,10 @@ pub(super) struct RopeSettings {
     long_factor: Option<IgnoredAny>,
     low_freq_factor: Option<IgnoredAny>,
     high_freq_factor: Option<IgnoredAny>,
+    llama_4_scaling_beta: Option<IgnoredAny>,
+    /// Settings of one kind of layers each, where layers differ.
+    full_attention: Option<IgnoredAny>,
+    sliding_attention: Option<IgnoredAny>,
 }
 
 /// The settings where config.json may have them.
@@ -52,6 +57,12 @@ pub(super) fn read(fields: &RopeFields<'_>) -> Result<(Option<f32>, Option<RopeS
     let partial = objects().map(|rope| rope.partial_rotary_factor).chain([fields.partial_rotary_factor]);
     if let Some(part) = partial.flatten().find(|part| *part != 1.0) {
         return Err(format!("partial_rotary_factor {part}"));
+    }
+    if objects().any(|rope| rope.full_attention.is_some() || rope.sliding_attention.is_some()) {
+        return Err("rope settings by kind of layer (full_attention, sliding_attention)".to_owned());
+    }
+    if objects().any(|rope| rope.llama_4_scaling_beta.is_some()) {
+        return Err("attention that is scaled by position (llama_4_scaling_beta)".to_owned());
     }
     let mut bases = objects().map(|rope| rope.rope_theta).chain([fields.rope_theta]).flatten();
     let base = bases.next();
@@ -130,7 +141,11 @@ impl RopeSettings {
                 return Err(format!("YaRN with the {name} {value}"));
             }
         }
-        let original = self.original_max_position_embeddings.filter(|n| *n != 0).unwrap_or(context);
+        let original = match self.original_max_position_embeddings.filter(|n| *n != 0.0) {
+            None => context,
+            Some(n) if n >= 1.0 && n.fract() == 0.0 => n as usize,
+            Some(n) => return Err(format!("YaRN with the original_max_position_embeddings {n}")),
+        };
         let usual = Yarn::new(original);
         let yarn = Yarn {
             beta_fast: said(self.beta_fast).unwrap_or(usual.beta_fast),
