@@ -6,7 +6,7 @@ use anyhow::Result;
 use hotset_format::Checkpoint;
 use hotset_outputs::Outputs;
 
-use crate::locate;
+use crate::{locate, output};
 
 /// No output of this command may be a file of this model.
 pub fn protect(outputs: &mut Outputs, path: &Path, checkpoint: &Checkpoint) {
@@ -14,9 +14,12 @@ pub fn protect(outputs: &mut Outputs, path: &Path, checkpoint: &Checkpoint) {
     checkpoint.files.iter().for_each(|file| outputs.reads(&file.path));
 }
 
-/// Opens a model of any format; errors name the file.
+/// Opens a model of any format and prints what it warns of; errors name the file.
 pub fn open(named: Option<&Path>) -> Result<(PathBuf, Checkpoint)> {
     let path = locate::model(named)?;
     let checkpoint = hotset_format::open(&path)?;
+    for warning in &checkpoint.warnings {
+        output::note(format_args!("warning: {}: {warning}", path.display()));
+    }
     Ok((path, checkpoint))
 }

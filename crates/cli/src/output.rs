@@ -45,7 +45,7 @@ pub fn fail(error: &anyhow::Error) -> ExitCode {
     if let Some(Forwarded(code)) = error.downcast_ref() {
         return ExitCode::from(*code);
     }
-    let line = format!("{error:#}").replace(['\n', '\r'], " ");
+    let line = chain(error).replace(['\n', '\r'], " ");
     // Nothing is left to be done if standard error is closed.
     let _ = writeln!(io::stderr(), "error: {line}");
     if is_usage(error) { ExitCode::from(2) } else { ExitCode::from(1) }
@@ -55,6 +55,19 @@ pub fn fail(error: &anyhow::Error) -> ExitCode {
 fn is_usage(error: &anyhow::Error) -> bool {
     error.downcast_ref::<Usage>().is_some()
         || error.downcast_ref::<OutputError>().is_some_and(OutputError::is_refusal)
+}
+
+/// An error and its causes; a cause that the error before it quotes is not said twice.
+fn chain(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string).filter(|cause| !cause.is_empty()) {
+        match line.as_str() {
+            "" => line = cause,
+            said if said.ends_with(&cause) => {}
+            _ => line = format!("{line}: {cause}"),
+        }
+    }
+    line
 }
 
 /// Prints what clap has to say: help as it is, a mistake as one line.

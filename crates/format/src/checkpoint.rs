@@ -8,7 +8,7 @@ use std::sync::Arc;
 use hotset_base::{Bytes, ExpertKey, Extent, Families, FileId, WeightType, limits};
 use serde::{Deserialize, Serialize};
 
-use crate::Stamp;
+use crate::{RopeScaling, Stamp};
 
 /// The format a checkpoint was read from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,6 +63,9 @@ pub struct ModelConfig {
     pub rms_eps: f32,
     /// Base of the rotary embedding.
     pub rope_theta: f32,
+    /// How its positions are stretched; `None`: not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rope_scaling: Option<RopeScaling>,
     /// Whether the chosen experts' softmax weights are renormalised to sum 1.
     pub norm_topk: bool,
 }
@@ -111,7 +114,7 @@ impl ModelConfig {
         if !(self.rope_theta.is_finite() && self.rope_theta > 1.0) {
             return Err(format!("rotary base {} makes no sense", self.rope_theta));
         }
-        Ok(())
+        self.rope_scaling.map_or(Ok(()), |scaling| scaling.check())
     }
 }
 
@@ -279,6 +282,9 @@ pub struct Checkpoint {
     pub recipe: Option<String>,
     /// Families of experts, one partition for every layer; none if the file has none.
     pub families: Vec<Families>,
+    /// What was read otherwise than the files say, or not used, a sentence each, safe to print on one line: the
+    /// command that opens the model tells its user.
+    pub warnings: Vec<String>,
 }
 
 impl Checkpoint {

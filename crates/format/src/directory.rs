@@ -7,16 +7,19 @@ use std::path::{Path, PathBuf};
 use crate::gguf::set_name;
 use crate::{Checkpoint, FormatError, files, huggingface};
 
-/// Opens what the directory holds. One with a config.json is a checkpoint, whatever lies beside it.
+/// Opens what the directory holds. One with a config.json is a checkpoint, whatever lies beside it, unless it has
+/// model files and no safetensors: makers of GGUF files publish the config.json along with them.
 pub(crate) fn open(dir: &Path) -> Result<Checkpoint, FormatError> {
-    if dir.join("config.json").is_file() {
+    let refuse = |what: String| Err(FormatError::UnknownFormat { path: dir.to_owned(), what });
+    let configured = dir.join("config.json").is_file();
+    if configured && huggingface::has_weights(dir) {
         return huggingface::open(dir);
     }
-    let refuse = |what: String| Err(FormatError::UnknownFormat { path: dir.to_owned(), what });
     let models = models(dir)?;
     let mut names = models.keys();
     match (names.next(), names.next()) {
-        (None, _) => refuse("a directory without config.json, .gguf or .hotset file".to_owned()),
+        (None, _) if configured => huggingface::open(dir),
+        (None, _) => refuse(huggingface::without_config(dir)?),
         (Some(name), None) => files::open(&models[name]),
         (Some(one), Some(other)) => {
             let [one, other] = [one, other].map(|name| crate::error::printable(name));

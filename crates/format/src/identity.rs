@@ -2,7 +2,7 @@
 
 use hotset_base::{Bytes, Extent};
 
-use crate::{Checkpoint, FormatError, TensorSlice, read_extent};
+use crate::{Checkpoint, FormatError, RopeScaling, TensorSlice, read_extent};
 
 /// Of each router this much is looked at: whole routers of a large model are many megabytes, and training
 /// changes every weight.
@@ -24,6 +24,9 @@ pub fn identity(checkpoint: &Checkpoint) -> Result<[u8; 32], FormatError> {
     for number in [c.rms_eps, c.rope_theta] {
         hasher.update(&number.to_le_bytes());
     }
+    if let Some(scaling) = c.rope_scaling {
+        identify_scaling(&mut hasher, &scaling);
+    }
     let mut tensor = |tensor: &TensorSlice| {
         hasher.update(&tensor.ty.ggml_id().to_le_bytes());
         hasher.update(&(tensor.rows as u64).to_le_bytes());
@@ -40,4 +43,21 @@ pub fn identity(checkpoint: &Checkpoint) -> Result<[u8; 32], FormatError> {
         hasher.update(&sample);
     }
     Ok(*hasher.finalize().as_bytes())
+}
+
+fn identify_scaling(hasher: &mut blake3::Hasher, scaling: &RopeScaling) {
+    hasher.update(b"rope scaling");
+    let yarn = scaling.yarn.map(|yarn| {
+        let bounds = [yarn.beta_fast, yarn.beta_slow, f32::from(u8::from(yarn.truncate))];
+        (yarn.original_context as u64, bounds)
+    });
+    for number in [scaling.factor, scaling.attention_factor] {
+        hasher.update(&number.to_le_bytes());
+    }
+    if let Some((original, bounds)) = yarn {
+        hasher.update(&original.to_le_bytes());
+        for bound in bounds {
+            hasher.update(&bound.to_le_bytes());
+        }
+    }
 }

@@ -1,8 +1,8 @@
 //! Model files: what is in them and where, checked before anything is allocated or believed.
 //!
 //! Owns the readers of the three formats (Hugging Face directory, GGUF, packed store) and the
-//! writers of store and GGUF; all three end in one [`Checkpoint`]. It must never read weights on its own
-//! account, never allocate more than the bytes that remain in the file, never panic on any input,
+//! writers of store and GGUF; all three end in one [`Checkpoint`]. It must never read weights but to tell
+//! models apart, never allocate more than the bytes that remain in the file, never panic on any input,
 //! and never contain `unsafe`.
 #![forbid(unsafe_code)]
 
@@ -14,7 +14,11 @@ mod files;
 pub mod gguf;
 pub mod huggingface;
 mod identity;
+mod named_templates;
+mod other_forms;
+mod rope_scaling;
 mod stamp;
+mod stand_in;
 pub mod store;
 mod vocabulary;
 
@@ -25,4 +29,5 @@ pub use checkpoint::{
 pub use error::FormatError;
 pub use files::{open, read_extent};
 pub use identity::identity;
+pub use rope_scaling::{RopeScaling, Yarn};
 pub use stamp::Stamp;

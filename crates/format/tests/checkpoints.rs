@@ -123,7 +123,7 @@ fn shards_cut_anywhere_are_refused() {
     fs::write(&shard, [&whole[..], b"x"].concat()).unwrap();
     assert!(refusal(dir.path()).contains("belong to nothing"));
     fs::remove_file(&shard).unwrap();
-    assert!(refusal(dir.path()).contains("model-00002-of-00003.safetensors: cannot open"));
+    assert!(refusal(dir.path()).contains("model-00002-of-00003.safetensors: shard 2 of 3 is missing"));
 }
 
 #[test]
@@ -164,9 +164,13 @@ fn configurations_that_would_compute_something_else_are_refused() {
             "architecture `MixtralForCausalLM` is not supported",
         ),
         ("\"attention_bias\":false", "\"attention_bias\":true", "attention_bias"),
-        ("\"silu\"", "\"gelu\"", "hidden_act"),
-        ("\"mlp_only_layers\":[]", "\"mlp_only_layers\":[0]", "layer without experts"),
-        ("\"rope_scaling\":null", "\"rope_scaling\":{\"rope_type\":\"yarn\"}", "rope scaling `yarn`"),
+        ("\"silu\"", "\"gelu\"", "hidden_act `gelu` is not supported"),
+        (
+            "\"mlp_only_layers\":[]",
+            "\"mlp_only_layers\":[0]",
+            "mlp_only_layers (a list of 1) is not supported; supported: experts in every layer",
+        ),
+        ("\"rope_scaling\":null", "\"rope_scaling\":{\"rope_type\":\"longrope\"}", "rope scaling `longrope`"),
         ("\"rope_scaling\":null", "\"quantization_config\":{}", "quantization_config"),
         ("\"num_experts_per_tok\":2", "\"num_experts_per_tok\":9", "9 experts per token but has only 8"),
         ("\"num_hidden_layers\":2", "\"num_hidden_layers\":100000", "number of layers is 100000"),

@@ -75,9 +75,9 @@ fn headers_that_are_none() {
     let file = |length: u64, json: &[u8]| [&length.to_le_bytes(), json].concat();
     let deep = |n: usize| [b"{\"a\":".repeat(n), b"[".repeat(n)].concat();
     let cases = [
-        ("empty", vec![], "too short"),
+        ("empty", vec![], "is empty"),
         ("seven bytes", vec![0; 7], "too short"),
-        ("no header", file(0, b""), "not usable JSON"),
+        ("no header", file(0, b""), "declares no header"),
         ("2^63", file(1 << 63, b"{}"), "more than the format allows"),
         ("2^64-1", file(u64::MAX, b"{}"), "more than the format allows"),
         ("longer than the file", file(3, b"{}"), "the header ends at byte 11"),
@@ -116,7 +116,7 @@ fn an_index_that_disagrees_with_its_shards_is_refused() {
         &|map| drop(map.insert("model.layers.1.more.weight".to_owned(), json!(FIRST))),
         "`model.layers.1.more.weight` is missing although the index lists it",
     );
-    refused(&|map| map[VICTIM] = json!("gone.safetensors"), "gone.safetensors: cannot open");
+    refused(&|map| map[VICTIM] = json!("gone.safetensors"), "gone.safetensors: shard 1 of 3 is missing");
     refused(&|map| map[VICTIM] = json!("config.json"), "config.json: ");
     refused(&|map| map[VICTIM] = json!("a\n\u{1b}[31m"), "`a\\n\\u{1b}[31m`, which is not a plain file name");
     refused(&|map| map.clear(), "`model.embed_tokens.weight` is missing");

@@ -30,6 +30,7 @@ fn metadata(families: Option<Vec<Vec<u16>>>) -> StoreMetadata {
             context: 16,
             rms_eps: 1e-6,
             rope_theta: 1e4,
+            rope_scaling: None,
             norm_topk: true,
         },
         tokenizer: TokenizerSpec {
@@ -174,7 +175,8 @@ fn a_version_that_does_not_go_with_the_families_is_refused() {
     for (families, version, message) in [
         (two(), 1u8, "a store has families from format version 2 on"),
         (None, 2, "a store has families from format version 2 on"),
-        (None, 3, "format version 3 is not supported; this hotset reads 2"),
+        (two(), 3, "a store has scaled positions in format version 3 only"),
+        (None, 4, "format version 4 is not supported; this hotset reads 3"),
         (None, 0, "format version 0 is not supported"),
     ] {
         write(&path, families);

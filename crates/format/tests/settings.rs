@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use hotset_base::{WeightType, limits};
-use hotset_format::{Checkpoint, open};
+use hotset_format::{Checkpoint, RopeScaling, Yarn, open};
 use hotset_testkit::{TinyModel, TinyShape};
 use serde_json::{Value, json};
 
@@ -156,6 +156,101 @@ fn ids_that_end_an_answer_come_from_every_file() {
 }
 
 #[test]
+fn configurations_of_every_generation_are_the_same_model() {
+    let plain = changed("config.json", &|_| {}).unwrap().config;
+    let of = |by: &dyn Fn(&mut serde_json::Map<String, Value>)| {
+        changed("config.json", &|c| by(c.as_object_mut().unwrap()))
+    };
+    let rename = |c: &mut serde_json::Map<String, Value>, from: &str, to: &str| {
+        let value = c.remove(from).unwrap();
+        c.insert(to.to_owned(), value);
+    };
+    let same = |by: &dyn Fn(&mut serde_json::Map<String, Value>)| {
+        let found = of(by).unwrap();
+        let config = hotset_format::ModelConfig { name: plain.name.clone(), ..found.config };
+        assert_eq!((config, found.warnings), (plain.clone(), Vec::<String>::new()));
+    };
+    same(&|c| {
+        rename(c, "num_experts", "num_local_experts");
+        let theta = c.remove("rope_theta").unwrap();
+        c.insert("rope_parameters".to_owned(), json!({"rope_theta": theta, "rope_type": "default"}));
+        c.insert("layer_types".to_owned(), json!(["full_attention", "full_attention"]));
+    });
+    same(&|c| drop(c.insert("num_local_experts".to_owned(), json!(8))));
+    for field in ["mlp_only_layers", "decoder_sparse_step", "attention_bias", "rope_scaling", "hidden_act"] {
+        same(&|c| drop(c.insert(field.to_owned(), json!(null))));
+    }
+    for field in ["quantization_config", "use_sliding_window", "rope_parameters", "num_local_experts"] {
+        same(&|c| drop(c.insert(field.to_owned(), json!(null))));
+    }
+    let error = of(&|c| drop(c.insert("num_local_experts".to_owned(), json!(16)))).unwrap_err();
+    assert!(error.contains("8 num_experts and 16 num_local_experts"), "{error}");
+    for field in ["num_experts", "hidden_size", "num_hidden_layers", "vocab_size", "moe_intermediate_size"] {
+        let error = of(&|c| drop(c.insert(field.to_owned(), json!(null)))).unwrap_err();
+        assert!(error.contains(&format!("has no {field}")), "{error}");
+    }
+    let error = of(&|c| drop(c.insert("num_experts".to_owned(), json!("8")))).unwrap_err();
+    assert!(error.contains("not usable JSON: `num_experts`: invalid type: string"), "{error}");
+    assert!(!of(&|c| drop(c.remove("norm_topk_prob"))).unwrap().config.norm_topk);
+}
+
+#[test]
+fn settings_that_would_compute_something_else_are_refused_by_name_and_value() {
+    let with = |field: &str, value: Value| changed("config.json", &|c| c[field] = value.clone());
+    for (field, value, expected) in [
+        ("hidden_act", json!("relu"), "hidden_act `relu`"),
+        ("use_sliding_window", json!(true), "use_sliding_window true"),
+        ("layer_types", json!(["full_attention", "sliding_attention"]), "layer_types (a list of 2)"),
+        ("dual_chunk_attention_config", json!({"chunk_size": 4096}), "dual_chunk_attention_config"),
+        ("attn_logit_softcapping", json!(50.0), "attn_logit_softcapping 50"),
+        ("routed_scaling_factor", json!(2.5), "routed_scaling_factor 2.5"),
+        ("scoring_func", json!("sigmoid"), "scoring_func `sigmoid`"),
+        ("shared_expert_intermediate_size", json!(32), "shared_expert_intermediate_size 32"),
+        ("use_qk_norm", json!(false), "use_qk_norm false"),
+        ("attention_bias", json!("yes\n"), "attention_bias `yes\\n`"),
+        ("partial_rotary_factor", json!(0.5), "partial_rotary_factor 0.5"),
+        ("model_type", json!("qwen2_moe"), "model_type `qwen2_moe`"),
+        ("quantization", json!({"bits": 4}), "quantization (as MLX writes it)"),
+        ("quantization_config", json!({"quant_method": "gguf\n"}), "quantised with gguf\\n"),
+        ("quantization_config", json!({"quant_algo": "NVFP4"}), "quantised with NVFP4"),
+        ("compression_config", json!({}), "compression_config"),
+    ] {
+        let error = with(field, value).unwrap_err();
+        assert!(error.contains(expected) && error.contains("is not supported; supported:"), "{error}");
+        assert!(!error.contains('\n'), "{error}");
+    }
+    for (field, value) in [
+        ("hidden_act", json!("swish")),
+        ("sliding_window", json!(4096)),
+        ("routed_scaling_factor", json!(1.0)),
+        ("n_shared_experts", json!(0)),
+        ("use_qk_norm", json!(true)),
+        ("partial_rotary_factor", json!(1.0)),
+        ("no_rope_layers", json!([])),
+    ] {
+        assert!(with(field, value.clone()).is_ok(), "{field} {value}");
+    }
+    assert!(with("attention_bias", json!(null)).is_ok());
+    // A number that no program can read is not passed over.
+    let dir = written();
+    let path = dir.path().join("config.json");
+    let text =
+        fs::read_to_string(&path).unwrap().replace("\"attention_bias\":false", "\"attention_bias\":1e999");
+    fs::write(&path, text).unwrap();
+    assert!(open(dir.path()).unwrap_err().to_string().contains("not usable JSON"));
+}
+
+#[test]
+fn what_generation_config_asks_for_and_does_not_get_is_said() {
+    let of =
+        |field: &str, value: Value| changed("generation_config.json", &|c| c[field] = value.clone()).unwrap();
+    assert!(of("temperature", json!(0.7)).warnings.is_empty());
+    assert!(of("suppress_tokens", json!([])).warnings.is_empty());
+    let warnings = of("suppress_tokens", json!([1, 2])).warnings;
+    assert_eq!(warnings, ["generation_config.json sets suppress_tokens, which is not used"]);
+}
+
+#[test]
 fn rotary_settings_of_both_generations() {
     let of = |by: &dyn Fn(&mut Value)| changed("config.json", by);
     let new = |rope: Value| {
@@ -166,11 +261,103 @@ fn rotary_settings_of_both_generations() {
     };
     assert_eq!(new(json!({"rope_theta": 5e5, "rope_type": "default"})).unwrap().config.rope_theta, 5e5);
     assert!(new(json!({"rope_theta": 5e5, "rope_type": "default", "type": "default"})).is_ok());
-    for key in ["rope_type", "type"] {
-        let error = new(json!({"rope_theta": 5e5, key: "linear", "factor": 4.0})).unwrap_err();
-        assert!(error.contains("rope scaling `linear` is not supported"), "{error}");
-    }
+    let unequal = |c: &mut Value| c["rope_parameters"] = json!({"rope_theta": 5e5, "rope_type": "default"});
+    let error = of(&unequal).unwrap_err();
+    assert!(error.contains("rope_theta 10000 beside another rope_theta 500000"), "{error}");
     assert!(new(json!({})).unwrap_err().contains("has no rope_theta"));
+}
+
+#[test]
+fn scaled_positions_are_read_in_every_spelling() {
+    let of = |field: &str, rope: Value| {
+        changed("config.json", &|c| c[field] = rope.clone()).map(|model| model.config)
+    };
+    let yarn = |rope: Value| of("rope_scaling", rope).unwrap().rope_scaling.unwrap();
+    let usual = yarn(json!({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}));
+    assert_eq!(usual, RopeScaling::yarn(4.0, Yarn::new(64)));
+    assert!((usual.attention_factor - 1.138_629_4).abs() < 1e-6);
+    for rope in [
+        json!({"type": "yarn", "factor": 4, "original_max_position_embeddings": 64, "beta_fast": 0}),
+        json!({"type": "yarn", "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64, "truncate": null}),
+        json!({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64, "mscale": 1.0, "mscale_all_dim": 0}),
+        json!({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64.0, "rope_theta": 1e4}),
+    ] {
+        assert_eq!(yarn(rope.clone()), usual, "{rope}");
+        assert_eq!(of("rope_parameters", rope).unwrap().rope_scaling, Some(usual));
+    }
+    // Without it, the original context is the model's; what is said is taken.
+    let own = yarn(
+        json!({"rope_type": "yarn", "factor": 2.0, "beta_fast": 16, "beta_slow": 2, "truncate": false, "attention_factor": 1.5}),
+    );
+    let bounds = Yarn { original_context: 256, beta_fast: 16.0, beta_slow: 2.0, truncate: false };
+    assert_eq!(own, RopeScaling { factor: 2.0, attention_factor: 1.5, yarn: Some(bounds) });
+    let ratio = yarn(json!({"rope_type": "yarn", "factor": 40.0, "mscale": 1.0, "mscale_all_dim": 0.5}));
+    let expected = (0.1 * 40f64.ln() + 1.0) / (0.05 * 40f64.ln() + 1.0);
+    assert!((f64::from(ratio.attention_factor) - expected).abs() < 1e-6);
+    // The positions that a stretched model is good for.
+    let card = json!({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 200});
+    assert_eq!(of("rope_scaling", card).unwrap().context, 800);
+    let linear = of("rope_scaling", json!({"type": "linear", "factor": 4.0})).unwrap();
+    assert_eq!((linear.rope_scaling, linear.context), (Some(RopeScaling::linear(4.0)), 256));
+    for rope in [
+        json!({"rope_type": "linear", "factor": 1.0}),
+        json!({"rope_type": "yarn", "factor": 1.0}),
+        json!({"rope_type": "default", "factor": 4.0}),
+        json!({"type": "default", "mrope_section": [2, 3, 3]}),
+        json!({"factor": 1.0}),
+        json!({}),
+    ] {
+        assert_eq!(of("rope_scaling", rope.clone()).unwrap().rope_scaling, None, "{rope}");
+    }
+}
+
+#[test]
+fn scaled_positions_that_are_not_computed_are_refused_by_name() {
+    for (rope, expected) in [
+        (json!({"factor": 4.0}), "rope scaling with a factor and no rope_type"),
+        (
+            json!({"original_max_position_embeddings": 64}),
+            "original_max_position_embeddings and no rope_type",
+        ),
+        (json!({"short_factor": [1.0]}), "short_factor and no rope_type"),
+        (json!({"rope_type": "yarn"}), "rope scaling `yarn` without a factor"),
+        (json!({"rope_type": "linear"}), "rope scaling `linear` without a factor"),
+        (json!({"rope_type": "dynamic", "factor": 4.0}), "rope scaling `dynamic`"),
+        (json!({"rope_type": "longrope", "factor": 4.0}), "rope scaling `longrope`"),
+        (json!({"rope_type": "llama3", "factor": 4.0}), "rope scaling `llama3`"),
+        (json!({"rope_type": "YaRN\n", "factor": 4.0}), "rope scaling `YaRN\\n`"),
+        (json!({"rope_type": "yarn", "type": "linear", "factor": 4.0}), "rope scaling of two types"),
+        (json!({"full_attention": {"rope_type": "yarn", "factor": 4.0}}), "rope settings by kind of layer"),
+        (json!({"rope_type": "default", "llama_4_scaling_beta": 0.1}), "llama_4_scaling_beta"),
+        (
+            json!("yarn"),
+            "`rope_scaling`: invalid type: string \"yarn\", expected an object of rotary settings",
+        ),
+        (json!({"rope_type": "yarn", "factor": "4"}), "`factor`: invalid type"),
+        (
+            json!({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 0.5}),
+            "embeddings 0.5",
+        ),
+        (json!({"rope_type": "yarn", "factor": 4.0, "attn_factor": 2.0}), "YaRN with the attn_factor 2"),
+        (
+            json!({"rope_type": "yarn", "factor": 4.0, "partial_rotary_factor": 0.5}),
+            "partial_rotary_factor 0.5",
+        ),
+        (json!({"rope_type": "linear", "factor": 0.5}), "factor 0.5 makes no sense"),
+        (json!({"rope_type": "linear", "factor": 0}), "factor 0 makes no sense"),
+        (
+            json!({"rope_type": "yarn", "factor": 4.0, "attention_factor": -1.0}),
+            "attention factor -1 makes no sense",
+        ),
+        (json!({"rope_type": "yarn", "factor": 4.0, "beta_fast": -3.0}), "beta_fast -3 makes no sense"),
+    ] {
+        refused("config.json", &|c| c["rope_scaling"] = rope.clone(), expected);
+    }
+    let both = |c: &mut Value| {
+        c["rope_scaling"] = json!({"rope_type": "yarn", "factor": 4.0});
+        c["rope_parameters"] = json!({"rope_type": "default", "rope_theta": 1e4});
+    };
+    refused("config.json", &both, "rope_scaling that differs from rope_parameters");
 }
 
 #[test]
@@ -182,11 +369,27 @@ fn chat_templates_in_every_form() {
     let several = json!([named("tool_use", "a"), named("default", "b")]);
     assert_eq!(of(several).unwrap().chat_template.as_deref(), Some("b"));
     assert!(of(json!([named("default", "a"), named("default", "b")])).unwrap_err().contains("named default"));
+    // None is taken that nobody named; whoever renders it is told.
+    for nameless in [json!([named("rag", "a"), named("tool_use", "b")]), json!({"rag": "a", "tool_use": "b"})]
+    {
+        let template = of(nameless).unwrap().chat_template.unwrap();
+        assert!(template.contains("raise_exception") && template.contains("(rag, tool_use)"), "{template}");
+    }
+    assert_eq!(of(json!({"default": "b", "rag": "a"})).unwrap().chat_template.as_deref(), Some("b"));
+    let hostile = of(json!([named("') }}{{ 7", "a")])).unwrap().chat_template.unwrap();
+    assert!(hostile.contains("(7)"), "{hostile}");
     let limit = limits::MAX_TEMPLATE.index();
     assert!(of(json!("x".repeat(limit))).is_ok());
     assert!(of(json!("x".repeat(limit + 1))).unwrap_err().contains("longer than"));
 
     let dir = written();
+    fs::remove_file(dir.path().join("tokenizer_config.json")).unwrap();
+    assert_eq!(open(dir.path()).unwrap().chat_template, None);
+    fs::create_dir(dir.path().join("additional_chat_templates")).unwrap();
+    fs::write(dir.path().join("additional_chat_templates/rag.jinja"), "a").unwrap();
+    assert!(open(dir.path()).unwrap().chat_template.unwrap().contains("(rag)"));
+    fs::write(dir.path().join("chat_template.json"), "{\"chat_template\": \"processor\"}").unwrap();
+    assert_eq!(open(dir.path()).unwrap().chat_template.as_deref(), Some("processor"));
     let jinja = dir.path().join("chat_template.jinja");
     fs::write(&jinja, "file").unwrap();
     assert_eq!(open(dir.path()).unwrap().chat_template.as_deref(), Some("file"));

@@ -17,10 +17,11 @@ use crate::learning::{KeepLedger, Learning};
 use crate::observe::{Observation, Observe};
 use crate::predict::{CoarseRouters, Lookahead};
 use crate::probe::Probe;
+use crate::rope::{self, Rotation};
 use crate::scratch::HEAD_ROWS;
 use crate::stage_times::StageClock;
 use crate::{
-    Activations, DenseWeights, ForwardError, KvCache, RouterProbe, RoutingStats, Scratch, StageTimes, rope,
+    Activations, DenseWeights, ForwardError, KvCache, RouterProbe, RoutingStats, Scratch, StageTimes,
 };
 
 /// A loaded model. Source of the architecture: the Qwen3-MoE implementation in transformers
@@ -30,7 +31,7 @@ pub struct Qwen3Moe {
     geometry: Vec<ExpertGeometry>,
     dense: DenseWeights,
     coarse_routers: CoarseRouters,
-    inverse_frequencies: Vec<f32>,
+    rotation: Rotation,
     pool: Pool,
     pager: Pager,
     router: Box<dyn Route>,
@@ -68,7 +69,7 @@ impl Qwen3Moe {
         });
         Self {
             geometry: geometry.collect(),
-            inverse_frequencies: rope::inverse_frequencies(config.rope_theta, config.head_dim),
+            rotation: Rotation::new(&config),
             coarse_routers: CoarseRouters::new(&dense, &config, pager.lookahead(Prediction::Token)),
             scratch: Scratch::new(&config, chunk, activations),
             config,
@@ -256,7 +257,7 @@ impl Qwen3Moe {
         let (cos, sin) = (&mut self.scratch.cos, &mut self.scratch.sin);
         for (i, (cos, sin)) in cos.chunks_exact_mut(half).zip(sin.chunks_exact_mut(half)).enumerate().take(n)
         {
-            rope::angles(&self.inverse_frequencies, first + i, cos, sin);
+            self.rotation.angles(first + i, cos, sin);
         }
     }
 

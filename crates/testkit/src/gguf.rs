@@ -59,6 +59,11 @@ impl GgufBuilder {
         self.add(|pairs| pairs.float(key, value));
     }
 
+    /// A pair with a truth value.
+    pub fn flag(&mut self, key: &str, value: bool) {
+        self.add(|pairs| pairs.flag(key, value));
+    }
+
     /// A pair with a string.
     pub fn text(&mut self, key: &str, value: &str) {
         self.add(|pairs| pairs.text(key, value));
@@ -135,14 +140,32 @@ impl TinyModel {
                 file.number("split.tensors.count", tensors.len() as u32);
             }
             for tensor in tensors.iter().skip(part).step_by(splits) {
-                let dense = tensor.shape.len() == 1 || tensor.name.contains("ffn_gate_inp");
-                let ty = if dense { WeightType::F32 } else { ty_of(&tensor.name) };
-                let dims: Vec<u64> = tensor.shape.iter().rev().map(|&n| n as u64).collect();
-                file.tensor(&tensor.name, &dims, ty, &quantized(tensor, ty)?);
+                let ty = if is_small(tensor) { WeightType::F32 } else { ty_of(&tensor.name) };
+                file.tensor(&tensor.name, &dims(tensor), ty, &quantized(tensor, ty)?);
             }
             std::fs::write(split_path(path, part, splits), file.bytes())?;
         }
         Ok(())
+    }
+
+    /// A whole file of these tensors, with the usual pairs and what `change` adds.
+    ///
+    /// # Errors
+    /// A type that cannot be quantised to.
+    pub fn gguf_of(
+        &self,
+        tensors: &[TinyTensor],
+        ty: WeightType,
+        change: &dyn Fn(&mut GgufBuilder),
+    ) -> io::Result<Vec<u8>> {
+        let mut file = GgufBuilder::new();
+        self.metadata(&mut file);
+        change(&mut file);
+        for tensor in tensors {
+            let ty = if is_small(tensor) { WeightType::F32 } else { ty };
+            file.tensor(&tensor.name, &dims(tensor), ty, &quantized(tensor, ty)?);
+        }
+        Ok(file.bytes())
     }
 
     /// The pairs a published file has.
@@ -178,7 +201,8 @@ impl TinyModel {
         file.text("tokenizer.chat_template", TEMPLATE);
     }
 
-    fn gguf_tokens(&self) -> (Vec<String>, Vec<i32>) {
+    /// Texts and types of the tokens.
+    pub fn gguf_tokens(&self) -> (Vec<String>, Vec<i32>) {
         let (normal, control, unused) = (1, 3, 5);
         let mut tokens = self.tokens.clone();
         let mut types = vec![normal; tokens.len()];
@@ -223,6 +247,16 @@ fn split_path(path: &Path, part: usize, splits: usize) -> std::path::PathBuf {
     }
     let stem = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
     path.with_file_name(format!("{stem}-{:05}-of-{splits:05}.gguf", part + 1))
+}
+
+/// Norms and routers.
+fn is_small(tensor: &TinyTensor) -> bool {
+    tensor.shape.len() == 1 || tensor.name.contains("ffn_gate_inp")
+}
+
+/// Innermost first.
+fn dims(tensor: &TinyTensor) -> Vec<u64> {
+    tensor.shape.iter().rev().map(|&n| n as u64).collect()
 }
 
 fn quantized(tensor: &TinyTensor, ty: WeightType) -> io::Result<Vec<u8>> {

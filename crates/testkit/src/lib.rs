@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod claim;
+mod forms;
 mod gguf;
 mod hub;
 pub mod naive;

@@ -2,7 +2,7 @@
 //! What the engine computes is compared with this.
 
 use hotset_base::{ExpertId, ExpertKey, LayerId};
-use hotset_format::{Checkpoint, TensorSlice, read_extent};
+use hotset_format::{Checkpoint, ModelConfig, TensorSlice, read_extent};
 use hotset_kernels::scalar;
 
 type Row = Vec<f64>;
@@ -32,7 +32,7 @@ fn attention(model: &Checkpoint, layer: usize, x: &mut [Row]) {
         times(w, &normed[at]).chunks(c.head_dim).map(<[f64]>::to_vec).collect()
     };
     let placed = |w: &[Row], norm: &Row, at: usize| -> Vec<Row> {
-        heads(w, at).iter().map(|head| rotate(&rms_norm(head, norm, c.rms_eps), at, c.rope_theta)).collect()
+        heads(w, at).iter().map(|head| rotate(&rms_norm(head, norm, c.rms_eps), at, c)).collect()
     };
     let keys: Vec<_> = (0..x.len()).map(|at| placed(&wk, &k_norm, at)).collect();
     let values: Vec<_> = (0..x.len()).map(|at| heads(&wv, at)).collect();
@@ -113,10 +113,28 @@ fn softmax(x: &[f64]) -> Row {
     powers.iter().map(|p| p / sum).collect()
 }
 
-fn rotate(head: &[f64], position: usize, theta: f32) -> Row {
+/// Frequency of pair `i`, from the definitions of linear scaling and of YaRN.
+fn frequency(c: &ModelConfig, i: usize) -> f64 {
+    let (d, theta) = (c.head_dim as f64, f64::from(c.rope_theta));
+    let f = theta.powf(-2.0 * i as f64 / d);
+    let Some(scaling) = c.rope_scaling else { return f };
+    let s = f64::from(scaling.factor);
+    let Some(yarn) = scaling.yarn else { return f / s };
+    let dim = |r: f32| {
+        let turns = 2.0 * std::f64::consts::PI * f64::from(r);
+        d * (yarn.original_context as f64 / turns).ln() / (2.0 * theta.ln())
+    };
+    let low = dim(yarn.beta_fast).floor().max(0.0);
+    let high = dim(yarn.beta_slow).ceil().min(d - 1.0);
+    let ramp = ((i as f64 - low) / (high - low)).clamp(0.0, 1.0);
+    f / s * ramp + f * (1.0 - ramp)
+}
+
+fn rotate(head: &[f64], position: usize, c: &ModelConfig) -> Row {
     let half = head.len() / 2;
-    let angle = |i: usize| position as f64 * f64::from(theta).powf(-(i as f64) / half as f64);
-    let (cos, sin) = (|i: usize| angle(i).cos(), |i: usize| angle(i).sin());
+    let amplitude = c.rope_scaling.map_or(1.0, |scaling| f64::from(scaling.attention_factor));
+    let angle = |i: usize| position as f64 * frequency(c, i);
+    let (cos, sin) = (|i: usize| angle(i).cos() * amplitude, |i: usize| angle(i).sin() * amplitude);
     let first = (0..half).map(|i| head[i] * cos(i) - head[i + half] * sin(i));
     let second = (0..half).map(|i| head[i + half] * cos(i) + head[i] * sin(i));
     first.chain(second).collect()

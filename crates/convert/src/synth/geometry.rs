@@ -31,6 +31,7 @@ pub fn preset(name: &str) -> Option<ModelConfig> {
         context: 40_960,
         rms_eps: 1e-6,
         rope_theta: 1e6,
+        rope_scaling: None,
         norm_topk: true,
     };
     let demo = ModelConfig {

@@ -3,15 +3,22 @@
 use std::path::Path;
 
 use super::metadata::Metadata;
+use super::rope;
 use crate::{FormatError, ModelConfig};
 
 pub(super) const ARCHITECTURE: &str = "qwen3moe";
 pub(super) const ARCHITECTURE_KEY: &str = "general.architecture";
+pub(super) const NORM_TOPK_KEY: &str = "qwen3moe.expert_weights_norm";
 pub(super) const NAME_KEY: &str = "general.name";
-pub(super) const SCALING_KEY: &str = "qwen3moe.rope.scaling.type";
+/// `model`, or what else the file is: `adapter`, `imatrix`.
+pub(super) const TYPE_KEY: &str = "general.type";
 
 /// The first thing looked at: other architectures have other keys.
 pub(super) fn check_architecture(path: &Path, metadata: &Metadata) -> Result<(), FormatError> {
+    if let Some(kind) = metadata.text(path, TYPE_KEY)?.filter(|kind| *kind != "model") {
+        let what = format!("a file of type `{}`", crate::error::printable(kind));
+        return Err(FormatError::unsupported(path, what, "whole models"));
+    }
     match metadata.text(path, ARCHITECTURE_KEY)? {
         Some(ARCHITECTURE) => Ok(()),
         Some(other) => {
@@ -31,7 +38,6 @@ pub(super) fn read(path: &Path, metadata: &Metadata, vocab: usize) -> Result<Mod
         optional(key)?.map(|n| usize::try_from(n).unwrap_or(usize::MAX)).ok_or_else(|| missing(key))
     };
     let float = |key: &str| metadata.float(path, &format!("{ARCHITECTURE}.{key}"));
-    check_rotary(path, metadata)?;
     let (hidden, heads) = (number("embedding_length")?, number("attention.head_count")?);
     let head_dim = optional("attention.key_length")?.map_or(hidden / heads.max(1), |n| n as usize);
     let value_dim = optional("attention.value_length")?.map_or(head_dim, |n| n as usize);
@@ -47,6 +53,8 @@ pub(super) fn read(path: &Path, metadata: &Metadata, vocab: usize) -> Result<Mod
     let name = metadata.text(path, NAME_KEY)?.map(crate::error::one_line);
     let rms_eps = float("attention.layer_norm_rms_epsilon")?;
     let stem = || path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+    let context = number("context_length")?;
+    let rope_scaling = rope::read(path, metadata, context)?;
     let config = ModelConfig {
         name: name.unwrap_or_else(stem),
         layers: number("block_count")?,
@@ -58,30 +66,13 @@ pub(super) fn read(path: &Path, metadata: &Metadata, vocab: usize) -> Result<Mod
         top_k: number("expert_used_count")?,
         expert_width: number("expert_feed_forward_length")?,
         vocab,
-        context: number("context_length")?,
+        context: rope_scaling.map_or(context, |rope| rope.context(context)),
         rms_eps: rms_eps.ok_or_else(|| missing("attention.layer_norm_rms_epsilon"))? as f32,
         rope_theta: float("rope.freq_base")?.unwrap_or(10_000.0) as f32,
-        // The architecture has no key for it: its models are converted from checkpoints that renormalise.
-        norm_topk: true,
+        rope_scaling,
+        // Few files say it: this architecture's models are converted from checkpoints that renormalise.
+        norm_topk: metadata.flag(path, NORM_TOPK_KEY)?.unwrap_or(true),
     };
     config.check().map_err(|what| FormatError::malformed(path, what))?;
     Ok(config)
-}
-
-/// Scaled rotary embeddings give other positions. Without a type, llama.cpp takes a factor (or its old
-/// spelling) for linear scaling.
-fn check_rotary(path: &Path, metadata: &Metadata) -> Result<(), FormatError> {
-    let refuse = |what: String| Err(FormatError::unsupported(path, what, "plain rotary embedding"));
-    match metadata.text(path, SCALING_KEY)? {
-        Some("none") => return Ok(()),
-        Some(kind) => return refuse(format!("rope scaling `{}`", crate::error::printable(kind))),
-        None => {}
-    }
-    for key in ["rope.scaling.factor", "rope.scale_linear"] {
-        let factor = metadata.float(path, &format!("{ARCHITECTURE}.{key}"))?;
-        if let Some(factor) = factor.filter(|factor| *factor != 0.0 && *factor != 1.0) {
-            return refuse(format!("{key} {factor}"));
-        }
-    }
-    Ok(())
 }

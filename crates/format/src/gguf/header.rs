@@ -8,9 +8,11 @@ use super::config;
 use super::cursor::Cursor;
 use super::metadata::Metadata;
 use crate::assemble::Declared;
-use crate::{FormatError, ModelFile};
+use crate::{FormatError, ModelFile, stand_in};
 
 const MAGIC: u32 = u32::from_le_bytes(*b"GGUF");
+/// Ids that ik_llama.cpp gives to types that ggml does not have.
+const FORK_TYPES: [std::ops::RangeInclusive<u32>; 4] = [133..=158, 202..=233, 335..=352, 398..=399];
 const VERSIONS: std::ops::RangeInclusive<u32> = 2..=3;
 const DEFAULT_ALIGNMENT: u64 = 32;
 const ALIGNMENTS: std::ops::RangeInclusive<u64> = 8..=1 << 20;
@@ -33,8 +35,9 @@ pub(super) fn read(
     id: FileId,
 ) -> Result<(Metadata, BTreeMap<String, Declared>), FormatError> {
     let mut cursor = Cursor::new(file)?;
-    if cursor.u32()? != MAGIC {
-        return Err(cursor.error("not a GGUF file"));
+    if file.bytes.0 < 4 || cursor.u32()? != MAGIC {
+        let what = stand_in::of_weights(file).unwrap_or_else(|| "is not a GGUF file".to_owned());
+        return Err(FormatError::malformed(&file.path, what));
     }
     check_version(file, cursor.u32()?)?;
     let (tensors, pairs) = (cursor.u64()?, cursor.u64()?);
@@ -135,6 +138,8 @@ fn declared(
 /// Names of ggml types that are not supported, for the message.
 fn type_name(kind: u32) -> String {
     let known = [
+        (4, "Q4_2"),
+        (5, "Q4_3"),
         (9, "Q8_1"),
         (15, "Q8_K"),
         (16, "IQ2_XXS"),
@@ -149,12 +154,24 @@ fn type_name(kind: u32) -> String {
         (27, "I64"),
         (28, "F64"),
         (29, "IQ1_M"),
+        (31, "Q4_0_4_4"),
+        (32, "Q4_0_4_8"),
+        (33, "Q4_0_8_8"),
         (34, "TQ1_0"),
         (35, "TQ2_0"),
+        (36, "IQ4_NL_4_4"),
+        (37, "IQ4_NL_4_8"),
+        (38, "IQ4_NL_8_8"),
         (39, "MXFP4"),
+        (40, "NVFP4"),
+        (41, "Q1_0"),
+        (42, "Q2_0"),
     ];
     match known.iter().find(|(id, _)| *id == kind) {
         Some((_, name)) => format!("{name} (id {kind})"),
+        None if FORK_TYPES.iter().any(|ids| ids.contains(&kind)) => {
+            format!("id {kind} (one of ik_llama.cpp's own)")
+        }
         None => format!("id {kind}"),
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use hotset_base::limits;
 
 use super::cursor::Cursor;
-use super::{config, vocabulary};
+use super::{config, rope, vocabulary};
 use crate::FormatError;
 use crate::vocabulary::count_token;
 
@@ -27,13 +27,18 @@ pub(super) enum Value {
 /// Arrays that are read, all of them the vocabulary's.
 pub(super) const TOKENS: &str = "tokenizer.ggml.tokens";
 pub(super) const MERGES: &str = "tokenizer.ggml.merges";
+/// Ids that end an answer, as some converters write them in place of one.
+pub(super) const STOP_IDS: &str = "tokenizer.ggml.eos_token_ids";
+const MOST_STOP_IDS: usize = 1 << 10;
 pub(super) const TOKEN_TYPES: &str = "tokenizer.ggml.token_type";
 
 /// Strings that are read. Others may be as long as the file, and there may be many.
-const TEXTS: [&str; 6] = [
+const TEXTS: [&str; 8] = [
     config::ARCHITECTURE_KEY,
     config::NAME_KEY,
-    config::SCALING_KEY,
+    config::TYPE_KEY,
+    rope::SCALING_KEY,
+    "qwen3moe.hidden_act",
     vocabulary::MODEL_KEY,
     vocabulary::PRE_KEY,
     super::TEMPLATE_KEY,
@@ -41,6 +46,7 @@ const TEXTS: [&str; 6] = [
 
 const STRING: u32 = 8;
 const ARRAY: u32 = 9;
+const UINT32: u32 = 4;
 const INT32: u32 = 5;
 
 /// All pairs of a model.
@@ -99,6 +105,11 @@ impl Metadata {
         }
     }
 
+    /// The same where anything else counts as nothing.
+    pub fn whole(&self, key: &str) -> Option<u64> {
+        self.number(Path::new(key), key).ok().flatten()
+    }
+
     /// A number, if the key is there.
     pub fn float(&self, path: &Path, key: &str) -> Result<Option<f64>, FormatError> {
         match self.0.get(key) {
@@ -113,8 +124,19 @@ impl Metadata {
         self.0.contains_key(key)
     }
 
-    pub fn is_true(&self, key: &str) -> bool {
-        self.0.get(key) == Some(&Value::Bool(true))
+    /// A truth value, if the key is there.
+    pub fn flag(&self, path: &Path, key: &str) -> Result<Option<bool>, FormatError> {
+        match self.0.get(key) {
+            None => Ok(None),
+            Some(Value::Bool(on)) => Ok(Some(*on)),
+            Some(_) => Err(Self::wrong(path, key, "true or false")),
+        }
+    }
+
+    /// Keys that begin with `architecture` and a dot, without that, and what they hold; in no order.
+    pub fn of<'m>(&'m self, architecture: &'m str) -> impl Iterator<Item = (&'m str, &'m Value)> {
+        let rest = move |key: &'m str| key.strip_prefix(architecture)?.strip_prefix('.');
+        self.0.iter().filter_map(move |(key, value)| Some((rest(key)?, value)))
     }
 
     /// Takes an array of strings out.
@@ -175,6 +197,12 @@ fn read_array(cursor: &mut Cursor<'_>, key: &str) -> Result<Value, FormatError> 
                 Ok(text)
             });
             Ok(Value::Texts(texts.collect::<Result<_, FormatError>>()?))
+        }
+        (STOP_IDS, INT32 | UINT32) => {
+            check_count(cursor, count, 4, MOST_STOP_IDS)?;
+            Ok(Value::Numbers(
+                (0..count).map(|_| Ok(cursor.u32()? as i32)).collect::<Result<_, FormatError>>()?,
+            ))
         }
         (TOKEN_TYPES, INT32) => {
             check_count(cursor, count, 4, limits::MAX_VOCAB)?;

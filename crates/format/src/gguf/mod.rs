@@ -4,10 +4,13 @@
 //! attacked surface of local model runners: nothing here trusts a number before it is checked.
 
 mod config;
+mod control;
 mod cursor;
 mod header;
 mod metadata;
 mod names;
+mod otherwise;
+mod rope;
 mod split;
 mod vocabulary;
 mod writer;
@@ -17,7 +20,8 @@ use std::path::Path;
 pub(crate) use split::set_name;
 pub use writer::{GgufLayout, GgufPairs, GgufTensor, GgufWriter};
 
-use crate::assemble::{TensorMap, assemble};
+use crate::assemble::{Head, TensorMap, assemble};
+use crate::named_templates::without_default;
 use crate::{Checkpoint, FormatError, Origin};
 
 const TEMPLATE_KEY: &str = "tokenizer.chat_template";
@@ -26,11 +30,14 @@ const TEMPLATE_KEY: &str = "tokenizer.chat_template";
 pub fn open(path: &Path) -> Result<Checkpoint, FormatError> {
     let (files, mut metadata, tensors) = split::read(path)?;
     config::check_architecture(path, &metadata)?;
-    let tokenizer = vocabulary::read(path, &mut metadata)?;
+    let mut warnings = Vec::new();
+    let tokenizer = vocabulary::read(path, &mut metadata, &mut warnings)?;
     let config = config::read(path, &metadata, tokenizer.vocab.len())?;
-    let map = TensorMap { model: path, tensors };
-    let (dense, experts) = assemble(map, &config, &names::GgufNames, None)?;
-    let chat_template = metadata.text(path, TEMPLATE_KEY)?.map(str::to_owned);
+    warnings.extend(otherwise::check(path, &metadata, &config)?);
+    let map = TensorMap { model: path, tensors, names: &names::GgufNames };
+    let (dense, experts) = assemble(map, &config, Head::IfThere)?;
+    let named = || without_default(metadata.of(TEMPLATE_KEY).map(|(name, _)| name));
+    let chat_template = metadata.text(path, TEMPLATE_KEY)?.map(str::to_owned).or_else(named);
     Ok(Checkpoint {
         origin: Origin::Gguf,
         files,
@@ -43,5 +50,6 @@ pub fn open(path: &Path) -> Result<Checkpoint, FormatError> {
         suggested_memory: None,
         recipe: None,
         families: Vec::new(),
+        warnings,
     })
 }

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::metadata::{MERGES, Metadata, TOKEN_TYPES, TOKENS};
+use super::control::{self, Evidence, FIM_ENDS};
+use super::metadata::{MERGES, Metadata, STOP_IDS, TOKEN_TYPES, TOKENS};
 use crate::vocabulary::specification;
 use crate::{AddedToken, FormatError, TokenizerSpec};
 
@@ -14,10 +15,22 @@ pub(super) const UNUSED: i32 = 5;
 
 pub(super) const MODEL_KEY: &str = "tokenizer.ggml.model";
 pub(super) const PRE_KEY: &str = "tokenizer.ggml.pre";
-const STOP_KEYS: [&str; 2] = ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"];
+/// The tokens that end an answer in llama.cpp too.
+const STOP_KEYS: [&str; 6] = [
+    "tokenizer.ggml.eos_token_id",
+    "tokenizer.ggml.eot_token_id",
+    "tokenizer.ggml.eom_token_id",
+    "tokenizer.ggml.fim_pad_token_id",
+    "tokenizer.ggml.fim_rep_token_id",
+    "tokenizer.ggml.fim_sep_token_id",
+];
 
-/// Takes the vocabulary out of the metadata.
-pub(super) fn read(path: &Path, metadata: &mut Metadata) -> Result<TokenizerSpec, FormatError> {
+/// Takes the vocabulary out of the metadata; what is to be said of it goes to the warnings.
+pub(super) fn read(
+    path: &Path,
+    metadata: &mut Metadata,
+    warnings: &mut Vec<String>,
+) -> Result<TokenizerSpec, FormatError> {
     check_kind(path, metadata)?;
     let mut vocab = metadata.take_texts(path, TOKENS)?;
     let merges = metadata.take_texts(path, MERGES)?;
@@ -28,8 +41,13 @@ pub(super) fn read(path: &Path, metadata: &mut Metadata) -> Result<TokenizerSpec
     if types.len() != vocab.len() {
         return Err(FormatError::malformed(path, format!("{TOKEN_TYPES} and {TOKENS} differ in length")));
     }
-    let mut added = Vec::new();
-    for (id, kind) in types.into_iter().enumerate() {
+    let evidence = Evidence::new(metadata, &merges);
+    let (mut added, mut retyped) = (Vec::new(), Vec::new());
+    for (id, mut kind) in types.into_iter().enumerate() {
+        if let Some(right) = evidence.kind(id, kind, &vocab[id]) {
+            kind = right;
+            retyped.push(vocab[id].clone());
+        }
         match kind {
             CONTROL | USER_DEFINED => added.push(AddedToken {
                 id: id as u32,
@@ -40,10 +58,13 @@ pub(super) fn read(path: &Path, metadata: &mut Metadata) -> Result<TokenizerSpec
             _ => {}
         }
     }
-    let stop = STOP_KEYS
-        .iter()
-        .filter_map(|key| metadata.number(path, key).transpose())
-        .collect::<Result<_, FormatError>>()?;
+    warnings.extend(control::warning(&retyped));
+    let named = STOP_KEYS.iter().filter_map(|key| metadata.number(path, key).transpose());
+    let mut stop = named.collect::<Result<Vec<_>, FormatError>>()?;
+    let several = metadata.take_numbers(path, STOP_IDS)?.unwrap_or_default();
+    stop.extend(several.into_iter().map(|id| u64::from(id as u32)));
+    let ends = added.iter().filter(|token| FIM_ENDS.contains(&token.content.as_str()));
+    stop.extend(ends.map(|token| u64::from(token.id)));
     let merges = merges.iter().map(|merge| merge.split_once(' ').unwrap_or((merge, "")));
     specification(path, vocab, merges, added, stop)
 }
@@ -59,12 +80,12 @@ fn check_kind(path: &Path, metadata: &Metadata) -> Result<(), FormatError> {
             }
         }
     }
-    if metadata.is_true("tokenizer.ggml.add_bos_token") {
-        return Err(FormatError::unsupported(
-            path,
-            "a vocabulary that adds a BOS token",
-            "one that adds nothing",
-        ));
+    for token in ["BOS", "EOS", "SEP"] {
+        let key = format!("tokenizer.ggml.add_{}_token", token.to_lowercase());
+        if metadata.flag(path, &key)? == Some(true) {
+            let what = format!("a vocabulary that adds a token to every prompt, {token} ({key})");
+            return Err(FormatError::unsupported(path, what, "one that adds nothing"));
+        }
     }
     Ok(())
 }

@@ -7,51 +7,54 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::json::{Few, Ids, Template};
+use super::otherwise;
+use super::rope::{self, RopeFields, RopeSettings};
 use crate::files::read_small;
-use crate::{FormatError, ModelConfig};
+use crate::{FormatError, ModelConfig, stand_in};
 
-/// Older files say `type`, newer ones `rope_type`, some both.
-#[derive(Deserialize)]
-struct RopeScaling {
-    rope_type: Option<String>,
-    #[serde(rename = "type")]
-    old_type: Option<String>,
-    rope_theta: Option<f32>,
-}
-
-/// The fields of config.json that decide what is computed.
+/// The fields of config.json that say what is computed. `null` is as good as nothing.
 #[derive(Deserialize)]
 struct HubConfig {
-    num_hidden_layers: usize,
-    hidden_size: usize,
-    num_attention_heads: usize,
+    num_hidden_layers: Option<usize>,
+    hidden_size: Option<usize>,
+    num_attention_heads: Option<usize>,
     num_key_value_heads: Option<usize>,
     head_dim: Option<usize>,
-    num_experts: usize,
-    num_experts_per_tok: usize,
-    moe_intermediate_size: usize,
-    vocab_size: usize,
-    max_position_embeddings: usize,
-    rms_norm_eps: f32,
+    num_experts: Option<usize>,
+    /// The same, as `transformers` 5 writes it.
+    num_local_experts: Option<usize>,
+    num_experts_per_tok: Option<usize>,
+    moe_intermediate_size: Option<usize>,
+    vocab_size: Option<usize>,
+    max_position_embeddings: Option<usize>,
+    rms_norm_eps: Option<f32>,
     rope_theta: Option<f32>,
-    rope_scaling: Option<RopeScaling>,
-    rope_parameters: Option<RopeScaling>,
-    #[serde(default)]
-    norm_topk_prob: bool,
-    #[serde(default)]
-    tie_word_embeddings: bool,
-    #[serde(default)]
-    attention_bias: bool,
-    hidden_act: Option<String>,
-    #[serde(default)]
-    mlp_only_layers: Few<usize, { limits::MAX_LAYERS }>,
-    decoder_sparse_step: Option<usize>,
-    #[serde(default)]
-    use_sliding_window: bool,
-    quantization_config: Option<serde::de::IgnoredAny>,
+    partial_rotary_factor: Option<f32>,
+    rope_scaling: Option<RopeSettings>,
+    rope_parameters: Option<RopeSettings>,
+    norm_topk_prob: Option<bool>,
+    tie_word_embeddings: Option<bool>,
+    quantization_config: Option<Quantization>,
+    compression_config: Option<Quantization>,
+    /// MLX's name for it.
+    quantization: Option<Quantization>,
     #[serde(default)]
     eos_token_id: Ids,
 }
+
+#[derive(Deserialize)]
+struct Quantization {
+    quant_method: Option<String>,
+    quant_algo: Option<String>,
+}
+
+/// What a class of this architecture takes where its config.json is silent.
+const DEFAULT_CONTEXT: usize = 32_768;
+const DEFAULT_RMS_EPS: f32 = 1e-6;
+
+/// What to get in place of safetensors with quantised weights.
+pub(super) const INSTEAD_OF_QUANTIZED: &str =
+    "the BF16, F16 or F32 checkpoint it was made from, and GGUF files, which hold quantised weights";
 
 #[derive(Deserialize)]
 struct GenerationConfig {
@@ -67,40 +70,100 @@ pub(super) struct TokenizerConfig {
 }
 
 pub(super) fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, FormatError> {
-    serde_json::from_slice(bytes).map_err(|error| {
-        let error = crate::error::one_line(&error.to_string());
-        FormatError::malformed(path, format!("not usable JSON: {error}"))
-    })
+    serde_json::from_slice(bytes).map_err(|error| not_json(path, bytes, &error))
 }
 
-/// The shape, whether the head is tied, and the ids that end an answer.
-pub(super) fn read(dir: &Path) -> Result<(ModelConfig, bool, Vec<u64>), FormatError> {
+/// Says what a file is that is not the JSON it should be.
+pub(super) fn not_json(path: &Path, bytes: &[u8], error: &serde_json::Error) -> FormatError {
+    let what = match stand_in::known(bytes) {
+        Some(what) => what.to_owned(),
+        None if error.is_eof() => {
+            format!("ends in the middle ({error}): its download did not finish; get it again")
+        }
+        None => {
+            let field = field_before(bytes, error).map_or_else(String::new, |field| format!("`{field}`: "));
+            format!("not usable JSON: {field}{}", crate::error::one_line(&error.to_string()))
+        }
+    };
+    FormatError::malformed(path, what)
+}
+
+/// The field whose value an error is about, where that is the last one named before it on its line.
+fn field_before(bytes: &[u8], error: &serde_json::Error) -> Option<String> {
+    let line = bytes.split(|byte| *byte == b'\n').nth(error.line().checked_sub(1)?)?;
+    let before = &line[..error.column().min(line.len())];
+    let colon = before.iter().rposition(|byte| *byte == b':')?;
+    let name = before[..colon].trim_ascii_end().strip_suffix(b"\"")?;
+    let start = name.iter().rposition(|byte| *byte == b'"')?;
+    error.is_data().then(|| crate::error::printable(&String::from_utf8_lossy(&name[start + 1..])))
+}
+
+/// What config.json says.
+pub(super) struct Configured {
+    pub model: ModelConfig,
+    /// Whether the embedding serves as the head; `None` where the file is silent, which means that it does not.
+    pub tied: Option<bool>,
+    /// Ids that end an answer.
+    pub stop: Vec<u64>,
+}
+
+/// Reads and checks config.json.
+pub(super) fn read(dir: &Path) -> Result<Configured, FormatError> {
     let path = dir.join("config.json");
     let bytes = read_small(&path, limits::MAX_CONFIG_FILE)?
         .ok_or_else(|| FormatError::malformed(&path, "is missing"))?;
     check_architecture(&path, &bytes)?;
     let hub: HubConfig = parse(&path, &bytes)?;
-    refuse_unsupported(&path, &hub)?;
+    refuse_quantized(&path, &hub)?;
+    otherwise::check(&path, &bytes)?;
     let name = dir.canonicalize().ok().and_then(|d| Some(d.file_name()?.to_string_lossy().into_owned()));
-    let rope_theta = hub.rope_theta.or(hub.rope_parameters.as_ref().and_then(|rope| rope.rope_theta));
-    let config = ModelConfig {
-        name: name.unwrap_or_else(|| "model".to_owned()),
-        layers: hub.num_hidden_layers,
-        hidden: hub.hidden_size,
-        heads: hub.num_attention_heads,
-        kv_heads: hub.num_key_value_heads.unwrap_or(hub.num_attention_heads),
-        head_dim: hub.head_dim.unwrap_or(hub.hidden_size / hub.num_attention_heads.max(1)),
-        experts: hub.num_experts,
-        top_k: hub.num_experts_per_tok,
-        expert_width: hub.moe_intermediate_size,
-        vocab: hub.vocab_size,
-        context: hub.max_position_embeddings,
-        rms_eps: hub.rms_norm_eps,
-        rope_theta: rope_theta.ok_or_else(|| FormatError::malformed(&path, "has no rope_theta"))?,
-        norm_topk: hub.norm_topk_prob,
+    let model = shape(&path, &hub, name.unwrap_or_else(|| "model".to_owned()))?;
+    model.check().map_err(|what| FormatError::malformed(&path, what))?;
+    Ok(Configured { model, tied: hub.tie_word_embeddings, stop: hub.eos_token_id.0 })
+}
+
+fn shape(path: &Path, hub: &HubConfig, name: String) -> Result<ModelConfig, FormatError> {
+    let needed = |field: &str, value: Option<usize>| {
+        value.ok_or_else(|| FormatError::malformed(path, format!("has no {field}")))
     };
-    config.check().map_err(|what| FormatError::malformed(&path, what))?;
-    Ok((config, hub.tie_word_embeddings, hub.eos_token_id.0))
+    let hidden = needed("hidden_size", hub.hidden_size)?;
+    let heads = needed("num_attention_heads", hub.num_attention_heads)?;
+    let max_position_embeddings = hub.max_position_embeddings.unwrap_or(DEFAULT_CONTEXT);
+    let (rope_theta, rope_scaling) = rope::read(&RopeFields {
+        rope_theta: hub.rope_theta,
+        partial_rotary_factor: hub.partial_rotary_factor,
+        rope_scaling: hub.rope_scaling.as_ref(),
+        rope_parameters: hub.rope_parameters.as_ref(),
+        max_position_embeddings,
+    })
+    .map_err(|what| FormatError::unsupported(path, what, rope::SUPPORTED))?;
+    Ok(ModelConfig {
+        name,
+        layers: needed("num_hidden_layers", hub.num_hidden_layers)?,
+        hidden,
+        heads,
+        kv_heads: hub.num_key_value_heads.unwrap_or(heads),
+        head_dim: hub.head_dim.unwrap_or(hidden / heads.max(1)),
+        experts: needed("num_experts", experts(path, hub)?)?,
+        top_k: needed("num_experts_per_tok", hub.num_experts_per_tok)?,
+        expert_width: needed("moe_intermediate_size", hub.moe_intermediate_size)?,
+        vocab: needed("vocab_size", hub.vocab_size)?,
+        context: rope_scaling.map_or(max_position_embeddings, |rope| rope.context(max_position_embeddings)),
+        rms_eps: hub.rms_norm_eps.unwrap_or(DEFAULT_RMS_EPS),
+        rope_theta: rope_theta.ok_or_else(|| FormatError::malformed(path, "has no rope_theta"))?,
+        rope_scaling,
+        norm_topk: hub.norm_topk_prob.unwrap_or(false),
+    })
+}
+
+fn experts(path: &Path, hub: &HubConfig) -> Result<Option<usize>, FormatError> {
+    match (hub.num_experts, hub.num_local_experts) {
+        (Some(one), Some(other)) if one != other => {
+            let what = format!("says {one} num_experts and {other} num_local_experts, which mean the same");
+            Err(FormatError::malformed(path, what))
+        }
+        (one, other) => Ok(one.or(other)),
+    }
 }
 
 /// Before the fields: another architecture has other fields, and should be called by its name.
@@ -112,54 +175,45 @@ fn check_architecture(path: &Path, bytes: &[u8]) -> Result<(), FormatError> {
         model_type: Option<String>,
     }
     let kind: Kind = parse(path, bytes)?;
-    let architectures = &kind.architectures.0;
-    let known = architectures.iter().any(|name| name == "Qwen3MoeForCausalLM")
-        || (architectures.is_empty() && kind.model_type.as_deref() == Some("qwen3_moe"));
-    if known {
-        return Ok(());
-    }
-    let named = architectures.first().or(kind.model_type.as_ref()).map_or("(none)", String::as_str);
-    let what = format!("architecture `{}`", crate::error::printable(named));
-    Err(FormatError::unsupported(path, what, "Qwen3MoeForCausalLM (qwen3_moe)"))
-}
-
-fn refuse_unsupported(path: &Path, hub: &HubConfig) -> Result<(), FormatError> {
-    let refuse = |what: &str, supported: &str| Err(FormatError::unsupported(path, what, supported));
-    if hub.attention_bias {
-        return refuse("attention_bias", "attention without bias");
-    }
-    if hub.hidden_act.as_deref().is_some_and(|act| act != "silu") {
-        return refuse("this hidden_act", "silu");
-    }
-    if !hub.mlp_only_layers.0.is_empty() || hub.decoder_sparse_step.is_some_and(|step| step != 1) {
-        return refuse(
-            "a layer without experts (mlp_only_layers, decoder_sparse_step)",
-            "experts in every layer",
-        );
-    }
-    if hub.use_sliding_window {
-        return refuse("use_sliding_window", "full attention");
-    }
-    if hub.quantization_config.is_some() {
-        return refuse(
-            "quantization_config",
-            "BF16, F16 and F32 safetensors, or a GGUF file for quantised weights",
-        );
-    }
-    let scaled = [&hub.rope_scaling, &hub.rope_parameters].into_iter().flatten();
-    let mut kinds = scaled.flat_map(|rope| [rope.rope_type.as_deref(), rope.old_type.as_deref()]).flatten();
-    match kinds.find(|kind| *kind != "default") {
-        Some(kind) => {
-            refuse(&format!("rope scaling `{}`", crate::error::printable(kind)), "plain rotary embedding")
+    let (architectures, model_type) = (&kind.architectures.0, kind.model_type.as_deref());
+    let refuse = |what: String| Err(FormatError::unsupported(path, what, "Qwen3MoeForCausalLM (qwen3_moe)"));
+    let shown = crate::error::printable;
+    match (architectures.first(), model_type) {
+        (None, None) => Err(FormatError::malformed(
+            path,
+            "has neither architectures nor a model_type: it is not a model's",
+        )),
+        (Some(name), _) if !architectures.iter().any(|name| name == "Qwen3MoeForCausalLM") => {
+            refuse(format!("architecture `{}`", shown(name)))
         }
-        None => Ok(()),
+        // Programs that go by this field compute something else.
+        (_, Some(other)) if other != "qwen3_moe" => refuse(format!("model_type `{}`", shown(other))),
+        _ => Ok(()),
     }
 }
 
-/// Ids that end an answer by generation_config.json, if there is one.
-pub(super) fn generation_eos(dir: &Path) -> Result<Vec<u64>, FormatError> {
+/// Quantised safetensors are many formats; the message says which one it is.
+fn refuse_quantized(path: &Path, hub: &HubConfig) -> Result<(), FormatError> {
+    let found = [
+        ("quantization_config", &hub.quantization_config),
+        ("compression_config", &hub.compression_config),
+        ("quantization (as MLX writes it)", &hub.quantization),
+    ];
+    let found = found.into_iter().find_map(|(field, value)| Some((field, value.as_ref()?)));
+    let Some((field, Quantization { quant_method, quant_algo })) = found else { return Ok(()) };
+    let what = match quant_method.as_ref().or(quant_algo.as_ref()) {
+        Some(method) => format!("a checkpoint quantised with {} ({field})", crate::error::printable(method)),
+        None => field.to_owned(),
+    };
+    Err(FormatError::unsupported(path, what, INSTEAD_OF_QUANTIZED))
+}
+
+/// Ids that end an answer by generation_config.json, if there is one; what it asks for and does not get goes to
+/// the warnings.
+pub(super) fn generation_eos(dir: &Path, warnings: &mut Vec<String>) -> Result<Vec<u64>, FormatError> {
     let path = dir.join("generation_config.json");
     let Some(bytes) = read_small(&path, limits::MAX_CONFIG_FILE)? else { return Ok(Vec::new()) };
     let found: GenerationConfig = parse(&path, &bytes)?;
+    warnings.extend(otherwise::unused_generation(&path, &bytes)?);
     Ok(found.eos_token_id.0)
 }

@@ -6,8 +6,10 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+
+use crate::named_templates::without_default;
 
 /// A list of at most `MOST` elements.
 pub(super) struct Few<T, const MOST: usize>(pub Vec<T>);
@@ -20,7 +22,7 @@ impl<T, const MOST: usize> Default for Few<T, MOST> {
 
 impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for Few<T, MOST> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(FewVisitor(PhantomData))
+        deserializer.deserialize_any(FewVisitor(PhantomData))
     }
 }
 
@@ -31,6 +33,10 @@ impl<'de, T: Deserialize<'de>, const MOST: usize> Visitor<'de> for FewVisitor<T,
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "a list of at most {MOST}")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(Few(Vec::new()))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
@@ -89,6 +95,20 @@ struct NamedTemplate {
     template: String,
 }
 
+const MOST_TEMPLATES: usize = 64;
+
+impl Pairs<String, MOST_TEMPLATES> {
+    fn default_template<E: Error>(self) -> Result<Template, E> {
+        let (mut default, others): (Vec<_>, Vec<_>) =
+            self.0.into_iter().partition(|(name, _)| name == "default");
+        if default.len() > 1 {
+            return Err(E::custom("two chat templates are named default"));
+        }
+        let default = default.pop().map(|(_, template)| template);
+        Ok(Template(default.or_else(|| without_default(others.iter().map(|(name, _)| name.as_str())))))
+    }
+}
+
 struct TemplateVisitor;
 
 impl<'de> Visitor<'de> for TemplateVisitor {
@@ -107,13 +127,18 @@ impl<'de> Visitor<'de> for TemplateVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Template, A::Error> {
-        let mut default = None;
+        let mut named = Pairs::<String, MOST_TEMPLATES>(Vec::new());
         while let Some(NamedTemplate { name, template }) = list.next_element()? {
-            if name == "default" && default.replace(template).is_some() {
-                return Err(A::Error::custom("two chat templates are named default"));
+            if named.0.len() == MOST_TEMPLATES {
+                return Err(A::Error::invalid_length(MOST_TEMPLATES + 1, &self));
             }
+            named.0.push((name, template));
         }
-        Ok(Template(default))
+        named.default_template()
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Template, A::Error> {
+        PairsVisitor::<String, MOST_TEMPLATES>(PhantomData).visit_map(map)?.default_template()
     }
 }
 
@@ -241,5 +266,93 @@ impl<'de> Visitor<'de> for OneMerge<'_> {
             return Err(A::Error::custom("a merge of more than two parts"));
         }
         self.0.push(&left, &right)
+    }
+}
+
+/// A value of any kind, as far as it takes to say whether a setting is on and what it is.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Setting {
+    Null,
+    Bool(bool),
+    Number(f64),
+    Text(String),
+    /// A list, and whether all its elements are one text, which one.
+    List {
+        length: usize,
+        all: Option<String>,
+    },
+    Object {
+        length: usize,
+    },
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Bool(on) => write!(f, "{on}"),
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Text(text) => write!(f, "`{}`", crate::error::printable(text)),
+            Self::List { length, .. } => write!(f, "(a list of {length})"),
+            Self::Object { .. } => f.write_str("(an object)"),
+        }
+    }
+}
+
+struct SettingVisitor;
+
+impl<'de> Visitor<'de> for SettingVisitor {
+    type Value = Setting;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a setting")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Setting, E> {
+        Ok(Setting::Null)
+    }
+
+    fn visit_bool<E: Error>(self, on: bool) -> Result<Setting, E> {
+        Ok(Setting::Bool(on))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Setting, E> {
+        Ok(Setting::Number(number as f64))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Setting, E> {
+        Ok(Setting::Number(number as f64))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Setting, E> {
+        Ok(Setting::Number(number))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Setting, E> {
+        Ok(Setting::Text(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Setting, A::Error> {
+        let (mut length, mut all) = (0, None);
+        while let Some(element) = list.next_element::<Setting>()? {
+            let text = if let Setting::Text(text) = element { Some(text) } else { None };
+            all = if length == 0 { text } else { all.filter(|all| Some(all) == text.as_ref()) };
+            length += 1;
+        }
+        Ok(Setting::List { length, all })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Setting, A::Error> {
+        let mut length = 0;
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
+            length += 1;
+        }
+        Ok(Setting::Object { length })
+    }
+}
+
+impl<'de> Deserialize<'de> for Setting {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SettingVisitor)
     }
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 
 use crate::assemble::Declared;
-use crate::{FormatError, ModelFile};
+use crate::{FormatError, ModelFile, other_forms, stand_in};
 
 #[derive(Deserialize)]
 struct Entry {
@@ -58,20 +58,30 @@ impl<'de> Deserialize<'de> for Header {
 pub(super) fn read(file: &ModelFile, id: FileId) -> Result<Vec<(String, Declared)>, FormatError> {
     let path = &file.path;
     let mut length = [0; 8];
+    let wrong = |what: &str| {
+        FormatError::malformed(path, stand_in::of_weights(file).unwrap_or_else(|| what.to_owned()))
+    };
     if file.bytes.0 < 8 {
-        return Err(FormatError::malformed(path, "too short for a safetensors file; get it again"));
+        return Err(wrong("is too short for a safetensors file; get it again"));
     }
     file.file.read_exact_at(&mut length, 0).map_err(FormatError::io(path, "read"))?;
     let header_bytes = u64::from_le_bytes(length);
     if header_bytes > limits::MAX_SAFETENSORS_HEADER.0 {
-        let what = format!("declares a header of {header_bytes} bytes, more than the format allows");
-        return Err(FormatError::malformed(path, what));
+        return Err(wrong(&format!(
+            "declares a header of {header_bytes} bytes, more than the format allows"
+        )));
+    }
+    if header_bytes == 0 {
+        return Err(wrong("declares no header: it is not a safetensors file"));
     }
     let header = checked_extent(id, 8, header_bytes, 1, file.bytes.0)
         .map_err(|error| FormatError::malformed(path, format!("the header {error}; get the file again")))?;
     let mut json = vec![0; header.bytes.index()];
     file.file.read_exact_at(&mut json, 8).map_err(FormatError::io(path, "read"))?;
-    let Header(entries) = super::config::parse(path, &json)?;
+    let Header(entries) = serde_json::from_slice(&json).map_err(|error| {
+        let error = crate::error::one_line(&error.to_string());
+        FormatError::malformed(path, format!("the header is not usable JSON: {error}"))
+    })?;
     let tensors = entries
         .into_iter()
         .map(|(name, entry)| {
@@ -96,8 +106,9 @@ fn declared(
         "F16" => WeightType::F16,
         "BF16" => WeightType::BF16,
         other => {
-            let what =
-                format!("has dtype {}; supported are BF16, F16 and F32", crate::error::printable(other));
+            let form = other_forms::form_of(name).map_or_else(String::new, |form| format!(" ({form})"));
+            let other = crate::error::printable(other);
+            let what = format!("has dtype {other}{form}; supported are BF16, F16 and F32");
             return Err(FormatError::tensor(path, name, what));
         }
     };

@@ -6,6 +6,7 @@ use std::path::{Component, Path};
 use hotset_base::limits;
 use serde::Deserialize;
 
+use super::absent::{self, is_there};
 use super::json::Pairs;
 use super::safetensors;
 use crate::assemble::Declared;
@@ -18,13 +19,16 @@ struct Index {
     weight_map: Pairs<String, { limits::MAX_TENSORS }>,
 }
 
-const INDEX: &str = "model.safetensors.index.json";
-const SINGLE: &str = "model.safetensors";
+pub(super) const INDEX: &str = "model.safetensors.index.json";
+pub(super) const SINGLE: &str = "model.safetensors";
 
 /// Every tensor of the directory's shards, each found exactly once and where the index says.
 pub(super) fn read(dir: &Path) -> Result<(Vec<ModelFile>, BTreeMap<String, Declared>), FormatError> {
     let index_path = dir.join(INDEX);
     let Some(bytes) = read_small(&index_path, limits::MAX_TABLE_FILE)? else {
+        if !is_there(&dir.join(SINGLE)) {
+            return Err(absent::no_weights(dir)?);
+        }
         return gather(dir, &BTreeSet::from([SINGLE.to_owned()]), None);
     };
     let Index { weight_map: Pairs(entries) } = super::config::parse(&index_path, &bytes)?;
@@ -63,6 +67,7 @@ fn gather(
     shards: &BTreeSet<String>,
     index: Option<&BTreeMap<String, String>>,
 ) -> Result<(Vec<ModelFile>, BTreeMap<String, Declared>), FormatError> {
+    absent::check_shards(dir, shards)?;
     let mut files = Vec::new();
     let mut tensors: BTreeMap<String, Declared> = BTreeMap::new();
     for shard in shards {

@@ -9,8 +9,10 @@ pub use hotset_outputs::STORE_MAGIC as MAGIC;
 use super::layout::Span;
 use super::{PAGE, StoreError};
 
-/// The newest version this program writes and reads: records lie in the order of families.
-pub const STORE_VERSION: u32 = 2;
+/// The newest version this program writes and reads: positions are scaled, which earlier readers would pass over.
+pub const STORE_VERSION: u32 = 3;
+/// Records lie in the order of families, as they do from here on.
+pub(super) const WITH_FAMILIES: u32 = 2;
 /// Records lie in the order of experts; there are no families. Written where there is no router to look at.
 pub(super) const WITHOUT_FAMILIES: u32 = 1;
 const BYTE_ORDER: u32 = 0x0102_0304;

@@ -3,7 +3,7 @@
 use hotset_base::{Bytes, ExpertId, ExpertKey, Families, LayerId, WeightType, limits};
 use serde::{Deserialize, Serialize};
 
-use super::header::{DENSE_ENTRY, EXPERT_ENTRY, STORE_VERSION, WITHOUT_FAMILIES};
+use super::header::{DENSE_ENTRY, EXPERT_ENTRY, STORE_VERSION, WITH_FAMILIES, WITHOUT_FAMILIES};
 use super::{LINE, PAGE, StoreError};
 use crate::{ModelConfig, TokenizerSpec};
 
@@ -29,6 +29,15 @@ pub struct StoreMetadata {
 }
 
 impl StoreMetadata {
+    /// The oldest version that has all of it.
+    pub(super) fn version(&self) -> u32 {
+        match (self.config.rope_scaling, &self.families) {
+            (Some(_), _) => STORE_VERSION,
+            (None, Some(_)) => WITH_FAMILIES,
+            (None, None) => WITHOUT_FAMILIES,
+        }
+    }
+
     /// One for every layer; none if there are none.
     ///
     /// # Errors
@@ -170,7 +179,7 @@ impl StoreLayout {
         }
         at.align(PAGE)?;
         Ok(Self {
-            version: if metadata.families.is_some() { STORE_VERSION } else { WITHOUT_FAMILIES },
+            version: metadata.version(),
             metadata: json,
             dense_shapes,
             part_shapes,

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use hotset_base::{Bytes, Extent, Families, FileId, checked_extent, limits};
 
 use super::header::{
-    DENSE_ENTRY, DenseEntry, EXPERT_ENTRY, Header, PartEntry, Section, WITHOUT_FAMILIES, parse_expert_entry,
+    DENSE_ENTRY, DenseEntry, EXPERT_ENTRY, Header, PartEntry, STORE_VERSION, Section, WITHOUT_FAMILIES,
+    parse_expert_entry,
 };
 use super::layout::{DenseShape, PartShape, StoreLayout, StoreMetadata, flat_key};
 use super::{PAGE, StoreError};
@@ -63,6 +64,9 @@ impl<'a> OpenStore<'a> {
         let families = metadata.families().map_err(|detail| damaged(path, "metadata", &detail))?;
         if families.is_empty() != (header.version == WITHOUT_FAMILIES) {
             return Err(damaged(path, "metadata", "a store has families from format version 2 on"));
+        }
+        if config.rope_scaling.is_some() != (header.version == STORE_VERSION) {
+            return Err(damaged(path, "metadata", "a store has scaled positions in format version 3 only"));
         }
         if header.expert_count as usize != config.layers * config.experts {
             return Err(damaged(path, "header", "the number of experts does not fit the model"));
@@ -209,6 +213,7 @@ impl<'a> OpenStore<'a> {
             chat_template: self.metadata.chat_template,
             tokenizer: self.metadata.tokenizer,
             config: self.metadata.config,
+            warnings: Vec::new(),
         }
     }
 }

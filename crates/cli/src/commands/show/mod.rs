@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use hotset_base::{Bytes, WeightType};
-use hotset_format::{Checkpoint, ModelConfig, Origin, TensorSlice};
+use hotset_format::{Checkpoint, ModelConfig, Origin, RopeScaling, TensorSlice};
 use serde::Serialize;
 
 use self::families::FamiliesArgs;
@@ -111,8 +111,12 @@ pub fn describe(checkpoint: &Checkpoint) -> String {
         (
             "attention",
             format!(
-                "{} heads of {}, {} key/value heads, rope base {}",
-                c.heads, c.head_dim, c.kv_heads, c.rope_theta
+                "{} heads of {}, {} key/value heads, rope base {}{}",
+                c.heads,
+                c.head_dim,
+                c.kv_heads,
+                c.rope_theta,
+                c.rope_scaling.map(scaled).unwrap_or_default()
             ),
         ),
         ("experts", format!("{} per layer, {} per token, width {}", c.experts, c.top_k, c.expert_width)),
@@ -154,6 +158,19 @@ pub fn describe(checkpoint: &Checkpoint) -> String {
         let _ = writeln!(out, "  {:<15} {memory}", "memory");
     }
     out.trim_end().to_owned()
+}
+
+/// `, YaRN 4 times 32768 positions, amplitude 1.139`
+fn scaled(scaling: RopeScaling) -> String {
+    let RopeScaling { factor, attention_factor, yarn } = scaling;
+    let amplitude = match attention_factor {
+        1.0 => String::new(),
+        _ => format!(", amplitude {attention_factor:.3}"),
+    };
+    match yarn {
+        Some(yarn) => format!(", YaRN {factor} times {} positions{amplitude}", yarn.original_context),
+        None => format!(", positions divided by {factor}{amplitude}"),
+    }
 }
 
 fn format_name(origin: Origin) -> &'static str {

@@ -1,0 +1,55 @@
+//! Names of tensors that say which other form a model is in.
+
+/// Parts of names, and what has them. The first that fits is the most telling.
+const FORMS: [(&str, &str); 45] = [
+    ("lora_", "an adapter (LoRA): merge it into its model first"),
+    (".qweight", "weights as GPTQ and AWQ pack them"),
+    (".qzeros", "weights as GPTQ and AWQ pack them"),
+    (".g_idx", "weights as GPTQ packs them"),
+    (".weight_packed", "weights as compressed-tensors packs them"),
+    (".weight_shape", "weights as compressed-tensors packs them"),
+    (".weight_scale", "scales of FP8, INT8 or NVFP4 weights"),
+    (".input_scale", "scales of FP8 or NVFP4 activations"),
+    (".absmax", "weights as bitsandbytes packs them"),
+    (".quant_map", "weights as bitsandbytes packs them"),
+    (".quant_state", "weights as bitsandbytes packs them"),
+    ("_blocks", "weights in MXFP4 blocks"),
+    ("_scales", "scales of MXFP4 blocks"),
+    (".scales", "weights as MLX or AWQ quantises them"),
+    (".biases", "weights as MLX quantises them"),
+    ("_shexp", "a shared expert"),
+    ("shared_expert", "a shared expert"),
+    ("exp_probs_b", "a bias of the router"),
+    ("e_score_correction_bias", "a bias of the router"),
+    ("gate_up_proj_bias", "experts with biases"),
+    ("_exps.bias", "experts with biases"),
+    ("block_sparse_moe", "experts as Mixtral names them"),
+    (".experts.w1", "experts as Mixtral or DBRX names them"),
+    ("visual.", "a part that sees"),
+    ("vision_", "a part that sees"),
+    ("mm_projector", "a part that sees"),
+    ("multi_modal_projector", "a part that sees"),
+    ("audio_", "a part that hears"),
+    ("nextn.", "layers that foretell further tokens"),
+    ("mtp.", "layers that foretell further tokens"),
+    ("mtp_", "layers that foretell further tokens"),
+    ("linear_attn", "linear attention"),
+    ("ssm_", "linear attention"),
+    ("qkv", "query, key and value in one tensor"),
+    ("query_key_value", "query, key and value in one tensor"),
+    ("attn_sinks", "attention with sinks"),
+    (".sinks", "attention with sinks"),
+    ("kv_a_proj", "latent attention (MLA)"),
+    ("attn_kv_a", "latent attention (MLA)"),
+    (".mlp.gate_proj.weight", "a layer without experts"),
+    (".ffn_gate.weight", "a layer without experts"),
+    ("rope_freqs", "factors of the rotary frequencies"),
+    ("rope_factors", "factors of the rotary frequencies"),
+    ("score.", "a head that classifies"),
+    (".bias", "a bias"),
+];
+
+/// What a model with a tensor of this name is like, if it is known.
+pub(crate) fn form_of(name: &str) -> Option<&'static str> {
+    FORMS.iter().find(|(part, _)| name.contains(part)).map(|(_, form)| *form)
+}
