@@ -71,3 +71,5 @@ pub const MAX_LEDGER_CONTEXTS: usize = 32;
 pub const MAX_LEDGER_JSON: Bytes = Bytes::mib(256);
 /// Tokens of a window of a trust ledger.
 pub const MAX_LEDGER_WINDOW: u32 = 4096;
+/// A line of an error or a warning, with its newline.
+pub const MAX_ERROR_LINE: usize = 4096;

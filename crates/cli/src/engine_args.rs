@@ -217,9 +217,7 @@ impl EngineArgs {
         if !quiet {
             output::note(&plan);
         }
-        for warning in &plan.warnings {
-            output::note(format_args!("warning: {warning}"));
-        }
+        plan.warnings.iter().for_each(output::warn);
         let bar = output::byte_bar("opening", plan.opening_bytes());
         let mut progress = |more: Bytes| bar.inc(more.0);
         let engine = Engine::open(checkpoint, tokenizer, options, plan, &mut progress);

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod commands;
+mod console;
 mod csv;
 mod engine_args;
 mod figures;

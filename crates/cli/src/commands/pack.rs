@@ -53,6 +53,7 @@ pub struct PackArgs {
 
 #[derive(Serialize)]
 struct Report<'a> {
+    #[serde(serialize_with = "crate::output::json_path")]
     store: &'a PathBuf,
     store_id: &'a str,
     recipe: String,

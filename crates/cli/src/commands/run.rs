@@ -11,6 +11,7 @@ use hotset_base::limits::MAX_PROMPT;
 use hotset_engine::{Engine, Generation, Session};
 use hotset_text::{ChatMessage, ChatTemplate, Sampler};
 
+use crate::console::Console;
 use crate::engine_args::EngineArgs;
 use crate::figures::{RunReport, closing_line};
 use crate::output::Usage;
@@ -107,7 +108,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let mut session = engine.session()?;
     let mut sampler = Sampler::new(sampling, vocab)?;
     let mut stream = Stream::new(!args.json);
-    if !args.json && !args.chat_mode() && io::stdout().is_terminal() {
+    if !args.json && !args.chat_mode() && Console::Out.is_terminal() {
         // On a terminal the answer reads as the prompt's continuation.
         stream.echo(&engine.tokenizer().decode(&tokens, true))?;
     }

@@ -88,13 +88,13 @@ pub fn run(args: &TraceCommand) -> Result<()> {
 /// Says how a trace ended if it is not whole.
 pub fn note_ending(source: &TraceSource) {
     if let Some(Ending::Cut { readable, lost }) = source.ending() {
-        output::note(format_args!(
-            "warning: the trace was cut off: {readable} bytes are readable, {lost} behind them are not a whole block"
+        output::warn(format_args!(
+            "the trace was cut off: {readable} bytes are readable, {lost} behind them are not a whole block"
         ));
     }
     if source.unfinished() > 0 {
-        output::note(format_args!(
-            "warning: {} tokens are not there with all their layers and are left out",
+        output::warn(format_args!(
+            "{} tokens are not there with all their layers and are left out",
             source.unfinished()
         ));
     }

@@ -69,6 +69,7 @@ const WINDOW: usize = 512;
 
 #[derive(Serialize)]
 struct Report<'a> {
+    #[serde(serialize_with = "crate::output::json_path")]
     file: &'a Path,
     tokens: usize,
     scored_tokens: usize,

@@ -12,6 +12,7 @@ use crate::routing_report::{RoutingReport, regret};
 /// One text. Fields with `native_` are those of the model's own routing.
 #[derive(Serialize)]
 pub struct PriceReport<'a> {
+    #[serde(serialize_with = "crate::output::json_path")]
     file: &'a Path,
     router: &'static str,
     scored_tokens: usize,

@@ -24,6 +24,7 @@ struct Row<'a> {
 
 #[derive(Serialize)]
 struct Report<'a> {
+    #[serde(serialize_with = "crate::output::json_path")]
     model: &'a Path,
     tokens: usize,
     tolerance: f64,

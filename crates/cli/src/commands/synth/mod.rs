@@ -90,6 +90,7 @@ enum FormatName {
 
 #[derive(Serialize)]
 struct Report<'a> {
+    #[serde(serialize_with = "crate::output::json_path")]
     model: &'a Path,
     name: &'a str,
     seed: u64,
