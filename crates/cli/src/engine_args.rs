@@ -14,6 +14,7 @@ use hotset_text::Tokenizer;
 use crate::ledger_args::LedgerArgs;
 use crate::output::{self, Usage};
 use crate::router_args::RouterArgs;
+use crate::threads;
 
 #[derive(Args, Clone)]
 #[command(next_help_heading = "Memory and speed")]
@@ -211,7 +212,11 @@ impl EngineArgs {
 
     /// Plans, prints the plan (unless quiet) and opens.
     pub fn open(&self, checkpoint: &Checkpoint, options: EngineOptions, quiet: bool) -> Result<Engine> {
-        let families = options.wants_families().then(|| hotset_convert::families(checkpoint)).transpose()?;
+        let learn = || {
+            threads::start_shared_pool()?;
+            anyhow::Ok(hotset_convert::families(checkpoint)?)
+        };
+        let families = options.wants_families().then(learn).transpose()?;
         let options = EngineOptions { families: families.unwrap_or_default(), ..options };
         let (plan, tokenizer) = plan(checkpoint, &options)?;
         if !quiet {
@@ -230,9 +235,12 @@ impl EngineArgs {
     }
 }
 
+/// What the program is taken to occupy where the system does not say.
+const UNKNOWN_RESIDENT: Bytes = Bytes::mib(16);
+
 /// The plan with the vocabulary loaded: it is part of what the program takes.
 pub fn plan(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<(Plan, Tokenizer)> {
     let tokenizer = Tokenizer::new(&checkpoint.tokenizer)?;
-    let resident = resident_memory().unwrap_or_default();
+    let resident = resident_memory().unwrap_or(UNKNOWN_RESIDENT);
     Ok((Plan::new(checkpoint, options, resident)?, tokenizer))
 }

@@ -9,6 +9,7 @@ mod console;
 mod csv;
 mod engine_args;
 mod figures;
+mod input;
 mod ledger_args;
 mod locate;
 mod measure;
@@ -18,12 +19,18 @@ mod router_args;
 mod routing_report;
 mod sampling_args;
 mod stream;
+mod threads;
 mod trace_args;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+/// Memory that is refused ends the program with an error, not with a signal.
+#[global_allocator]
+static ALLOCATOR: hotset_residency::Allocator = hotset_residency::Allocator;
 
 /// Runs Mixture-of-Experts language models that are larger than the memory they are given.
 ///
@@ -64,7 +71,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse_from(with_long_names(std::env::args_os())) {
+    let cli = match parse() {
         Ok(cli) => cli,
         Err(error) => return output::usage(&error),
     };
@@ -86,6 +93,22 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => output::fail(&error),
     }
+}
+
+fn parse() -> Result<Cli, clap::Error> {
+    let mut command = without_empty_variables(Cli::command());
+    let mut matches = command.try_get_matches_from_mut(with_long_names(std::env::args_os()))?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+}
+
+/// A variable that is set and empty counts as unset, as compose files and shells leave them.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |arg: &clap::Arg| {
+        let variable = arg.get_env().and_then(std::env::var_os);
+        variable.is_some_and(|value| value.is_empty())
+    };
+    let command = command.mut_args(|arg| if is_empty(&arg) { arg.env(Resettable::Reset) } else { arg });
+    command.mut_subcommands(without_empty_variables)
 }
 
 /// Flags of several letters after one dash, as users of llama.cpp type them; clap knows only one.

@@ -24,7 +24,7 @@ impl Display for Usage {
 
 impl std::error::Error for Usage {}
 
-/// What another process of ours has ended with; it has said why.
+/// An exit code whose reason has been said, by us or by another process of ours.
 #[derive(Debug)]
 pub struct Forwarded(pub u8);
 
@@ -45,8 +45,13 @@ pub fn fail(error: &anyhow::Error) -> ExitCode {
     if let Some(Forwarded(code)) = error.downcast_ref() {
         return ExitCode::from(*code);
     }
-    complain(&format!("error: {}", chain(error)));
+    complain(error);
     if error.downcast_ref::<Usage>().is_some() { ExitCode::from(2) } else { ExitCode::from(1) }
+}
+
+/// Prints an error as one line.
+pub fn complain(error: &anyhow::Error) {
+    tell(&format!("error: {}", chain(error)));
 }
 
 /// An error and its causes; a cause that the error before it quotes is not said twice.
@@ -64,7 +69,7 @@ fn chain(error: &anyhow::Error) -> String {
 
 /// Prints one line on standard error, short and without what a terminal would act on wherever it goes: such
 /// lines are kept and looked at later.
-fn complain(text: &str) {
+fn tell(text: &str) {
     let line = text.replace(['\n', '\r'], " ");
     let line = Shown(&line).to_string();
     // Nothing is left to be done if standard error is closed.
@@ -98,7 +103,7 @@ pub fn usage(error: &clap::Error) -> ExitCode {
     }
     let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("For more information"));
     let told: Vec<&str> = lines.filter(|line| !line.is_empty() && !line.starts_with("Usage:")).collect();
-    complain(&format!("{}; --help tells more", told.join(" ").replace(" tip:", "; tip:")));
+    tell(&format!("{}; --help tells more", told.join(" ").replace(" tip:", "; tip:")));
     ExitCode::from(2)
 }
 
@@ -131,7 +136,7 @@ pub fn note(line: impl Display) {
 
 /// Tells the user, in one line, that something is not as asked for or expected.
 pub fn warn(line: impl Display) {
-    complain(&format!("warning: {line}"));
+    tell(&format!("warning: {line}"));
 }
 
 /// A bar over bytes. Appears only on a terminal.

@@ -148,7 +148,11 @@ pub(crate) fn step(
                 let logits = forward(engine, &mut session.cache, token)?;
                 if scored.contains(&(at + 1)) {
                     let target = tokens[at + 1];
-                    total.nll += log_sum_exp(logits) - f64::from(logits[target as usize]);
+                    let loss = log_sum_exp(logits) - f64::from(logits[target as usize]);
+                    if !loss.is_finite() {
+                        return Err(EngineError::NotANumber { id: target });
+                    }
+                    total.nll += loss;
                     look(logits);
                 }
                 computed += 1;

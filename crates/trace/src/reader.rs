@@ -1,6 +1,5 @@
 //! Reading a trace, pass by pass, up to the last whole block.
 
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -55,7 +54,7 @@ impl TraceReader {
     /// # Errors
     /// If it is no trace, of another version, or damaged.
     pub fn open(path: &Path) -> Result<Self, TraceError> {
-        let file = File::open(path).map_err(TraceError::io("open", path))?;
+        let file = hotset_inputs::open(path).map_err(TraceError::io("open", path))?;
         Self::new(BufReader::with_capacity(1 << 20, file), path)
     }
 

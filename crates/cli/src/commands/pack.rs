@@ -9,7 +9,7 @@ use hotset_convert::{PackOptions, Recipe, pack};
 use serde::Serialize;
 
 use crate::output::Usage;
-use crate::{model_args, output};
+use crate::{model_args, output, threads};
 
 /// Pack a model into an expert store: every expert one aligned, checksummed record
 ///
@@ -74,6 +74,7 @@ pub fn run(args: &PackArgs) -> Result<()> {
         overrides: args.overrides.clone(),
         suggested_memory: args.suggest_memory,
     };
+    threads::start_shared_pool()?;
     let report = pack(&checkpoint, &args.target, &options, &|done| bar.set_position(done.0))?;
     bar.finish_and_clear();
     if args.json {

@@ -1,13 +1,13 @@
 //! `hotset run`: one answer, or a chat.
 
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use hotset_base::limits::MAX_PROMPT;
+use hotset_base::limits::{MAX_PROMPT, MAX_TEMPLATE};
 use hotset_engine::{Engine, Generation, Session};
 use hotset_text::{ChatMessage, ChatTemplate, Sampler};
 
@@ -18,7 +18,7 @@ use crate::output::Usage;
 use crate::sampling_args::SamplingArgs;
 use crate::stream::Stream;
 use crate::trace_args::TraceArgs;
-use crate::{commands::chat, model_args, output};
+use crate::{commands::chat, input, model_args, output};
 
 /// Answer a prompt, or chat when there is none
 ///
@@ -141,12 +141,14 @@ impl RunArgs {
             .into());
         }
         if let Some(path) = &self.file {
-            let file =
-                std::fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-            prompt = Some(read_prompt(file, &path.display().to_string())?);
+            prompt = Some(as_prompt(input::text(path, MAX_PROMPT)?));
         }
         if prompt.is_none() && !io::stdin().is_terminal() {
-            prompt = Some(read_prompt(io::stdin(), "standard input")?);
+            let text = hotset_inputs::read_from(io::stdin(), MAX_PROMPT).and_then(hotset_inputs::text);
+            prompt = Some(as_prompt(text.map_err(|error| Usage(format!("standard input: {error}")))?));
+        }
+        if prompt.as_deref() == Some("") && !self.chat_mode() {
+            return Err(Usage("the prompt is empty: give some text to start from".to_owned()).into());
         }
         Ok((model, prompt))
     }
@@ -166,8 +168,7 @@ impl RunArgs {
 
     fn template(&self, own: Option<&str>) -> Result<ChatTemplate> {
         let Some(path) = &self.chat_template_file else { return Ok(ChatTemplate::new(own)?) };
-        let source =
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let source = input::text(path, MAX_TEMPLATE)?;
         Ok(ChatTemplate::new(Some(&source))?)
     }
 
@@ -211,15 +212,12 @@ pub fn message(role: &str, content: &str) -> ChatMessage {
     ChatMessage { role: role.to_owned(), content: content.to_owned() }
 }
 
-fn read_prompt(source: impl Read, name: &str) -> Result<String> {
-    let mut bytes = Vec::new();
-    source.take(MAX_PROMPT.0 + 1).read_to_end(&mut bytes).with_context(|| format!("cannot read {name}"))?;
-    if bytes.len() as u64 > MAX_PROMPT.0 {
-        return Err(Usage(format!("{name} is longer than {MAX_PROMPT}")).into());
+/// The newline that `echo` appends is not part of the prompt.
+fn as_prompt(mut text: String) -> String {
+    if text.ends_with('\n') {
+        text.pop();
     }
-    let text = String::from_utf8(bytes).map_err(|_| Usage(format!("{name} is not UTF-8 text")))?;
-    // The newline that `echo` appends is not part of the prompt.
-    Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
+    text
 }
 
 /// Generates an answer into the stream. A closed standard output cancels it.

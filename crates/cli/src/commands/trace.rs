@@ -94,8 +94,8 @@ pub fn note_ending(source: &TraceSource) {
     }
     if source.unfinished() > 0 {
         output::warn(format_args!(
-            "{} tokens are not there with all their layers and are left out",
-            source.unfinished()
+            "{} without all layers left out",
+            output::counted(source.unfinished(), "token")
         ));
     }
 }
@@ -108,7 +108,7 @@ fn export(args: &ExportArgs) -> Result<()> {
         (None, None) => return Err(Usage("name a file with --csv or --parquet".to_owned()).into()),
     };
     note_ending(&source);
-    output::print_line(format_args!("{}: {tokens} tokens", path.display()))
+    output::print_line(format_args!("{}: {}", path.display(), output::counted(tokens as usize, "token")))
 }
 
 fn import(args: &ImportArgs) -> Result<()> {
@@ -123,8 +123,9 @@ fn import(args: &ImportArgs) -> Result<()> {
     drop(recorder);
     let totals = file.finish()?;
     output::print_line(format_args!(
-        "{}: {tokens} tokens, {}; it has the chosen experts only, not the scores of the others",
+        "{}: {}, {}; it has the chosen experts only, not the scores of the others",
         path.display(),
+        output::counted(tokens, "token"),
         totals.bytes
     ))
 }

@@ -10,8 +10,8 @@ use hotset_ledger::{LedgerError, Snapshot, load, save};
 use hotset_policy::ledger::{Context, ContextId, LedgerShape, Record};
 use serde::{Deserialize, Serialize};
 
-use crate::output;
 use crate::output::Usage;
+use crate::{input, output};
 
 /// Look into trust ledgers of --trust-ledger, export, import and forget them
 #[derive(Args)]
@@ -233,30 +233,29 @@ fn export(args: &ExportArgs) -> Result<()> {
     std::fs::write(path, serde_json::to_vec(&json)?)
         .with_context(|| format!("cannot write {}", path.display()))?;
     output::print_line(format_args!(
-        "{}: {}, {} tokens",
+        "{}: {}, {}",
         path.display(),
         output::counted(json.contexts.len(), "context"),
-        json.tokens
+        output::counted(json.tokens as usize, "token")
     ))
 }
 
 fn import(args: &ImportArgs) -> Result<()> {
     let name = args.json.display();
-    let length = std::fs::metadata(&args.json).with_context(|| format!("cannot open {name}"))?.len();
-    if length > MAX_LEDGER_JSON.0 {
-        return Err(anyhow!("{name} is longer than {MAX_LEDGER_JSON}"));
-    }
     if args.ledger.exists() {
         return Err(
             Usage(format!("{0} exists; hotset trust reset {0} removes it", args.ledger.display())).into()
         );
     }
-    let text = std::fs::read(&args.json).with_context(|| format!("cannot read {name}"))?;
+    let text = input::bytes(&args.json, MAX_LEDGER_JSON)?;
     let json: Json = serde_json::from_slice(&text).map_err(|error| anyhow!("{name}: {error}"))?;
     let snapshot = json.into_snapshot().map_err(|error| anyhow!("{name}: {error}"))?;
     save(&args.ledger, &snapshot)?;
     let (path, contexts) = (args.ledger.display(), output::counted(snapshot.contexts.len(), "context"));
-    output::print_line(format_args!("{path}: {contexts}, {} tokens", snapshot.tokens))
+    output::print_line(format_args!(
+        "{path}: {contexts}, {}",
+        output::counted(snapshot.tokens as usize, "token")
+    ))
 }
 
 /// Removes a ledger, and nothing that is not one.
@@ -266,7 +265,11 @@ fn reset(path: &Path) -> Result<()> {
             return output::print_line(format_args!("{}: there was nothing to forget", path.display()));
         }
         Ok(Some(snapshot)) => {
-            format!("{}, {} tokens", output::counted(snapshot.contexts.len(), "context"), snapshot.tokens)
+            format!(
+                "{}, {}",
+                output::counted(snapshot.contexts.len(), "context"),
+                output::counted(snapshot.tokens as usize, "token")
+            )
         }
         Err(LedgerError::Damaged { .. }) => "a damaged ledger".to_owned(),
         Err(LedgerError::Version { found, .. }) => format!("a ledger of version {found}"),

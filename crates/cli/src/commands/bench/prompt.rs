@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use hotset_base::limits::MAX_PROMPT;
 use hotset_engine::Engine;
 
+use crate::input;
 use crate::output::Usage;
 
 /// Prose, a recipe, code, a sum: what a model is asked about.
@@ -22,7 +23,7 @@ impl Prompts {
     pub fn new(engine: &Engine, file: Option<&Path>) -> Result<Self> {
         let (text, source) = match file {
             None => (TEXT.to_owned(), "built-in text".to_owned()),
-            Some(path) => (read(path)?, path.display().to_string()),
+            Some(path) => (input::text(path, MAX_PROMPT)?, path.display().to_string()),
         };
         let tokens = engine.tokenizer().encode(&text, false)?;
         if tokens.is_empty() {
@@ -37,12 +38,4 @@ impl Prompts {
         let start = self.tokens.len() * repetition / repetitions.max(1);
         self.tokens.iter().copied().cycle().skip(start).take(length.max(1)).collect()
     }
-}
-
-fn read(path: &Path) -> Result<String> {
-    let bytes = std::fs::metadata(path).with_context(|| format!("cannot open {}", path.display()))?.len();
-    if bytes > MAX_PROMPT.0 {
-        return Err(Usage(format!("{} is longer than {MAX_PROMPT}", path.display())).into());
-    }
-    std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }

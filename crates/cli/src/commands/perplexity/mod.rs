@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use hotset_base::limits::MAX_PROMPT;
-use hotset_engine::{Engine, Perplexity, Windowing, peak_memory, perplexity, price};
+use hotset_engine::{Engine, EngineError, Perplexity, Windowing, peak_memory, perplexity, price};
 use serde::Serialize;
 
 use crate::engine_args::EngineArgs;
 use crate::figures::paging;
-use crate::output::Usage;
+use crate::output::{Forwarded, Usage, counted};
 use crate::routing_report::RoutingReport;
 use crate::trace_args::TraceArgs;
-use crate::{model_args, output};
+use crate::{input, model_args, output};
 
 /// Score texts: perplexity per token
 #[derive(Args)]
@@ -87,7 +87,7 @@ struct Report<'a> {
 
 pub fn run(args: &PerplexityArgs) -> Result<()> {
     // Texts first: a misspelt name should not cost the loading of a model.
-    let texts = args.files.iter().map(|path| read_text(path)).collect::<Result<Vec<_>>>()?;
+    let texts = args.texts()?;
     let (_, checkpoint) = model_args::open(Some(&args.model))?;
     let mut options = args.engine.options()?;
     options.context = options.context.or(Some(WINDOW));
@@ -98,6 +98,7 @@ pub fn run(args: &PerplexityArgs) -> Result<()> {
         return Err(Usage("--compare-native compares a lossy --router with native".to_owned()).into());
     }
     let mut prices = Vec::new();
+    let mut unscored = false;
     for (path, text) in args.files.iter().zip(&texts) {
         let mut tokens = engine.tokenizer().encode(text, true)?;
         let window = session.context();
@@ -109,15 +110,21 @@ pub fn run(args: &PerplexityArgs) -> Result<()> {
         let mut progress = |done: usize| bar.set_position(done as u64);
         let windows = (window, args.windowing.into());
         if args.compare_native {
-            let found = price(&mut engine, &mut session, &tokens, windows, &mut progress)
-                .with_context(|| path.display().to_string())?;
+            let found = price(&mut engine, &mut session, &tokens, windows, &mut progress);
             bar.finish_and_clear();
+            let Some(found) = scored(path, found)? else {
+                unscored = true;
+                continue;
+            };
             price::report(path, engine.router().name(), &found, args.json)?;
             prices.push(found);
         } else {
-            let score = perplexity(&mut engine, &mut session, &tokens, windows.0, windows.1, &mut progress)
-                .with_context(|| path.display().to_string())?;
+            let score = perplexity(&mut engine, &mut session, &tokens, windows.0, windows.1, &mut progress);
             bar.finish_and_clear();
+            let Some(score) = scored(path, score)? else {
+                unscored = true;
+                continue;
+            };
             args.report(&engine, path, &score)?;
         }
     }
@@ -125,25 +132,48 @@ pub fn run(args: &PerplexityArgs) -> Result<()> {
         price::Summary::of(&prices, engine.router().name()).print(args.json)?;
     }
     args.trace.end(&mut engine, args.json)?;
-    args.engine.ledger.save(&mut engine, args.json)
+    args.engine.ledger.save(&mut engine, args.json)?;
+    if unscored { Err(Forwarded(1).into()) } else { Ok(()) }
+}
+
+/// A score; `None`, once that is said, for a text that is too short: the others can be scored all the same.
+fn scored<T>(path: &Path, result: Result<T, EngineError>) -> Result<Option<T>> {
+    let too_short = matches!(result, Err(EngineError::TextTooShort(_)));
+    match result.with_context(|| path.display().to_string()) {
+        Err(error) if too_short => {
+            output::complain(&error);
+            Ok(None)
+        }
+        result => result.map(Some),
+    }
 }
 
 impl PerplexityArgs {
+    /// What is to be scored.
+    fn texts(&self) -> Result<Vec<String>> {
+        let text = |path: &PathBuf| {
+            let text = input::text(path, MAX_PROMPT)?;
+            let empty = || Usage(format!("{} is empty: there is nothing to score", path.display()));
+            if text.is_empty() { Err(empty().into()) } else { Ok(text) }
+        };
+        self.files.iter().map(text).collect()
+    }
+
     fn report(&self, engine: &Engine, path: &Path, score: &Perplexity) -> Result<()> {
         let figures = &score.figures;
         if !self.json {
             output::print_line(format_args!(
-                "{}: perplexity {:.4} over {} of {} tokens",
+                "{}: perplexity {:.4} over {} of {}",
                 path.display(),
                 score.perplexity(),
                 score.scored,
-                score.tokens,
+                counted(score.tokens, "token"),
             ))?;
             output::note(format_args!(
-                "[{:.1} tok/s | {} | {} threads]",
+                "[{:.1} tok/s | {} | {}]",
                 figures.tokens_per_second(),
                 paging(figures),
-                engine.plan().threads
+                counted(engine.plan().threads, "thread")
             ));
             return Ok(());
         }
@@ -171,12 +201,4 @@ impl From<WindowingName> for Windowing {
             WindowingName::SecondHalf => Self::SecondHalf,
         }
     }
-}
-
-fn read_text(path: &Path) -> Result<String> {
-    let length = std::fs::metadata(path).with_context(|| format!("cannot open {}", path.display()))?.len();
-    if length > MAX_PROMPT.0 {
-        return Err(Usage(format!("{} is longer than {MAX_PROMPT}", path.display())).into());
-    }
-    std::fs::read_to_string(path).with_context(|| format!("cannot read {} as UTF-8 text", path.display()))
 }

@@ -81,7 +81,11 @@ pub fn report(file: &Path, router: &'static str, price: &Price, json: bool) -> R
             tps: policy.tokens_per_second(),
         });
     }
-    output::print_line(format_args!("{}: {router} over {} tokens", file.display(), price.native.scored))?;
+    output::print_line(format_args!(
+        "{}: {router} over {}",
+        file.display(),
+        output::counted(price.native.scored, "token")
+    ))?;
     output::print_line(format_args!("  native    {}", line(&price.native)))?;
     output::print_line(format_args!("  {router:<9} {}", line(&price.policy)))?;
     output::print_line(format_args!(

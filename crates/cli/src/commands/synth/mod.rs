@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::engine_args::EngineArgs;
 use crate::output::Usage;
-use crate::{model_args, output};
+use crate::{model_args, output, threads};
 use shape::ShapeArgs;
 
 /// Write a model with random weights and planted routing: its text is noise, its speed is real
@@ -123,6 +123,7 @@ fn write(args: &SynthArgs, target: &Path) -> Result<()> {
         None => SynthFormat::Gguf,
     };
     let total = synth_bytes(&config).map_err(|error| Usage(error.to_string()))?;
+    threads::start_shared_pool()?;
     let bar = output::byte_bar("making", total);
     let start = Instant::now();
     let report = synth(&config, args.seed, target, format, &|done| bar.set_position(done.0))?;
