@@ -19,8 +19,8 @@ pub const MAX_VOCAB: usize = 1 << 21;
 pub const MAX_CONTEXT: usize = 1 << 20;
 /// Files one model may consist of.
 pub const MAX_FILES: usize = 4096;
-/// Tensors of one model over all its files.
-pub const MAX_TENSORS: usize = MAX_LAYERS * (MAX_EXPERTS * 3 + 32);
+/// Tensors of one model over all its files: several times what the largest model there is has (some 150,000).
+pub const MAX_TENSORS: usize = 1 << 19;
 /// Dimensions of one tensor.
 pub const MAX_DIMS: usize = 4;
 /// Length of a tensor or metadata key name.
@@ -74,9 +74,13 @@ pub const MAX_TRACE_METADATA: Bytes = Bytes::mib(1);
 pub const MAX_TRACE_BLOCK: Bytes = Bytes::mib(1);
 /// A routing trace in CSV.
 pub const MAX_TRACE_CSV: Bytes = Bytes::mib(512);
+/// Columns of it that are looked at.
+pub const MAX_CSV_COLUMNS: usize = 256;
 /// Contexts of a trust ledger.
 pub const MAX_LEDGER_CONTEXTS: usize = 32;
 /// A trust ledger in JSON.
 pub const MAX_LEDGER_JSON: Bytes = Bytes::mib(256);
 /// Tokens of a window of a trust ledger.
 pub const MAX_LEDGER_WINDOW: u32 = 4096;
+/// A line of an error or a warning, with its newline.
+pub const MAX_ERROR_LINE: usize = 4096;

@@ -15,6 +15,7 @@ use hotset_text::Tokenizer;
 use crate::ledger_args::LedgerArgs;
 use crate::output::{self, Usage};
 use crate::router_args::RouterArgs;
+use crate::threads;
 
 #[derive(Args, Clone)]
 #[command(next_help_heading = "Memory and speed")]
@@ -243,7 +244,11 @@ pub struct Planned {
 
 impl Planned {
     pub fn new(checkpoint: &Checkpoint, options: EngineOptions) -> Result<Self> {
-        let families = options.wants_families().then(|| hotset_convert::families(checkpoint)).transpose()?;
+        let learn = || {
+            threads::start_shared_pool()?;
+            anyhow::Ok(hotset_convert::families(checkpoint)?)
+        };
+        let families = options.wants_families().then(learn).transpose()?;
         let options = EngineOptions { families: families.unwrap_or_default(), ..options };
         let (plan, tokenizer) = plan(checkpoint, &options)?;
         Ok(Self { plan, tokenizer, options })
@@ -255,9 +260,7 @@ impl Planned {
         if !quiet {
             output::note(&plan);
         }
-        for warning in &plan.warnings {
-            output::note(format_args!("warning: {warning}"));
-        }
+        plan.warnings.iter().for_each(output::warn);
         let bar = output::byte_bar("opening", plan.opening_bytes());
         let mut progress = |more: Bytes| bar.inc(more.0);
         let engine = Engine::open(checkpoint, tokenizer, options, plan, &mut progress);
@@ -270,9 +273,12 @@ impl Planned {
     }
 }
 
+/// What the program is taken to occupy where the system does not say.
+const UNKNOWN_RESIDENT: Bytes = Bytes::mib(16);
+
 /// The plan with the vocabulary loaded: it is part of what the program takes.
 pub fn plan(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<(Plan, Tokenizer)> {
     let tokenizer = Tokenizer::new(&checkpoint.tokenizer)?;
-    let resident = resident_memory().unwrap_or_default();
+    let resident = resident_memory().unwrap_or(UNKNOWN_RESIDENT);
     Ok((Plan::new(checkpoint, options, resident)?, tokenizer))
 }

@@ -4,6 +4,7 @@ use hotset_base::Bytes;
 use hotset_engine::{Figures, Finish, Generation, PhaseFigures, peak_memory};
 use serde::Serialize;
 
+use crate::output::counted;
 use crate::routing_report::{RoutingReport, regret};
 
 /// One JSON object per run. Figures without a prefix are those of the decoded tokens.
@@ -71,12 +72,14 @@ impl<'a> RunReport<'a> {
 /// The closing line, with the seed where there is one to tell.
 pub fn closing_line(generation: &Generation, planned: Bytes, seed: Option<u64>) -> String {
     let Figures { prefill, decode } = &generation.figures;
+    // A user who reads nothing else here should not wonder why the answer ends.
+    let full = if generation.finish == Finish::ContextFull { " | context full" } else { "" };
     let peak = peak_memory().map_or_else(|| "unknown".to_owned(), |peak| peak.to_string());
     format!(
-        "[prefill {} tokens, {:.1} tok/s | decode {} tokens, {:.1} tok/s | {} | peak memory {peak} of {planned} planned{}]",
-        prefill.tokens,
+        "[prefill {}, {:.1} tok/s | decode {}, {:.1} tok/s | {} | peak memory {peak} of {planned} planned{full}{}]",
+        counted(prefill.tokens, "token"),
         prefill.tokens_per_second(),
-        decode.tokens,
+        counted(decode.tokens, "token"),
         decode.tokens_per_second(),
         paging(decode),
         seed.map_or_else(String::new, |seed| format!(" | seed {seed}")),

@@ -73,7 +73,8 @@ impl LedgerArgs {
         let totals = engine.save_ledger()?;
         if let (Some(path), Some(totals), false) = (&self.trust_ledger, totals, quiet) {
             let (contexts, tokens) = (output::counted(totals.contexts, "context"), totals.tokens);
-            output::note(format_args!("trust ledger: {}, {contexts}, {tokens} tokens", path.display()));
+            let tokens = output::counted(tokens as usize, "token");
+            output::note(format_args!("trust ledger: {}, {contexts}, {tokens}", path.display()));
         }
         Ok(())
     }

@@ -5,9 +5,11 @@
 #![forbid(unsafe_code)]
 
 mod commands;
+mod console;
 mod csv;
 mod engine_args;
 mod figures;
+mod input;
 mod ledger_args;
 mod llama_flags;
 mod locate;
@@ -20,11 +22,17 @@ mod routing_report;
 mod sampling_args;
 mod stop;
 mod stream;
+mod threads;
 mod trace_args;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+/// Memory that is refused ends the program with an error, not with a signal.
+#[global_allocator]
+static ALLOCATOR: hotset_residency::Allocator = hotset_residency::Allocator;
 
 /// Runs Mixture-of-Experts language models that are larger than the memory they are given.
 ///
@@ -65,7 +73,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse_from(llama_flags::with_long_names(std::env::args_os())) {
+    let cli = match parse() {
         Ok(cli) => cli,
         Err(error) => return output::usage(&error),
     };
@@ -87,4 +95,21 @@ fn main() -> ExitCode {
         Ok(()) => stop::exit_code().map_or(ExitCode::SUCCESS, ExitCode::from),
         Err(error) => output::fail(&error),
     }
+}
+
+fn parse() -> Result<Cli, clap::Error> {
+    let mut command = without_empty_variables(Cli::command());
+    let args = llama_flags::with_long_names(std::env::args_os());
+    let mut matches = command.try_get_matches_from_mut(args)?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+}
+
+/// A variable that is set and empty counts as unset, as compose files and shells leave them.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |arg: &clap::Arg| {
+        let variable = arg.get_env().and_then(std::env::var_os);
+        variable.is_some_and(|value| value.is_empty())
+    };
+    let command = command.mut_args(|arg| if is_empty(&arg) { arg.env(Resettable::Reset) } else { arg });
+    command.mut_subcommands(without_empty_variables)
 }

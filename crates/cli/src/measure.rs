@@ -6,10 +6,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Args;
 use hotset_base::Bytes;
+use hotset_base::limits::MAX_CONFIG_FILE;
 use hotset_engine::{DiskProbe, DiskSpeed, Locality, MemoryBandwidth, available_memory};
 use hotset_format::Checkpoint;
 use hotset_io::ReadOptions;
 
+use crate::input;
 use crate::output::Usage;
 
 #[derive(Args, Clone)]
@@ -44,7 +46,7 @@ pub fn memory(threads: usize, allowed: Option<Bytes>) -> MemoryBandwidth {
 pub fn locality(file: Option<&Path>) -> Result<Locality> {
     let Some(path) = file else { return Ok(Locality::builtin()) };
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
+    let text = input::text(path, MAX_CONFIG_FILE)?;
     Locality::parse(&text, &name).map_err(|error| Usage(format!("{name}: {error}")).into())
 }
 

@@ -1,15 +1,18 @@
 //! How the program speaks: results on standard output, everything else on standard error.
 
+use std::borrow::Cow;
 use std::fmt::{self, Display};
-use std::io::{self, IsTerminal, Write};
+use std::io;
+use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use hotset_base::Bytes;
+use hotset_base::limits::MAX_ERROR_LINE;
 use hotset_outputs::OutputError;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::console::{Console, Shown, is_acted_on};
 use crate::llama_flags;
 
 /// A mistake of the user's: exit code 2 instead of 1.
@@ -24,7 +27,7 @@ impl Display for Usage {
 
 impl std::error::Error for Usage {}
 
-/// What another process of ours has ended with; it has said why.
+/// An exit code whose reason has been said, by us or by another process of ours.
 #[derive(Debug)]
 pub struct Forwarded(pub u8);
 
@@ -45,9 +48,7 @@ pub fn fail(error: &anyhow::Error) -> ExitCode {
     if let Some(Forwarded(code)) = error.downcast_ref() {
         return ExitCode::from(*code);
     }
-    let line = chain(error).replace(['\n', '\r'], " ");
-    // Nothing is left to be done if standard error is closed.
-    let _ = writeln!(io::stderr(), "error: {line}");
+    complain(error);
     if is_usage(error) { ExitCode::from(2) } else { ExitCode::from(1) }
 }
 
@@ -55,6 +56,11 @@ pub fn fail(error: &anyhow::Error) -> ExitCode {
 fn is_usage(error: &anyhow::Error) -> bool {
     error.downcast_ref::<Usage>().is_some()
         || error.downcast_ref::<OutputError>().is_some_and(OutputError::is_refusal)
+}
+
+/// Prints an error as one line.
+pub fn complain(error: &anyhow::Error) {
+    tell(&format!("error: {}", chain(error)));
 }
 
 /// An error and its causes; a cause that the error before it quotes is not said twice.
@@ -70,49 +76,86 @@ fn chain(error: &anyhow::Error) -> String {
     line
 }
 
+/// Prints one line on standard error, short and without what a terminal would act on wherever it goes: such
+/// lines are kept and looked at later.
+fn tell(text: &str) {
+    let line = text.replace(['\n', '\r'], " ");
+    let line = Shown(&line).to_string();
+    // Nothing is left to be done if standard error is closed.
+    let _ = Console::Err.print_line(shortened(&line));
+}
+
+/// A line of at most [`MAX_ERROR_LINE`] with its newline: of a longer one its middle is left out, for the end says
+/// what to do.
+fn shortened(line: &str) -> Cow<'_, str> {
+    const TAIL: usize = 1000;
+    const GAP: &str = " ... ";
+    if line.len() < MAX_ERROR_LINE {
+        return Cow::Borrowed(line);
+    }
+    let cut = |mut at: usize, step: isize| {
+        while !line.is_char_boundary(at) {
+            at = at.wrapping_add_signed(step);
+        }
+        at
+    };
+    let (head, tail) = (MAX_ERROR_LINE - 1 - GAP.len() - TAIL, line.len() - TAIL);
+    Cow::Owned(format!("{}{GAP}{}", &line[..cut(head, -1)], &line[cut(tail, 1)..]))
+}
+
 /// Prints what clap has to say: help as it is, a mistake as one line.
 pub fn usage(error: &clap::Error) -> ExitCode {
-    if !error.use_stderr() {
-        // Help or version; a closed standard output is the reader's choice.
-        let _ = error.print();
-        return ExitCode::SUCCESS;
-    }
     if let (ErrorKind::UnknownArgument, Some(ContextValue::String(flag))) =
         (error.kind(), error.get(ContextKind::InvalidArg))
         && let Some(answer) = llama_flags::absent(flag)
     {
-        let _ = writeln!(io::stderr(), "error: {answer}");
+        tell(&format!("error: {answer}"));
         return ExitCode::from(2);
     }
     let text = error.render().to_string();
+    if !error.use_stderr() {
+        // Help or version.
+        return Console::Out.print(&text).map_or_else(|error| fail(&error.into()), |()| ExitCode::SUCCESS);
+    }
     let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("For more information"));
     let told: Vec<&str> = lines.filter(|line| !line.is_empty() && !line.starts_with("Usage:")).collect();
-    let _ = writeln!(io::stderr(), "{}; --help tells more", told.join(" ").replace(" tip:", "; tip:"));
+    tell(&format!("{}; --help tells more", told.join(" ").replace(" tip:", "; tip:")));
     ExitCode::from(2)
 }
 
-/// Prints one JSON object on one line of standard output.
+/// Prints one JSON object on one line of standard output: whole, or not at all if it cannot be made.
 pub fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    serde_json::to_writer(&mut out, value).map_err(io::Error::from)?;
-    out.write_all(b"\n")?;
-    out.flush()?;
-    Ok(())
+    let mut text = serde_json::to_string(value)?;
+    if Console::Out.is_terminal() && text.contains(is_acted_on) {
+        // What JSON lets stand in a string and a terminal would act on: as JSON writes it.
+        let shown = |c| if is_acted_on(c) { format!("\\u{:04x}", u32::from(c)) } else { String::from(c) };
+        text = text.chars().map(shown).collect();
+    }
+    print_line(text)
+}
+
+/// A path in JSON: U+FFFD stands for bytes that are no UTF-8, which JSON cannot hold.
+pub fn json_path<S: serde::Serializer>(path: &impl AsRef<Path>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.as_ref().display())
 }
 
 /// Prints a line on standard output.
 pub fn print_line(line: impl Display) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "{line}")?;
-    Ok(())
+    Ok(Console::Out.print_line(line)?)
 }
 
 /// Tells the user something beside the result.
 pub fn note(line: impl Display) {
-    let _ = writeln!(io::stderr(), "{line}");
+    // Nothing is left to be done if standard error is closed.
+    let _ = Console::Err.print_line(line);
 }
 
-/// A bar over bytes. Appears only on a terminal and only if the work takes longer than a moment.
+/// Tells the user, in one line, that something is not as asked for or expected.
+pub fn warn(line: impl Display) {
+    tell(&format!("warning: {line}"));
+}
+
+/// A bar over bytes. Appears only on a terminal.
 pub fn byte_bar(what: &'static str, total: Bytes) -> ProgressBar {
     bar(what, total.0, "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
 }
@@ -123,15 +166,48 @@ pub fn count_bar(what: &'static str, total: u64) -> ProgressBar {
 }
 
 fn bar(what: &'static str, total: u64, template: &str) -> ProgressBar {
-    let target =
-        if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let target = match Console::Err.is_terminal() {
+        true => ProgressDrawTarget::stderr(),
+        false => ProgressDrawTarget::hidden(),
+    };
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::with_draw_target(Some(total), target).with_style(style).with_message(what);
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
+    // It is drawn when it moves: a thread that draws it would be one that the system may refuse.
+    ProgressBar::with_draw_target(Some(total), target).with_style(style).with_message(what)
 }
 
 /// "1 context", "2 contexts".
 pub fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Context, anyhow};
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let gone = || io::Error::from(io::ErrorKind::NotFound);
+        let quoted = anyhow::Error::from(gone()).context(format!("x: cannot open: {}", gone()));
+        assert_eq!(chain(&quoted), format!("x: cannot open: {}", gone()));
+        assert_eq!(chain(&anyhow!("b").context("a")), "a: b");
+        let empty: anyhow::Result<()> = Err(anyhow!("b")).context("");
+        assert_eq!(chain(&empty.unwrap_err()), "b");
+    }
+
+    #[test]
+    fn a_long_line_loses_its_middle_between_two_characters() {
+        for unit in ["x", "\u{e9}", "\u{2014}", "\u{1f600}"] {
+            for more in 0..9 {
+                let line = format!("{}{}; get it again", "y".repeat(more), unit.repeat(30_000));
+                let short = shortened(&line);
+                assert!(short.len() < MAX_ERROR_LINE && short.len() > MAX_ERROR_LINE - 20, "{}", short.len());
+                assert!(short.ends_with("; get it again") && short.contains(" ... "));
+            }
+        }
+        let fits = "x".repeat(MAX_ERROR_LINE - 1);
+        assert_eq!(shortened(&fits), fits);
+        assert_eq!(shortened(&"x".repeat(MAX_ERROR_LINE)).len(), MAX_ERROR_LINE - 1);
+    }
 }

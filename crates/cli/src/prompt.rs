@@ -11,6 +11,7 @@ use hotset_base::limits::MAX_PROMPT;
 use hotset_engine::EngineError;
 use hotset_text::{TextError, TextReader, Tokenizer};
 
+use crate::input;
 use crate::output::Usage;
 
 /// A prompt, read when it is needed.
@@ -118,7 +119,7 @@ impl Tokens {
 
 /// Opens a text; one that is known to be too long is refused.
 pub fn open(path: &Path) -> Result<File> {
-    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let file = input::stream(path)?;
     let length = file.metadata().with_context(|| format!("cannot open {}", path.display()))?.len();
     if length > MAX_PROMPT.0 {
         return Err(named(&path.display().to_string(), TextError::TooLong { limit: MAX_PROMPT }));

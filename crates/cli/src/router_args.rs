@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 use hotset_base::{Bytes, limits};
 use hotset_policy::route::{CachePriorOptions, DropOptions, RouterOptions, StrictOptions, TrustOptions};
 use serde::Deserialize;
 
+use crate::input;
 use crate::output::Usage;
 
 #[derive(Args, Clone)]
@@ -141,11 +142,7 @@ impl RouterArgs {
 }
 
 fn read(path: &Path) -> Result<Settings> {
-    let length = std::fs::metadata(path).with_context(|| format!("cannot open {}", path.display()))?.len();
-    if length > limits::MAX_CONFIG_FILE.0 {
-        return Err(Usage(format!("{} is longer than {}", path.display(), limits::MAX_CONFIG_FILE)).into());
-    }
-    let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = input::bytes(path, limits::MAX_CONFIG_FILE)?;
     serde_json::from_slice(&text).map_err(|error| Usage(format!("{}: {error}", path.display())).into())
 }
 

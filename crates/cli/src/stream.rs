@@ -1,11 +1,12 @@
 //! Where an answer goes while it is generated: a bar for the prompt, then text as it comes.
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hotset_engine::Listener;
 use indicatif::ProgressBar;
 
+use crate::console::Console;
 use crate::output;
 
 /// The text of an answer so far.
@@ -30,9 +31,7 @@ impl Stream {
 
     /// Shows text that is not part of the answer.
     pub fn echo(&self, text: &str) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        out.write_all(text.as_bytes())?;
-        out.flush()
+        Console::Out.print(text)
     }
 
     /// The answer.

@@ -60,6 +60,14 @@ pub enum EngineError {
         context: usize,
     },
     /// Too little to score.
-    #[error("the text has {0} tokens; at least 2 are needed to score one")]
+    #[error("the text has {0} token{s}; at least 2 are needed to score one", s = if *.0 == 1 { "" } else { "s" })]
     TextTooShort(usize),
+    /// Its weights make no sense.
+    #[error(
+        "the model gives token {id} no likelihood that is a number: weights of it are NaN or infinite; get the model again"
+    )]
+    NotANumber {
+        /// The token.
+        id: u32,
+    },
 }

@@ -194,6 +194,9 @@ fn score_window(
             let next = (at + rows).min(wanted.end);
             let losses = &mut losses[..next - at];
             model.losses(at - 1 - first..next - 1 - first, &tokens[at..next], losses);
+            if let Some(bad) = losses.iter().position(|loss| !loss.is_finite()) {
+                return Err(EngineError::NotANumber { id: tokens[at + bad] });
+            }
             nll += losses.iter().sum::<f64>();
             at = next;
         }

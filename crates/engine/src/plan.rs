@@ -3,7 +3,7 @@
 use std::fmt;
 
 use hotset_base::{Bytes, Families, limits};
-use hotset_format::Checkpoint;
+use hotset_format::{Checkpoint, ModelConfig};
 use hotset_kernels::Pool;
 use hotset_model::{
     Activations, CoarseRouters, DenseWeights, EmbeddingPlace, Foretell, KvCache, KvTypes, Scratch,
@@ -192,6 +192,11 @@ pub enum PlanError {
         /// Part of it.
         arena: Bytes,
     },
+    /// The system does not say what is free.
+    #[error(
+        "how much memory is free is unknown here (no /proc/meminfo): say how much to take, e.g. --memory 8GiB"
+    )]
+    UnknownMemory,
     /// LRU would hit nothing.
     #[error(
         "{slots} slots are fewer than the {token_cycle} experts of one token: LRU over all layers would hit nothing at all. Use --evict lfu or least-stale, or more --memory"
@@ -249,14 +254,14 @@ impl Plan {
             warnings: Vec::new(),
         };
         plan.scratch = Scratch::planned_bytes(config, plan.chunk, options.activations);
-        (plan.budget, plan.budget_source) = budget(checkpoint, options, plan.total());
+        (plan.budget, plan.budget_source) = budget(checkpoint, options, plan.total())?;
         plan.fit(checkpoint, options, &source);
         if options.experts_per_layer.is_none() {
             plan.arena = ArenaPlan::shared(&source, plan.budget.saturating_sub(plan.without_arena()));
         }
         plan.check_budget(&config.name, options.experts_per_layer.is_some(), &source)?;
         plan.check_eviction(options, config.layers * config.top_k)?;
-        plan.warn(config.context);
+        plan.warn(config, options);
         Ok(plan)
     }
 
@@ -332,10 +337,34 @@ impl Plan {
         }
     }
 
-    fn warn(&mut self, trained: usize) {
+    /// Notes what is beyond what there is.
+    fn warn(&mut self, config: &ModelConfig, options: &EngineOptions) {
+        let trained = config.context;
         if self.context > trained {
             self.warnings.push(format!(
                 "a context of {} is more than the {trained} the model was trained for",
+                self.context
+            ));
+        }
+        let asked = matches!(self.budget_source, BudgetSource::Asked | BudgetSource::Suggested);
+        if let Some(there) = machine::installed_memory().filter(|&there| asked && self.budget > there) {
+            self.warnings.push(format!("{} of memory is more than the {there} there are here", self.budget));
+        }
+        let cores = self::threads(None);
+        if options.threads.is_some_and(|threads| threads > cores) {
+            self.warnings.push(format!(
+                "{} threads are more than the {cores} cores there are here, and slower than as many",
+                self.threads
+            ));
+        }
+        if let Some(slots) = options.experts_per_layer.filter(|&slots| slots > config.experts) {
+            let experts = config.experts;
+            self.warnings
+                .push(format!("{slots} experts per layer are more than the {experts} the model has"));
+        }
+        if let Some(chunk) = options.chunk.filter(|&chunk| chunk > self.context) {
+            self.warnings.push(format!(
+                "{chunk} prompt tokens at a time are more than the context of {}",
                 self.context
             ));
         }
@@ -389,7 +418,8 @@ fn foretell(checkpoint: &Checkpoint, options: &EngineOptions) -> Foretell {
     }
     let copies = Foretell::planned_bytes(&checkpoint.config);
     let slots_are_given = options.experts_per_layer.is_some();
-    let small = || copies.0 * LEARNING_SHARE <= budget(checkpoint, options, Bytes(0)).0.0;
+    let budget = || budget(checkpoint, options, Bytes(0));
+    let small = || budget().is_ok_and(|(budget, _)| copies.0 * LEARNING_SHARE <= budget.0);
     options.foretell.unwrap_or(if slots_are_given || small() { Foretell::Learn } else { Foretell::Routers })
 }
 
@@ -423,18 +453,21 @@ fn threads(asked: Option<usize>) -> usize {
     asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
-fn budget(checkpoint: &Checkpoint, options: &EngineOptions, smallest: Bytes) -> (Bytes, BudgetSource) {
+fn budget(
+    checkpoint: &Checkpoint,
+    options: &EngineOptions,
+    smallest: Bytes,
+) -> Result<(Bytes, BudgetSource), PlanError> {
     if let Some(asked) = options.memory {
-        return (asked, BudgetSource::Asked);
+        return Ok((asked, BudgetSource::Asked));
     }
     if options.experts_per_layer.is_some() {
-        return (smallest, BudgetSource::Slots);
+        return Ok((smallest, BudgetSource::Slots));
     }
     if let Some(suggested) = checkpoint.suggested_memory {
-        return (suggested, BudgetSource::Suggested);
+        return Ok((suggested, BudgetSource::Suggested));
     }
-    // Where the system does not say what is free, everything is planned for and the user decides.
-    let free = machine::available_memory().unwrap_or(Bytes(1 << 50));
+    let free = machine::available_memory().ok_or(PlanError::UnknownMemory)?;
     let resident = machine::resident_memory().unwrap_or_default();
-    ((free + resident).saturating_sub(MARGIN), BudgetSource::Available)
+    Ok(((free + resident).saturating_sub(MARGIN), BudgetSource::Available))
 }

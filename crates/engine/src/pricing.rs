@@ -209,7 +209,12 @@ pub(crate) fn step_window(
     for (at, &token) in tokens.iter().enumerate() {
         let logits = forward(engine, cache, token)?;
         if scored.contains(&(at + 1)) {
-            *nll += log_sum_exp(logits) - f64::from(logits[tokens[at + 1] as usize]);
+            let id = tokens[at + 1];
+            let loss = log_sum_exp(logits) - f64::from(logits[id as usize]);
+            if !loss.is_finite() {
+                return Err(EngineError::NotANumber { id });
+            }
+            *nll += loss;
             look(logits);
         }
         count();

@@ -1,6 +1,5 @@
 //! Opening and reading model files.
 
-use std::fs::{File, Metadata};
 use std::io;
 use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
@@ -84,16 +83,8 @@ impl ModelFile {
 
 /// Opens a regular file and reads its length, once.
 pub(crate) fn open_file(path: &Path) -> Result<ModelFile, FormatError> {
-    let regular = |metadata: Metadata| match metadata.is_file() {
-        true => Ok(metadata),
-        false => {
-            Err(FormatError::UnknownFormat { path: path.to_owned(), what: "not a regular file".to_owned() })
-        }
-    };
-    // Looked at before it is opened: opening a pipe waits for its writer, perhaps for ever.
-    regular(std::fs::metadata(path).map_err(FormatError::io(path, "open"))?)?;
-    let file = File::open(path).map_err(FormatError::io(path, "open"))?;
-    let metadata = regular(file.metadata().map_err(FormatError::io(path, "open"))?)?;
+    let file = hotset_inputs::open(path).map_err(FormatError::io(path, "open"))?;
+    let metadata = file.metadata().map_err(FormatError::io(path, "open"))?;
     let (bytes, stamp) = (Bytes(metadata.len()), Stamp::of(&metadata));
     Ok(ModelFile { path: path.to_owned(), file: Arc::new(file), bytes, stamp })
 }
@@ -104,14 +95,7 @@ pub(crate) fn read_small(path: &Path, limit: Bytes) -> Result<Option<Vec<u8>>, F
         Err(FormatError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other?,
     };
-    if file.bytes > limit {
-        return Err(FormatError::malformed(
-            path,
-            format!("is {}, more than the limit of {limit}", file.bytes),
-        ));
-    }
-    let mut bytes = vec![0; file.bytes.index()];
-    file.file.read_exact_at(&mut bytes, 0).map_err(FormatError::io(path, "read"))?;
+    let bytes = hotset_inputs::read_file(&file.file, limit).map_err(FormatError::io(path, "read"))?;
     file.check_unchanged()?;
     Ok(Some(bytes))
 }

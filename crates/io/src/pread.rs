@@ -49,24 +49,38 @@ impl Shared {
         }
     }
 
+    /// The same by a thread that has other work behind it, with as many others as the system gives.
+    pub(crate) fn serve_with_helpers(self: &Arc<Self>) {
+        let helpers = start(self).unwrap_or_default();
+        self.serve();
+        for helper in helpers {
+            // A thread that panicked has nothing left to give back.
+            let _ = helper.join();
+        }
+    }
+
     fn read_runs(&self, request: &mut ReadRequest) -> Result<(), ReadError> {
         let memory = request.target.as_mut_slice();
         for run in request.runs.iter().filter(|run| run.bytes > 0) {
-            let file = &self.files[run.file.index()];
-            let mut progress = Progress::new(*run, file);
-            while !progress.is_complete() {
-                let into = &mut memory[progress.range()];
-                let mut read = file.get(progress.direct).read_at(into, progress.offset());
-                if let Some(faults) = &self.faults {
-                    read = faults.disturb(read, into);
-                }
-                progress.advance(read).map_err(|source| ReadError {
-                    file: run.file,
-                    offset: run.offset,
-                    source,
-                })?;
-            }
+            let mut progress = Progress::new(*run, &self.files[run.file.index()]);
+            self.read_run(&mut progress, memory)?;
             self.after_run(&progress);
+        }
+        Ok(())
+    }
+
+    /// Reads what is missing of a run.
+    pub(crate) fn read_run(&self, progress: &mut Progress, memory: &mut [u8]) -> Result<(), ReadError> {
+        let run = progress.run;
+        let file = &self.files[run.file.index()];
+        while !progress.is_complete() {
+            let into = &mut memory[progress.range()];
+            let mut read = file.get(progress.direct).read_at(into, progress.offset());
+            if let Some(faults) = &self.faults {
+                read = faults.disturb(read, into);
+            }
+            let error = |source| ReadError { file: run.file, offset: run.offset, source };
+            progress.advance(read).map_err(error)?;
         }
         Ok(())
     }

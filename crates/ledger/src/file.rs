@@ -1,7 +1,6 @@
 //! Reading a ledger whole, and replacing it whole.
 
-use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,14 +14,14 @@ use crate::{LedgerError, Snapshot};
 /// # Errors
 /// If it cannot be read, is no ledger, of another version, or not whole.
 pub fn load(path: &Path) -> Result<Option<Snapshot>, LedgerError> {
-    // Looked at before it is opened: opening a pipe waits for its writer, perhaps for ever.
-    match std::fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() => {}
-        Ok(_) => return Err(LedgerError::NotALedger(path.to_owned())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+    let mut file = match hotset_inputs::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) if hotset_inputs::is_refusal(&error) => {
+            return Err(LedgerError::NotALedger(path.to_owned()));
+        }
         Err(error) => return Err(LedgerError::io("open", path)(error)),
-    }
-    let mut file = File::open(path).map_err(LedgerError::io("open", path))?;
+    };
     let bytes = file.metadata().map_err(LedgerError::io("read the length of", path))?.len();
     let damaged = |detail: String| LedgerError::Damaged { path: path.to_owned(), detail };
     let mut header = [0; HEADER];

@@ -71,7 +71,7 @@ impl Cache {
         let pool = |i: usize| Pool {
             slots: i * size..(i + 1) * size,
             used: 0,
-            order: (evict.is_steady() && size > SEARCHED).then(|| Order::new(size)),
+            order: (evict.is_steady() && size > SEARCHED).then(Order::default),
         };
         Self {
             may_bypass: policy.is_clairvoyant(),
@@ -82,12 +82,20 @@ impl Cache {
             places: vec![None; layers * experts],
             hot: vec![false; layers * experts],
             wanted: vec![false; experts],
-            latest: vec![Vec::with_capacity(experts); layers],
-            missing: Vec::with_capacity(experts),
+            latest: vec![Vec::new(); layers],
+            missing: Vec::new(),
             layer: LayerId(0),
             now: 0,
             evict,
         }
+    }
+
+    /// About what a cache takes when everything in it is in use.
+    pub fn planned_bytes(demand: &Demand, policy: ReplayPolicy) -> usize {
+        /// Place, resident, history and order of one expert.
+        const EXPERT: usize = 200;
+        let known = if policy.is_clairvoyant() { demand.picks() * size_of::<u64>() } else { 0 };
+        demand.header().layers * demand.header().experts * EXPERT + known
     }
 
     /// `[experts]`: which experts of a layer are resident.

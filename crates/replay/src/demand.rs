@@ -3,7 +3,7 @@
 use half::f16;
 use hotset_base::{ExpertId, LayerId};
 use hotset_policy::route::Choice;
-use hotset_trace::{LayerToken, Pass, TraceHeader, TraceSource};
+use hotset_trace::{LayerToken, Pass, TraceHeader, TraceSource, Visit};
 
 use crate::ReplayError;
 
@@ -16,19 +16,30 @@ pub enum Part {
     All,
 }
 
-/// See the module's text.
+/// See the module's text. What was not recorded takes no room: a trace may hold much of that.
 #[derive(Clone, Debug)]
 pub struct Demand {
     header: TraceHeader,
-    tokens: usize,
-    /// `[tokens, layers]`: chosen experts; 0 where nothing was recorded.
-    counts: Vec<u8>,
-    /// `[tokens, layers, top_k]`: the chosen set.
+    /// `[tokens + 1]`: where the records of each token begin.
+    starts: Vec<usize>,
+    /// Layer-tokens of which something is known, token after token, layers rising.
+    records: Vec<Record>,
+    /// The chosen sets, one after the other.
     chosen: Vec<Choice>,
-    /// `[tokens, layers, top_k]`: the native set with its mass, where it is not the chosen one.
+    /// `[records, top_k]`: the native set with its mass, where it is not the chosen one.
     native: Option<Vec<Choice>>,
-    /// `[tokens, layers, experts]`, if they were asked for.
+    /// `[records, experts]`, if they were asked for.
     probabilities: Vec<f16>,
+}
+
+/// One layer-token.
+#[derive(Clone, Copy, Debug)]
+struct Record {
+    layer: LayerId,
+    /// Chosen experts, at least one.
+    count: u8,
+    /// Where they begin.
+    start: usize,
 }
 
 impl Demand {
@@ -44,8 +55,8 @@ impl Demand {
         let find_native = !header.native_choice && header.full_scores;
         let mut demand = Self {
             header,
-            tokens: 0,
-            counts: Vec::new(),
+            starts: vec![0],
+            records: Vec::new(),
             chosen: Vec::new(),
             native: find_native.then(Vec::new),
             probabilities: Vec::new(),
@@ -58,7 +69,7 @@ impl Demand {
                 left_out = true;
             }
         }
-        match demand.tokens {
+        match demand.tokens() {
             0 if left_out => Err(ReplayError::NothingDecoded),
             0 => Err(ReplayError::Empty),
             _ => Ok(demand),
@@ -66,22 +77,21 @@ impl Demand {
     }
 
     fn add(&mut self, pass: &Pass, with_scores: bool) {
-        let top_k = self.header.top_k;
         for token in 0..pass.tokens.len() {
-            for visit in &pass.visits {
+            let known = |visit: &&Visit| !visit.layer_tokens[token].chosen.is_empty();
+            for visit in pass.visits.iter().filter(known) {
                 let layer_token = &visit.layer_tokens[token];
-                self.counts.push(layer_token.chosen.len() as u8);
-                push_padded(&mut self.chosen, &layer_token.chosen, top_k);
+                let (count, start) = (layer_token.chosen.len() as u8, self.chosen.len());
+                self.records.push(Record { layer: visit.layer, count, start });
+                self.chosen.extend(&layer_token.chosen);
                 if let Some(native) = &mut self.native {
-                    push_padded(native, &native_set(layer_token, top_k), top_k);
+                    native.extend(native_set(layer_token, self.header.top_k));
                 }
                 if with_scores {
-                    let end = self.probabilities.len() + self.header.experts;
                     self.probabilities.extend(&layer_token.probabilities);
-                    self.probabilities.resize(end, f16::ZERO);
                 }
             }
-            self.tokens += 1;
+            self.starts.push(self.records.len());
         }
     }
 
@@ -92,39 +102,48 @@ impl Demand {
 
     /// Tokens to replay.
     pub fn tokens(&self) -> usize {
-        self.tokens
+        self.starts.len() - 1
     }
 
-    fn place(&self, token: usize, layer: LayerId) -> usize {
-        token * self.header.layers + layer.index()
+    /// Experts that all tokens chose together.
+    pub(crate) fn picks(&self) -> usize {
+        self.chosen.len()
+    }
+
+    /// Number of the record of a layer-token, if there is one.
+    fn record(&self, token: usize, layer: LayerId) -> Option<usize> {
+        let (start, end) = (self.starts[token], self.starts[token + 1]);
+        if end - start == self.header.layers {
+            return Some(start + layer.index());
+        }
+        let found = self.records[start..end].binary_search_by_key(&layer, |record| record.layer);
+        found.ok().map(|place| start + place)
     }
 
     /// The recorded choice in rank order; empty where nothing was recorded.
     pub fn chosen(&self, token: usize, layer: LayerId) -> &[Choice] {
-        let place = self.place(token, layer);
-        &self.chosen[place * self.header.top_k..][..usize::from(self.counts[place])]
+        self.record(token, layer).map_or(&[], |record| self.chosen_of(record))
     }
 
-    /// The native set; weights are its mass.
+    fn chosen_of(&self, record: usize) -> &[Choice] {
+        let Record { start, count, .. } = self.records[record];
+        &self.chosen[start..][..usize::from(count)]
+    }
+
+    /// The native set; weights are its mass. Empty where nothing was recorded.
     pub fn native(&self, token: usize, layer: LayerId) -> &[Choice] {
+        let Some(record) = self.record(token, layer) else { return &[] };
         match &self.native {
-            Some(native) if !self.chosen(token, layer).is_empty() => {
-                &native[self.place(token, layer) * self.header.top_k..][..self.header.top_k]
-            }
-            _ => self.chosen(token, layer),
+            Some(native) => &native[record * self.header.top_k..][..self.header.top_k],
+            None => self.chosen_of(record),
         }
     }
 
-    /// `[experts]`: what the router said, if it was loaded.
+    /// `[experts]`: what the router said, if it was loaded; empty where nothing was recorded.
     pub fn probabilities(&self, token: usize, layer: LayerId) -> &[f16] {
-        &self.probabilities[self.place(token, layer) * self.header.experts..][..self.header.experts]
+        let experts = self.header.experts;
+        self.record(token, layer).map_or(&[], |record| &self.probabilities[record * experts..][..experts])
     }
-}
-
-fn push_padded(table: &mut Vec<Choice>, row: &[Choice], width: usize) {
-    let end = table.len() + width;
-    table.extend(row);
-    table.resize(end, Choice::NONE);
 }
 
 /// The `top_k` likeliest experts. Of equally likely ones (f16 rounds) those that were chosen come first.

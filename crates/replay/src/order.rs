@@ -9,30 +9,25 @@ const NOTHING: Retention = Retention(0, 0);
 
 /// A heap with an entry for every slot in use that is at most the slot's retention: a retention that grows is
 /// only noted, and its entry put right when it comes up; one that falls gets a new entry, and the old one is
-/// dropped when it comes up.
-#[derive(Debug)]
+/// dropped when it comes up. Takes room as slots come into use: a pool may have many more than a trace fills.
+#[derive(Debug, Default)]
 pub(crate) struct Order {
     heap: BinaryHeap<Reverse<(Retention, u32)>>,
-    /// `[slots]`: the true retention.
+    /// `[slots in use]`: the true retention.
     current: Vec<Retention>,
-    /// `[slots]`: that of the slot's entry; `None` for a slot that is not in use.
+    /// `[slots in use]`: that of the slot's entry; `None` for one that has none.
     entered: Vec<Option<Retention>>,
     /// Room for entries that are looked at and put back.
     kept: Vec<Reverse<(Retention, u32)>>,
 }
 
 impl Order {
-    pub fn new(slots: usize) -> Self {
-        Self {
-            heap: BinaryHeap::with_capacity(slots),
-            current: vec![NOTHING; slots],
-            entered: vec![None; slots],
-            kept: Vec::new(),
-        }
-    }
-
     /// A slot's retention is this from now on.
     pub fn set(&mut self, slot: u32, retention: Retention) {
+        if slot as usize >= self.current.len() {
+            self.current.resize(slot as usize + 1, NOTHING);
+            self.entered.resize(slot as usize + 1, None);
+        }
         self.current[slot as usize] = retention;
         if self.entered[slot as usize].is_none_or(|entered| retention < entered) {
             self.enter(slot, retention);

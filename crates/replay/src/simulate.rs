@@ -56,7 +56,11 @@ pub fn replay(
     Ok(outcome)
 }
 
-/// Replays a trace through every cache, on all cores; outcomes in the order of the settings.
+/// What caches that are replayed side by side take together, if one alone does not take more.
+const SIDE_BY_SIDE: usize = 32 << 20;
+
+/// Replays a trace through every cache, on all cores unless that takes too much memory; outcomes in the order
+/// of the settings.
 ///
 /// # Errors
 /// As [`replay`].
@@ -66,5 +70,11 @@ pub fn replay_all(
     warm: usize,
     router: Option<RouterMaker<'_>>,
 ) -> Result<Vec<Outcome>, ReplayError> {
-    settings.par_iter().map(|&setting| replay(demand, setting, warm, router)).collect()
+    let largest = settings.iter().map(|setting| Cache::planned_bytes(demand, setting.policy)).max();
+    let mut outcomes = Vec::with_capacity(settings.len());
+    for some in settings.chunks((SIDE_BY_SIDE / largest.unwrap_or(0).max(1)).max(1)) {
+        let replayed = some.par_iter().map(|&setting| replay(demand, setting, warm, router));
+        outcomes.extend(replayed.collect::<Result<Vec<_>, _>>()?);
+    }
+    Ok(outcomes)
 }

@@ -5,6 +5,7 @@
 //! routing policy does), compute with weights, or allocate after the pager is open.
 
 mod ahead;
+mod allocator;
 mod arena;
 mod error;
 mod fill;
@@ -18,6 +19,7 @@ mod source;
 mod stats;
 
 pub use ahead::Prediction;
+pub use allocator::Allocator;
 pub use arena::Arena;
 pub use error::PagerError;
 pub use memory::Block;

@@ -70,7 +70,8 @@ impl Mapping {
         };
         let helpers = std::thread::available_parallelism().map_or(0, |cores| cores.get() - 1);
         std::thread::scope(|scope| {
-            (0..helpers).for_each(|_| drop(scope.spawn(help)));
+            // One that the system refuses leaves more to the others.
+            (0..helpers).for_each(|_| drop(std::thread::Builder::new().spawn_scoped(scope, help)));
             let mut seen = 0;
             loop {
                 let at = take();

@@ -1,7 +1,5 @@
 //! Reading a trace, pass by pass, up to the last whole block.
 
-use std::collections::VecDeque;
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -37,10 +35,15 @@ pub struct TraceReader {
     path: PathBuf,
     input: Box<dyn Read + Send>,
     header: TraceHeader,
-    /// Bytes read in whole sections.
+    /// Where the block that is being read begins.
     offset: u64,
+    /// Bytes read in whole sections.
+    end: u64,
     blocks: u32,
-    records: VecDeque<Record>,
+    /// The block that is being read; its records are taken one by one, for they take many times their bytes.
+    block: Vec<u8>,
+    /// Bytes of it that were taken.
+    taken: usize,
     /// The pass that is being put together.
     pass: Option<Pass>,
     unfinished: usize,
@@ -53,7 +56,7 @@ impl TraceReader {
     /// # Errors
     /// If it is no trace, of another version, or damaged.
     pub fn open(path: &Path) -> Result<Self, TraceError> {
-        let file = File::open(path).map_err(TraceError::io("open", path))?;
+        let file = hotset_inputs::open(path).map_err(TraceError::io("open", path))?;
         Self::new(BufReader::with_capacity(1 << 20, file), path)
     }
 
@@ -90,8 +93,10 @@ impl TraceReader {
             input: Box::new(input),
             header: fixed.with_metadata(path, &metadata)?,
             offset: (FIXED + metadata.len()) as u64,
+            end: (FIXED + metadata.len()) as u64,
             blocks: 0,
-            records: VecDeque::new(),
+            block: Vec::new(),
+            taken: 0,
             pass: None,
             unfinished: 0,
             ending: None,
@@ -119,7 +124,7 @@ impl TraceReader {
     /// If bytes were altered. What was read before is sound.
     pub fn next_pass(&mut self) -> Result<Option<Pass>, TraceError> {
         loop {
-            let Some(record) = self.records.pop_front() else {
+            let Some(record) = self.next_record()? else {
                 if self.ending.is_some() || !self.next_block()? {
                     self.give_up_pass();
                     return Ok(None);
@@ -131,6 +136,22 @@ impl TraceReader {
                 return Ok(self.pass.take());
             }
         }
+    }
+
+    /// The next record of the block.
+    fn next_record(&mut self) -> Result<Option<Record>, TraceError> {
+        let mut source = Records::new(&self.block[self.taken..]);
+        let record = source.next(&self.header).map_err(|detail| self.damaged(detail))?;
+        self.taken = self.block.len() - source.left();
+        if matches!(record, Some(Record::End { .. })) {
+            if self.taken < self.block.len() {
+                return Err(self.damaged("a record behind the end of the trace".to_owned()));
+            }
+            if fill(&mut self.input, &mut [0], &self.path)? > 0 {
+                return Err(self.damaged("bytes behind the end of the trace".to_owned()));
+            }
+        }
+        Ok(record)
     }
 
     /// Puts a record where it belongs.
@@ -165,45 +186,30 @@ impl TraceReader {
         self.unfinished += self.pass.take().map_or(0, |pass| pass.tokens.len());
     }
 
-    /// Reads a block's records; says whether there was a whole one.
+    /// Reads a block; says whether there was a whole one.
     fn next_block(&mut self) -> Result<bool, TraceError> {
+        (self.offset, self.taken) = (self.end, 0);
+        self.block.clear();
         let mut head = [0; BLOCK_HEAD];
         let read = fill(&mut self.input, &mut head, &self.path)?;
         if read < head.len() {
             return self.cut(read);
         }
         let head = BlockHead::parse(self.blocks, &head).map_err(|detail| self.damaged(detail))?;
-        let mut payload = vec![0; head.bytes];
-        let read = fill(&mut self.input, &mut payload, &self.path)?;
-        if read < payload.len() {
+        self.block.resize(head.bytes, 0);
+        let read = fill(&mut self.input, &mut self.block, &self.path)?;
+        if read < head.bytes {
+            self.block.clear();
             return self.cut(BLOCK_HEAD + read);
         }
-        let records = self.read_records(head, &payload).map_err(|detail| self.damaged(detail))?;
-        if matches!(records.back(), Some(Record::End { .. }))
-            && fill(&mut self.input, &mut [0], &self.path)? > 0
-        {
-            return Err(self.damaged("bytes behind the end of the trace".to_owned()));
-        }
-        self.records = records;
-        self.offset += (BLOCK_HEAD + payload.len()) as u64;
+        head.check(&self.block).map_err(|detail| self.damaged(detail))?;
+        self.end += (BLOCK_HEAD + head.bytes) as u64;
         self.blocks += 1;
         Ok(true)
     }
 
-    fn read_records(&self, head: BlockHead, payload: &[u8]) -> Result<VecDeque<Record>, String> {
-        head.check(payload)?;
-        let (mut source, mut records) = (Records::new(payload), VecDeque::new());
-        while let Some(record) = source.next(&self.header)? {
-            if matches!(records.back(), Some(Record::End { .. })) {
-                return Err("a record behind the end of the trace".to_owned());
-            }
-            records.push_back(record);
-        }
-        Ok(records)
-    }
-
     fn cut(&mut self, lost: usize) -> Result<bool, TraceError> {
-        self.ending = Some(Ending::Cut { readable: self.offset, lost: lost as u64 });
+        self.ending = Some(Ending::Cut { readable: self.end, lost: lost as u64 });
         Ok(false)
     }
 

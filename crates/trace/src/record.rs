@@ -156,6 +156,11 @@ impl<'a> Records<'a> {
         }))
     }
 
+    /// Bytes that were not taken.
+    pub fn left(&self) -> usize {
+        self.left.len()
+    }
+
     fn take(&mut self, bytes: usize) -> Result<&'a [u8], String> {
         let (taken, rest) = self.left.split_at_checked(bytes).ok_or("a record is longer than its block")?;
         self.left = rest;

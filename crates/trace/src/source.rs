@@ -1,6 +1,5 @@
 //! A trace, whatever file it is in.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -22,7 +21,7 @@ impl TraceSource {
     /// As [`TraceReader::open`] and [`CsvTrace::open`].
     pub fn open(path: &Path) -> Result<Self, TraceError> {
         let mut magic = Vec::new();
-        let file = File::open(path).map_err(TraceError::io("open", path))?;
+        let file = hotset_inputs::open(path).map_err(TraceError::io("open", path))?;
         file.take(MAGIC.len() as u64).read_to_end(&mut magic).map_err(TraceError::io("read", path))?;
         match magic.first() {
             Some(b'#') => CsvTrace::open(path).map(Self::Csv),

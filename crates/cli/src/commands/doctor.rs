@@ -57,6 +57,7 @@ struct Report {
 #[derive(Serialize)]
 struct Group {
     version: &'static str,
+    #[serde(serialize_with = "crate::output::json_path")]
     path: PathBuf,
     limit_bytes: Option<Bytes>,
     /// Why `hotset bench --limit` is not possible; null where it is.
@@ -65,6 +66,7 @@ struct Group {
 
 #[derive(Serialize)]
 struct Disk {
+    #[serde(serialize_with = "crate::output::json_path")]
     file: PathBuf,
     read_engine: String,
     /// Why reads do not go through io_uring; null where they can.

@@ -12,7 +12,7 @@ use hotset_outputs::{FileKind, Outputs};
 use serde::Serialize;
 
 use crate::output::Usage;
-use crate::{engine_args, model_args, output, stop};
+use crate::{engine_args, model_args, output, stop, threads};
 
 /// Pack a model into an expert store: every expert one aligned, checksummed record
 ///
@@ -56,6 +56,7 @@ pub struct PackArgs {
 
 #[derive(Serialize)]
 struct Report<'a> {
+    #[serde(serialize_with = "crate::output::json_path")]
     store: &'a PathBuf,
     store_id: &'a str,
     recipe: String,
@@ -79,6 +80,7 @@ pub fn run(args: &PackArgs) -> Result<()> {
     if args.suggest_memory.is_some() {
         check_suggestion(&options.as_packed(&checkpoint))?;
     }
+    threads::start_shared_pool()?;
     let bar = output::byte_bar("packing", total);
     let report = pack(&checkpoint, target, &options, &|done| bar.set_position(done.0))?;
     bar.finish_and_clear();

@@ -103,7 +103,7 @@ pub fn run(args: &PlanArgs) -> Result<()> {
     let (plan, _) = engine_args::plan(&checkpoint, &options)?;
     if !args.json {
         output::print_line(&plan)?;
-        plan.warnings.iter().for_each(|warning| output::note(format_args!("warning: {warning}")));
+        plan.warnings.iter().for_each(output::warn);
     }
     let speeds = args.speeds(&checkpoint, &plan)?;
     let token = TokenBytes::of(&checkpoint);

@@ -4,12 +4,14 @@ use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
+use hotset_base::limits::MAX_TEMPLATE;
 use hotset_engine::{Engine, EngineError, Generation, Session};
 use hotset_outputs::{Force, Outputs};
 use hotset_text::{ChatMessage, ChatTemplate, Sampler, StopStrings};
 
+use crate::console::Console;
 use crate::engine_args::{EngineArgs, Planned};
 use crate::figures::{RunReport, closing_line};
 use crate::output::Usage;
@@ -17,7 +19,7 @@ use crate::prompt::{self, Prompt};
 use crate::sampling_args::SamplingArgs;
 use crate::stream::Stream;
 use crate::trace_args::TraceArgs;
-use crate::{commands::chat, model_args, output, stop};
+use crate::{commands::chat, input, model_args, output, stop};
 
 /// Answer a prompt, or chat when there is none
 ///
@@ -118,7 +120,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     };
     let mut session = engine.session()?;
     let mut stream = Stream::new(!args.json);
-    if !args.json && !args.chat_mode() && io::stdout().is_terminal() {
+    if !args.json && !args.chat_mode() && Console::Out.is_terminal() {
         // On a terminal the answer reads as the prompt's continuation.
         stream.echo(&engine.tokenizer().decode(&tokens, true))?;
     }
@@ -178,8 +180,7 @@ impl RunArgs {
 
     fn template(&self, own: Option<&str>) -> Result<ChatTemplate> {
         let Some(path) = &self.chat_template_file else { return Ok(ChatTemplate::new(own)?) };
-        let source =
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let source = input::text(path, MAX_TEMPLATE)?;
         Ok(ChatTemplate::new(Some(&source))?)
     }
 

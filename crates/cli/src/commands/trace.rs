@@ -97,14 +97,14 @@ pub fn run(args: &TraceCommand) -> Result<()> {
 /// Says how a trace ended if it is not whole.
 pub fn note_ending(source: &TraceSource) {
     if let Some(Ending::Cut { readable, lost }) = source.ending() {
-        output::note(format_args!(
-            "warning: the trace was cut off: {readable} bytes are readable, {lost} behind them are not a whole block"
+        output::warn(format_args!(
+            "the trace was cut off: {readable} bytes are readable, {lost} behind them are not a whole block"
         ));
     }
     if source.unfinished() > 0 {
-        output::note(format_args!(
-            "warning: {} tokens are not there with all their layers and are left out",
-            source.unfinished()
+        output::warn(format_args!(
+            "{} without all layers left out",
+            output::counted(source.unfinished(), "token")
         ));
     }
 }
@@ -130,7 +130,7 @@ fn export(args: &ExportArgs) -> Result<()> {
         _ => export_csv(&mut source, file)?,
     };
     note_ending(&source);
-    output::print_line(format_args!("{}: {tokens} tokens", path.display()))
+    output::print_line(format_args!("{}: {}", path.display(), output::counted(tokens as usize, "token")))
 }
 
 fn import(args: &ImportArgs) -> Result<()> {
@@ -154,8 +154,9 @@ fn import(args: &ImportArgs) -> Result<()> {
     drop(recorder);
     let totals = file.finish()?;
     output::print_line(format_args!(
-        "{}: {tokens} tokens, {}; it has the chosen experts only, not the scores of the others",
+        "{}: {}, {}; it has the chosen experts only, not the scores of the others",
         path.display(),
+        output::counted(tokens, "token"),
         totals.bytes
     ))
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, anyhow};
 use clap::{Args, Subcommand};
 use hotset_base::limits::MAX_LEDGER_JSON;
 use hotset_ledger::{LedgerError, Snapshot, load, save};
@@ -12,7 +12,7 @@ use hotset_policy::ledger::{Context, ContextId, LedgerShape, Record};
 use serde::{Deserialize, Serialize};
 
 use crate::output::Usage;
-use crate::{output, stop};
+use crate::{input, output, stop};
 
 /// Look into trust ledgers of --trust-ledger, export, import and forget them
 #[derive(Args)]
@@ -251,26 +251,25 @@ fn export(args: &ExportArgs) -> Result<()> {
     file.write_at(&serde_json::to_vec(&json)?, 0)?;
     file.commit()?;
     output::print_line(format_args!(
-        "{}: {}, {} tokens",
+        "{}: {}, {}",
         path.display(),
         output::counted(json.contexts.len(), "context"),
-        json.tokens
+        output::counted(json.tokens as usize, "token")
     ))
 }
 
 fn import(args: &ImportArgs) -> Result<()> {
     let name = args.json.display();
-    let length = std::fs::metadata(&args.json).with_context(|| format!("cannot open {name}"))?.len();
-    if length > MAX_LEDGER_JSON.0 {
-        return Err(anyhow!("{name} is longer than {MAX_LEDGER_JSON}"));
-    }
     let file = outputs(&args.json, args.force)?.claim_new(FileKind::TrustLedger, &args.ledger)?;
-    let text = std::fs::read(&args.json).with_context(|| format!("cannot read {name}"))?;
+    let text = input::bytes(&args.json, MAX_LEDGER_JSON)?;
     let json: Json = serde_json::from_slice(&text).map_err(|error| anyhow!("{name}: {error}"))?;
     let snapshot = json.into_snapshot().map_err(|error| anyhow!("{name}: {error}"))?;
     save(file, &snapshot)?;
     let (path, contexts) = (args.ledger.display(), output::counted(snapshot.contexts.len(), "context"));
-    output::print_line(format_args!("{path}: {contexts}, {} tokens", snapshot.tokens))
+    output::print_line(format_args!(
+        "{path}: {contexts}, {}",
+        output::counted(snapshot.tokens as usize, "token")
+    ))
 }
 
 /// Removes a ledger, and nothing that is not one.
@@ -280,7 +279,11 @@ fn reset(path: &Path) -> Result<()> {
             return output::print_line(format_args!("{}: there was nothing to forget", path.display()));
         }
         Ok(Some(snapshot)) => {
-            format!("{}, {} tokens", output::counted(snapshot.contexts.len(), "context"), snapshot.tokens)
+            format!(
+                "{}, {}",
+                output::counted(snapshot.contexts.len(), "context"),
+                output::counted(snapshot.tokens as usize, "token")
+            )
         }
         Err(LedgerError::Version { found, .. }) => format!("a ledger of version {found}"),
         // If it is one: what is not is not removed.

@@ -29,6 +29,7 @@ pub struct VerifyArgs {
 
 #[derive(Serialize)]
 struct Report<'a> {
+    #[serde(serialize_with = "crate::output::json_path")]
     store: &'a PathBuf,
     store_id: &'a str,
     file_bytes: Bytes,

@@ -76,7 +76,7 @@ impl Engine {
             row = chunk.len() - 1;
             progress(chunk.len());
         }
-        let mut token = likeliest(model, row);
+        let mut token = likeliest(model, row)?;
         (out.prefill, out.prefill_cpu) = (start.phase(model, prompt.len()), CpuTime::now() - cpu);
         model.enter(Phase::Narration);
         for _ in 0..workload.warmup {
@@ -98,12 +98,13 @@ impl Engine {
 
 fn decode(model: &mut Qwen3Moe, session: &mut Session, token: u32) -> Result<u32, EngineError> {
     session.append(model, &[token])?;
-    Ok(likeliest(model, 0))
+    likeliest(model, 0)
 }
 
 /// The likeliest token after a row of the last pass; of equals, the first.
-fn likeliest(model: &mut Qwen3Moe, row: usize) -> u32 {
+fn likeliest(model: &mut Qwen3Moe, row: usize) -> Result<u32, EngineError> {
     let logits = model.logits(row..row + 1);
     let best = logits.iter().enumerate().fold(0, |best, (i, x)| if *x > logits[best] { i } else { best });
-    best as u32
+    // Nothing is larger than a first number that is none.
+    if logits[best].is_finite() { Ok(best as u32) } else { Err(EngineError::NotANumber { id: best as u32 }) }
 }

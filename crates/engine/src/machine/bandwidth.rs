@@ -49,7 +49,11 @@ fn pass(data: &[u64], threads: usize) -> Duration {
     let start = Instant::now();
     std::thread::scope(|scope| {
         for part in data.chunks(share) {
-            scope.spawn(move || std::hint::black_box(sum(part)));
+            let add = move || _ = std::hint::black_box(sum(part));
+            if std::thread::Builder::new().spawn_scoped(scope, add).is_err() {
+                // The system refuses a thread: this one reads its share.
+                add();
+            }
         }
     });
     start.elapsed()

@@ -108,8 +108,15 @@ impl ControlGroup {
 
     /// What can still be taken: the smallest limit less use, of this group and those above it.
     pub fn room(&self) -> Option<Bytes> {
-        let room = |group: Self| Some(group.own_limit()?.saturating_sub(group.number(1)?));
+        let room = |group: Self| Some(group.own_limit()?.saturating_sub(group.in_use()?));
         self.with_ancestors().filter_map(room).min()
+    }
+
+    /// What it has taken, without the page cache that the kernel drops when memory is wanted: of files, and as
+    /// they are on the disk.
+    fn in_use(&self) -> Option<Bytes> {
+        let text = fs::read_to_string(self.directory.join("memory.stat")).unwrap_or_default();
+        Some(self.number(1)?.saturating_sub(clean_cache(&text, self.version)))
     }
 
     /// The most memory it has used, page cache included. `None` where the kernel does not keep it
@@ -230,6 +237,16 @@ fn memory_group(text: &str) -> Option<(Version, &str)> {
     two
 }
 
+/// Clean page cache of files by a `memory.stat`, groups below included.
+fn clean_cache(stat: &str, version: Version) -> Bytes {
+    let (files, unwritten) = match version {
+        Version::One => (["total_inactive_file", "total_active_file"], ["total_dirty", "total_writeback"]),
+        Version::Two => (["inactive_file", "active_file"], ["file_dirty", "file_writeback"]),
+    };
+    let sum = |names: [&str; 2]| Bytes(names.iter().filter_map(|name| field(stat, name)).sum());
+    sum(files).saturating_sub(sum(unwritten))
+}
+
 /// The number of a line `NAME NUMBER`.
 fn field(text: &str, name: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
@@ -256,6 +273,16 @@ mod tests {
         assert_eq!((field(events, "max"), field(events, "oom_kill")), (Some(17), Some(2)));
         assert_eq!(field("oom_kill_disable 0\nunder_oom 0\noom_kill 5\n", "oom_kill"), Some(5));
         assert_eq!(field(events, "swap"), None);
+    }
+
+    #[test]
+    fn clean_cache_is_what_files_have_less_what_is_not_on_the_disk() {
+        let two = "anon 99\nfile 900\nfile_dirty 30\nfile_writeback 5\ninactive_file 600\nactive_file 200\n";
+        assert_eq!(clean_cache(two, Version::Two), Bytes(765));
+        let one = "cache 1\ninactive_file 7\ntotal_dirty 4\ntotal_writeback 1\ntotal_inactive_file 60\ntotal_active_file 20\n";
+        assert_eq!(clean_cache(one, Version::One), Bytes(75));
+        assert_eq!(clean_cache("", Version::Two), Bytes(0));
+        assert_eq!(clean_cache("file_dirty 9\n", Version::Two), Bytes(0));
     }
 
     #[test]

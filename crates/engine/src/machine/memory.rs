@@ -21,6 +21,12 @@ pub fn total_memory() -> Option<Bytes> {
     kib_field("/proc/meminfo", "MemTotal:")
 }
 
+/// Memory that there is: the machine's, or the control group's limit if that is less.
+pub fn installed_memory() -> Option<Bytes> {
+    let limit = ControlGroup::own().and_then(|group| group.limit());
+    [total_memory(), limit].into_iter().flatten().min()
+}
+
 /// Memory that can be taken without pushing others out: the kernel's estimate, or what is left of
 /// the control group's limit if that is less.
 pub fn available_memory() -> Option<Bytes> {

@@ -10,13 +10,14 @@ use hotset_base::{Bytes, FileId, WeightType, checked_extent, limits};
 use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 
+use super::json::Few;
 use crate::assemble::Declared;
 use crate::{FormatError, ModelFile, other_forms, stand_in};
 
 #[derive(Deserialize)]
 struct Entry {
     dtype: String,
-    shape: Vec<u64>,
+    shape: Few<u64, { limits::MAX_DIMS }>,
     data_offsets: (u64, u64),
 }
 
@@ -113,16 +114,17 @@ fn declared(
         }
     };
     let (begin, end) = entry.data_offsets;
-    let elements = entry.shape.iter().try_fold(1u64, |n, &d| n.checked_mul(d));
+    let shape = &entry.shape.0;
+    let elements = shape.iter().try_fold(1u64, |n, &d| n.checked_mul(d));
     let bytes = elements.and_then(|n| n.checked_mul(ty.block_bytes() as u64));
-    if entry.shape.len() > limits::MAX_DIMS || bytes.is_none() || end.checked_sub(begin) != bytes {
-        let what = format!("of shape {:?} does not fit its bytes {begin} to {end}", entry.shape);
+    if bytes.is_none() || end.checked_sub(begin) != bytes {
+        let what = format!("of shape {shape:?} does not fit its bytes {begin} to {end}");
         return Err(FormatError::tensor(path, name, what));
     }
     let offset = data.saturating_add(begin);
     let extent = checked_extent(id, offset, bytes.unwrap_or(0), 1, file.bytes.0)
         .map_err(|error| FormatError::extent(path, name, &error))?;
-    Ok(Declared { shape: entry.shape.clone(), ty, extent })
+    Ok(Declared { shape: shape.clone(), ty, extent })
 }
 
 /// No hole, no overlap, nothing after the end: what the format demands, and what notices a header

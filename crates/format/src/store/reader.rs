@@ -19,7 +19,7 @@ use crate::{Checkpoint, DenseLayer, DenseTensors, ExpertParts, ModelFile, Origin
 /// Opens a store and checks everything but the weights themselves.
 pub fn open(path: &Path) -> Result<Checkpoint, StoreError> {
     let io = |source| StoreError::Io { path: path.to_owned(), action: "open", source };
-    let file = File::open(path).map_err(io)?;
+    let file = hotset_inputs::open(path).map_err(io)?;
     let metadata = file.metadata().map_err(io)?;
     let length = metadata.len();
     let opened = OpenStore::read(path, &file, length)?;

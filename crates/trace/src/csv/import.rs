@@ -1,12 +1,10 @@
 //! A trace from CSV: picks and weights only, so without full scores and with hot sets of the picks alone.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hotset_base::limits::{MAX_EXPERTS, MAX_LAYERS, MAX_TOP_K, MAX_TRACE_CSV};
+use hotset_base::limits::{MAX_CSV_COLUMNS, MAX_EXPERTS, MAX_LAYERS, MAX_TOP_K, MAX_TRACE_CSV};
 use hotset_base::{ExpertId, LayerId, Phase};
 use hotset_policy::route::Choice;
 
@@ -49,14 +47,7 @@ impl CsvTrace {
     /// # Errors
     /// The first line that makes no sense.
     pub fn open(path: &Path) -> Result<Self, TraceError> {
-        let file = File::open(path).map_err(TraceError::io("open", path))?;
-        let mut text = String::new();
-        let limit = MAX_TRACE_CSV.0;
-        file.take(limit + 1).read_to_string(&mut text).map_err(TraceError::io("read", path))?;
-        if text.len() as u64 > limit {
-            let detail = format!("is longer than {MAX_TRACE_CSV}");
-            return Err(TraceError::TooLarge { path: path.to_owned(), detail });
-        }
+        let text = hotset_inputs::read_text(path, MAX_TRACE_CSV).map_err(TraceError::io("read", path))?;
         Self::parse(&text, path)
     }
 
@@ -138,6 +129,9 @@ impl Parser {
         let Some(header) = header else {
             return Err(self.error("no line `# model=... n_layer=...`".to_owned()));
         };
+        if rows.is_empty() {
+            return Err(self.error("no rows behind the header: there is nothing in it".to_owned()));
+        }
         rows.sort_by_key(Row::place);
         self.check(&rows, &header)?;
         Ok(CsvTrace { header, rows, next: 0, position: 0 })
@@ -195,10 +189,9 @@ impl Parser {
 
     /// Places of the columns that are read.
     fn columns(&self, line: &str) -> Result<[usize; COLUMNS.len()], TraceError> {
-        let names: Vec<&str> = line.split(',').map(str::trim).collect();
         let mut places = [0; COLUMNS.len()];
         for (place, column) in places.iter_mut().zip(COLUMNS) {
-            let found = names.iter().position(|name| *name == column);
+            let found = line.split(',').take(MAX_CSV_COLUMNS).position(|name| name.trim() == column);
             *place = found.ok_or_else(|| self.error(format!("no column `{column}`")))?;
         }
         Ok(places)
@@ -210,7 +203,7 @@ impl Parser {
         columns: &[usize; COLUMNS.len()],
         header: &TraceHeader,
     ) -> Result<Row, TraceError> {
-        let cells: Vec<&str> = line.split(',').map(str::trim).collect();
+        let cells: Vec<&str> = line.split(',').take(MAX_CSV_COLUMNS).map(str::trim).collect();
         let cell = |i: usize| {
             let found = cells.get(columns[i]).copied();
             found.ok_or_else(|| self.error(format!("no value for `{}`", COLUMNS[i])))

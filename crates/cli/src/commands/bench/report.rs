@@ -52,6 +52,7 @@ pub struct Report {
 #[derive(Serialize)]
 pub struct ModelReport {
     pub name: String,
+    #[serde(serialize_with = "crate::output::json_path")]
     pub path: PathBuf,
     pub file_bytes: Bytes,
 }

@@ -6,6 +6,7 @@ use hotset_engine::{Bound, Forecast, Spread};
 
 use super::expected::{FloorReport, ForecastReport};
 use super::report::{Latency, MachineReport, Memory, Phase, Report};
+use crate::output::counted;
 
 /// The whole table.
 pub fn table(report: &Report) -> String {
@@ -104,8 +105,13 @@ fn write_stages(out: &mut String, phase: &Phase) -> fmt::Result {
 fn write_latency(out: &mut String, l: &Latency) -> fmt::Result {
     writeln!(
         out,
-        "token     p50 {:.1}, p95 {:.1}, p99 {:.1}, p99.9 {:.1}, longest {:.1} ms, of {} tokens",
-        l.p50, l.p95, l.p99, l.p999, l.max, l.tokens
+        "token     p50 {:.1}, p95 {:.1}, p99 {:.1}, p99.9 {:.1}, longest {:.1} ms, of {}",
+        l.p50,
+        l.p95,
+        l.p99,
+        l.p999,
+        l.max,
+        counted(l.tokens, "token")
     )
 }
 

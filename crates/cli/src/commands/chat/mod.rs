@@ -96,7 +96,7 @@ impl Chat<'_> {
         let Some(command) = line.trim().strip_prefix('/') else {
             // A failed answer ends the answer, not the chat.
             if let Err(error) = self.answer(line) {
-                output::note(format_args!("error: {error:#}"));
+                output::complain(&error);
             }
             return Ok(Next::Continue);
         };

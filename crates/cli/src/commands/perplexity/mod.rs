@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use hotset_base::Bytes;
-use hotset_engine::{Engine, Perplexity, Price, Scorer, Session, Windowing, peak_memory, price};
+use hotset_engine::{Engine, EngineError, Perplexity, Price, Scorer, Session, Windowing, peak_memory, price};
 use hotset_format::Checkpoint;
 use hotset_outputs::{Force, Outputs};
 use hotset_text::{TextReader, Tokenizer};
@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use crate::engine_args::EngineArgs;
 use crate::figures::paging;
-use crate::output::Usage;
+use crate::output::{Forwarded, Usage, counted};
 use crate::routing_report::RoutingReport;
 use crate::trace_args::TraceArgs;
 use crate::{model_args, output, prompt, stop};
@@ -76,6 +76,7 @@ const WINDOW: usize = 512;
 
 #[derive(Serialize)]
 struct Report<'a> {
+    #[serde(serialize_with = "crate::output::json_path")]
     file: &'a Path,
     tokens: usize,
     scored_tokens: usize,
@@ -93,8 +94,7 @@ struct Report<'a> {
 
 pub fn run(args: &PerplexityArgs) -> Result<()> {
     // Texts first: a misspelt name should not cost the loading of a model.
-    let open = |path: &PathBuf| Ok(Text { path: path.clone(), file: prompt::open(path)? });
-    let texts = args.files.iter().map(open).collect::<Result<Vec<Text>>>()?;
+    let texts = args.files.iter().map(|path| Text::open(path)).collect::<Result<Vec<Text>>>()?;
     let (path, checkpoint) = model_args::open(Some(&args.model))?;
     stop::watch()?;
     let mut outputs = Outputs::new(Force::NotOffered);
@@ -113,19 +113,33 @@ pub fn run(args: &PerplexityArgs) -> Result<()> {
     TraceArgs::begin(&mut engine, trace)?;
     let mut session = engine.session()?;
     let mut prices = Vec::new();
+    let mut unscored = false;
     for text in &texts {
-        if args.compare_native {
-            prices.push(args.compare(&mut engine, &mut session, text)?);
-        } else {
-            let score = args.score(&mut engine, &mut session, text)?;
-            args.report(&engine, &text.path, &score)?;
+        let scored = match args.compare_native {
+            true => args.compare(&mut engine, &mut session, text).map(|found| prices.push(found)),
+            false => args
+                .score(&mut engine, &mut session, text)
+                .and_then(|score| args.report(&engine, &text.path, &score)),
+        };
+        match scored {
+            // Said and left out: the others can be scored all the same.
+            Err(error) if is_too_short(&error) => {
+                output::complain(&error);
+                unscored = true;
+            }
+            result => result?,
         }
     }
     if prices.len() > 1 {
         price::Summary::of(&prices, engine.router().name()).print(args.json)?;
     }
     args.trace.end(&mut engine, args.json)?;
-    args.engine.ledger.save(&mut engine, args.json)
+    args.engine.ledger.save(&mut engine, args.json)?;
+    if unscored { Err(Forwarded(1).into()) } else { Ok(()) }
+}
+
+fn is_too_short(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| matches!(cause.downcast_ref(), Some(EngineError::TextTooShort(_))))
 }
 
 impl PerplexityArgs {
@@ -189,17 +203,17 @@ impl PerplexityArgs {
         let figures = &score.figures;
         if !self.json {
             output::print_line(format_args!(
-                "{}: perplexity {:.4} over {} of {} tokens",
+                "{}: perplexity {:.4} over {} of {}",
                 path.display(),
                 score.perplexity(),
                 score.scored,
-                score.tokens,
+                counted(score.tokens, "token"),
             ))?;
             output::note(format_args!(
-                "[{:.1} tok/s | {} | {} threads]",
+                "[{:.1} tok/s | {} | {}]",
                 figures.tokens_per_second(),
                 paging(figures),
-                engine.plan().threads
+                counted(engine.plan().threads, "thread")
             ));
             return Ok(());
         }
@@ -236,6 +250,15 @@ struct Text {
 }
 
 impl Text {
+    fn open(path: &Path) -> Result<Self> {
+        let file = prompt::open(path)?;
+        let about = file.metadata().with_context(|| format!("cannot open {}", path.display()))?;
+        if about.is_file() && about.len() == 0 {
+            return Err(Usage(format!("{} is empty: there is nothing to score", path.display())).into());
+        }
+        Ok(Self { path: path.to_owned(), file })
+    }
+
     fn name(&self) -> String {
         self.path.display().to_string()
     }

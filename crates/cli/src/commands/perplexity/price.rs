@@ -12,6 +12,7 @@ use crate::routing_report::{RoutingReport, regret};
 /// One text. Fields with `native_` are those of the model's own routing.
 #[derive(Serialize)]
 pub struct PriceReport<'a> {
+    #[serde(serialize_with = "crate::output::json_path")]
     file: &'a Path,
     router: &'static str,
     scored_tokens: usize,
@@ -80,7 +81,11 @@ pub fn report(file: &Path, router: &'static str, price: &Price, json: bool) -> R
             tps: policy.tokens_per_second(),
         });
     }
-    output::print_line(format_args!("{}: {router} over {} tokens", file.display(), price.native.scored))?;
+    output::print_line(format_args!(
+        "{}: {router} over {}",
+        file.display(),
+        output::counted(price.native.scored, "token")
+    ))?;
     output::print_line(format_args!("  native    {}", line(&price.native)))?;
     output::print_line(format_args!("  {router:<9} {}", line(&price.policy)))?;
     output::print_line(format_args!(

@@ -18,7 +18,7 @@ use self::report::Row;
 use crate::commands::trace::note_ending;
 use crate::output::Usage;
 use crate::router_args::RouterArgs;
-use crate::{output, stop};
+use crate::{output, stop, threads};
 
 /// Replay a trace through caches of any size, with the eviction and routing policies of the engine
 ///
@@ -107,6 +107,7 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
     let settings = args.settings();
     let make = router.map(|options| move |shape| options.build(shape, &[]));
     let make: Option<RouterMaker<'_>> = make.as_ref().map(|make| make as RouterMaker<'_>);
+    threads::start_shared_pool()?;
     let start = Instant::now();
     let outcomes = replay_all(&demand, &settings, args.warm, make).map_err(refusal)?;
     let speed = replayed(&demand, settings.len()) / start.elapsed().as_secs_f64() / 1e3;
@@ -145,11 +146,16 @@ impl ReplayArgs {
     fn settings(&self) -> Vec<Setting> {
         let half_life = Some(self.evict_half_life).filter(|&visits| visits > 0);
         let policies = self.policy.iter().map(|policy| policy.with_half_life(half_life));
+        let policies = each_once(policies);
         let sizes = |policy| {
-            let sizes = self.experts_per_layer.iter();
-            sizes.map(move |&experts_per_layer| Setting { policy, experts_per_layer })
+            let sizes = self.sizes().into_iter();
+            sizes.map(move |experts_per_layer| Setting { policy, experts_per_layer })
         };
-        policies.flat_map(sizes).collect()
+        policies.into_iter().flat_map(sizes).collect()
+    }
+
+    fn sizes(&self) -> Vec<usize> {
+        each_once(self.experts_per_layer.iter().copied())
     }
 
     /// Tries the files before anything is replayed.
@@ -183,16 +189,27 @@ impl ReplayArgs {
         if self.json {
             return rows.iter().try_for_each(output::print_json);
         }
-        output::print_line(report::table(outcomes, &self.experts_per_layer))?;
+        output::print_line(report::table(outcomes, &self.sizes()))?;
         output::note(format_args!(
-            "[{} tokens of {}, {} counted | {} caches | {speed:.0} layer-tokens per millisecond]",
-            demand.tokens(),
+            "[{} of {}, {} counted | {} | {speed:.0} layer-tokens per millisecond]",
+            output::counted(demand.tokens(), "token"),
             demand.header().model,
             demand.tokens() - self.warm,
-            outcomes.len(),
+            output::counted(outcomes.len(), "cache"),
         ));
         Ok(())
     }
+}
+
+/// What was named twice is one.
+fn each_once<T: PartialEq>(named: impl Iterator<Item = T>) -> Vec<T> {
+    let mut once = Vec::new();
+    named.for_each(|item| {
+        if !once.contains(&item) {
+            once.push(item);
+        }
+    });
+    once
 }
 
 fn slots(text: &str) -> Result<usize, String> {

@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::output::{self, Usage};
+use crate::threads;
 
 /// Tokens of a trace that are learned from, then as many that are judged by, in turn.
 const STRETCH: usize = 64;
@@ -116,6 +117,7 @@ pub fn run(args: &FamiliesArgs, path: &Path, checkpoint: &Checkpoint, json: bool
         let rows = router_affinity(checkpoint, layer)?;
         Ok(args.row(layer, &rows, &args.families_of(checkpoint, layer, &rows), halves))
     };
+    threads::start_shared_pool()?;
     let rows: Vec<Row> = layers.par_iter().map(row).collect::<Result<_>>()?;
     if json {
         return rows.iter().try_for_each(output::print_json);

@@ -36,6 +36,7 @@ pub struct ShowArgs {
 
 #[derive(Serialize)]
 struct Report<'a> {
+    #[serde(serialize_with = "crate::output::json_path")]
     model: &'a PathBuf,
     format: &'static str,
     architecture: &'static str,

@@ -3,14 +3,15 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+use hotset_base::limits::MAX_PROMPT;
 use hotset_convert::synth::{Figure, RoutingLog, TOLERANCE};
 use hotset_outputs::{Force, Outputs};
 use serde::Serialize;
 
 use super::{SynthArgs, planted};
 use crate::output::Usage;
-use crate::{model_args, output};
+use crate::{input, model_args, output};
 
 /// Fewer tokens than this are all warm-up.
 const LEAST_TOKENS: usize = 64;
@@ -25,6 +26,7 @@ struct Row<'a> {
 
 #[derive(Serialize)]
 struct Report<'a> {
+    #[serde(serialize_with = "crate::output::json_path")]
     model: &'a Path,
     tokens: usize,
     tolerance: f64,
@@ -50,7 +52,7 @@ pub fn run(args: &SynthArgs, model: &Path) -> Result<()> {
     let tokens = match (words, &args.text) {
         (Some(words), _) => words,
         (None, Some(path)) => {
-            let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+            let text = input::text(path, MAX_PROMPT)?;
             let mut tokens = engine.tokenizer().encode(&text, false)?;
             tokens.truncate(args.tokens);
             tokens
@@ -58,7 +60,10 @@ pub fn run(args: &SynthArgs, model: &Path) -> Result<()> {
         (None, None) => Vec::new(),
     };
     if tokens.len() < LEAST_TOKENS {
-        bail!("the text has {} tokens, too few to measure: take {LEAST_TOKENS} or more", tokens.len());
+        bail!(
+            "the text has {}, too few to measure: take {LEAST_TOKENS} or more",
+            output::counted(tokens.len(), "token")
+        );
     }
     let log = Arc::new(Mutex::new(RoutingLog::new(config.layers, config.experts, config.top_k)));
     let recorded = Arc::clone(&log);
@@ -84,7 +89,11 @@ fn report(args: &SynthArgs, model: &Path, tokens: usize, figures: &[Figure]) -> 
         let figures = figures.collect();
         output::print_json(&Report { model, tokens, tolerance: TOLERANCE, figures })?;
     } else {
-        output::print_line(format_args!("routing of {} on {tokens} tokens, per cent", model.display()))?;
+        output::print_line(format_args!(
+            "routing of {} on {}, per cent",
+            model.display(),
+            output::counted(tokens, "token")
+        ))?;
         output::print_line(format_args!("{:48} {:>8} {:>7} {:>6}", "", "measured", "target", "diff"))?;
         figures.iter().try_for_each(|figure| output::print_line(line(figure)))?;
     }

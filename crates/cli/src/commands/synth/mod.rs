@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::engine_args::EngineArgs;
 use crate::output::Usage;
-use crate::{model_args, output, stop};
+use crate::{model_args, output, stop, threads};
 use shape::ShapeArgs;
 
 /// Write a model with random weights and planted routing: its text is noise, its speed is real
@@ -91,6 +91,7 @@ enum FormatName {
 
 #[derive(Serialize)]
 struct Report<'a> {
+    #[serde(serialize_with = "crate::output::json_path")]
     model: &'a Path,
     name: &'a str,
     seed: u64,
@@ -121,6 +122,7 @@ fn write(args: &SynthArgs, target: &Path) -> Result<()> {
     let total = synth_bytes(&config).map_err(|error| Usage(error.to_string()))?;
     stop::watch()?;
     let file = Outputs::new(args.force.into()).claim_new(kind, target)?;
+    threads::start_shared_pool()?;
     let bar = output::byte_bar("making", total);
     let start = Instant::now();
     let report = synth(&config, args.seed, file, format, &|done| bar.set_position(done.0))?;

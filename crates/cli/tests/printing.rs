@@ -1,0 +1,38 @@
+//! Everything that is printed passes one place: `console.rs`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The sources of every crate of the program.
+fn sources(under: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(under).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn nothing_prints_but_the_console() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut files = Vec::new();
+    for entry in fs::read_dir(crates).unwrap() {
+        sources(&entry.unwrap().path().join("src"), &mut files);
+    }
+    assert!(files.len() > 150);
+    let ways = ["print!(", "println!(", "eprint!(", "eprintln!(", "dbg!(", "stdout()", "stderr()", "Term::"];
+    // The bars of a library draw themselves; they show words of the program and numbers.
+    let bars = "ProgressDrawTarget::stderr()";
+    for file in files.iter().filter(|file| !file.ends_with("console.rs")) {
+        let text = fs::read_to_string(file).unwrap();
+        // Tests print as they like.
+        let program = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        for line in program.lines().filter(|line| !line.contains(bars) && !line.trim().starts_with("//")) {
+            let way = ways.iter().find(|way| line.contains(**way));
+            assert!(way.is_none(), "{} prints past the console: {line}", file.display());
+        }
+    }
+}
