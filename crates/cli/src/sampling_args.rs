@@ -116,7 +116,8 @@ impl SamplingArgs {
             })?,
         };
         Ok(SamplerConfig {
-            temperature: self.temp.max(0.0),
+            // Below 0 is 0; NaN is nothing, and refused.
+            temperature: if self.temp < 0.0 { 0.0 } else { self.temp },
             top_k: usize::try_from(self.top_k).unwrap_or(0),
             top_p: self.top_p,
             min_p: self.min_p,

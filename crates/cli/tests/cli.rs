@@ -232,7 +232,7 @@ fn failures_are_one_line_and_code_1() {
     fs::write(path("text"), b"hello, I am not a model").unwrap();
     fs::write(path("binary"), [0xff, 0xfe]).unwrap();
     fs::create_dir(path("empty")).unwrap();
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 7] = [
         (&["run", &path("x.gguf"), "hi"], "x.gguf"),
         (&["show", &path("text")], "neither GGUF nor a packed store"),
         (&["show", &path("empty")], "a directory without config.json"),
@@ -240,14 +240,16 @@ fn failures_are_one_line_and_code_1() {
         (&["run", "hi", "--threads", "0"], "--threads 0 is out of range"),
         (&["run", "hi", "-ub", "100000"], "--ubatch-size 100000 is out of range"),
         (&["run", "-f", &path("nothing")], "cannot open"),
-        (&["perplexity", &path("x.gguf"), &path("binary")], "as UTF-8 text"),
     ];
     for (args, expected) in cases {
         let line = fail(1, args);
         assert!(line.contains(expected), "{args:?}: {line}");
     }
+    // Texts are looked at before the model.
+    let line = fail(2, &["perplexity", &path("x.gguf"), &path("binary")]);
+    assert!(line.contains("binary is not UTF-8 text: see byte 0"), "{line}");
     let long = "word ".repeat(400);
-    assert!(fail(1, &["run", &long, "-c", "64", "-q"]).contains("the context 64: shorten it or raise"));
+    assert!(fail(1, &["run", &long, "-c", "64", "-q"]).contains("the context's 64: shorten it or raise"));
 }
 
 #[test]

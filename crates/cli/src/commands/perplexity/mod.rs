@@ -256,7 +256,14 @@ impl Text {
         if about.is_file() && about.len() == 0 {
             return Err(Usage(format!("{} is empty: there is nothing to score", path.display())).into());
         }
-        Ok(Self { path: path.to_owned(), file })
+        let text = Self { path: path.to_owned(), file };
+        if about.is_file() {
+            // What is no text shows at its start.
+            let first = TextReader::new(&text.file).next_piece().map(|_| ());
+            first.map_err(|error| prompt::named(&text.name(), error))?;
+            (&text.file).rewind().with_context(|| format!("cannot read {}", text.name()))?;
+        }
+        Ok(text)
     }
 
     fn name(&self) -> String {
