@@ -234,12 +234,12 @@ fn failures_are_one_line_and_code_1() {
     fs::create_dir(path("empty")).unwrap();
     let cases: [(&[&str], &str); 7] = [
         (&["run", &path("x.gguf"), "hi"], "x.gguf"),
-        (&["show", &path("text")], "neither GGUF nor a packed store"),
+        (&["show", &path("text")], "is text in place of weights"),
         (&["show", &path("empty")], "a directory without config.json"),
         (&["run", "hi", "--memory", "10MiB"], "10.00 MiB of memory is too little"),
         (&["run", "hi", "--threads", "0"], "--threads 0 is out of range"),
         (&["run", "hi", "-ub", "100000"], "--ubatch-size 100000 is out of range"),
-        (&["run", "-f", &path("nothing")], "cannot open"),
+        (&["run", "-f", &path("nothing")], "cannot read"),
     ];
     for (args, expected) in cases {
         let line = fail(1, args);
