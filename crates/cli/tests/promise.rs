@@ -273,6 +273,49 @@ fn memory_that_is_refused_is_an_error_in_one_line() {
 }
 
 #[test]
+fn lists_without_limit_are_refused_in_a_short_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("hf");
+    TinyModel::random(TinyShape::default(), 1).write_hf(&path, WeightType::BF16, 1).unwrap();
+    let ones = vec!["1"; 300_000].join(",");
+    let many: Vec<String> = (0..600_000)
+        .map(|i| format!("\"t{i}\":{{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}"))
+        .collect();
+    for header in [
+        format!("{{\"a\":{{\"dtype\":\"F32\",\"shape\":[{ones}],\"data_offsets\":[0,4]}}}}"),
+        format!("{{\"a\":{{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[{ones}]}}}}"),
+        format!("{{\"a\":{{\"dtype\":\"{}\",\"shape\":[1],\"data_offsets\":[0,4]}}}}", "F".repeat(1 << 20)),
+        format!("{{\"{}\":{{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}}}", "n".repeat(1 << 20)),
+        format!("{{{}}}", many.join(",")),
+    ] {
+        let mut file = (header.len() as u64).to_le_bytes().to_vec();
+        file.extend(header.as_bytes());
+        file.extend([0; 64]);
+        fs::write(path.join("model.safetensors"), file).unwrap();
+        fail(1, &["show", path.to_str().unwrap()]);
+    }
+    let router = file(dir.path(), "r.json", format!("{{\"{}\":1}}", "k".repeat(1 << 20)));
+    fail(2, &["run", &synth(dir.path(), "m.gguf"), "x", "--router-config", &router]);
+}
+
+#[test]
+fn a_replay_takes_room_for_what_was_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut csv = "# route_trace v1\n# model=m n_layer=512 n_expert=64 n_expert_used=64\n\
+                   turn,phase,step,layer,slot,expert,weight,residency\n"
+        .to_owned();
+    // One pick a token, and 511 layers of which nothing is known.
+    (0..20_000).for_each(|step| csv.push_str(&format!("0,1,{step},0,0,{},1,0\n", step % 64)));
+    let trace = file(dir.path(), "t.csv", csv);
+    let shell = format!("ulimit -v {}; exec \"$0\" \"$@\"", 600 << 10);
+    let mut command = Command::new("bash");
+    command.args(["-c", &shell, env!("CARGO_BIN_EXE_hotset"), "replay", &trace, "--json"]);
+    let output = command.args(["--policy", "lru,belady", "--experts-per-layer", "4"]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout).lines().count(), 2);
+}
+
+#[test]
 fn settings_beyond_what_there_is_get_one_warning() {
     let dir = tempfile::tempdir().unwrap();
     let model = synth(dir.path(), "m.gguf");
