@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use hotset_base::Bytes;
 use hotset_base::limits::MAX_CONFIG_FILE;
-use hotset_engine::{DiskProbe, DiskSpeed, Locality, MemoryBandwidth, available_memory};
+use hotset_engine::{DiskProbe, DiskSpeed, Locality, MemoryBandwidth, address_space_left, available_memory};
 use hotset_format::Checkpoint;
 use hotset_io::ReadOptions;
 
@@ -38,7 +38,7 @@ impl MeasureArgs {
 
 /// Reads memory with as many threads as compute, inside what is free and what was allowed.
 pub fn memory(threads: usize, allowed: Option<Bytes>) -> MemoryBandwidth {
-    let room = [available_memory(), allowed].into_iter().flatten().min();
+    let room = [available_memory(), address_space_left(), allowed].into_iter().flatten().min();
     MemoryBandwidth::measure(threads, room)
 }
 

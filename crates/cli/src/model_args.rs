@@ -19,7 +19,7 @@ pub fn open(named: Option<&Path>) -> Result<(PathBuf, Checkpoint)> {
     let path = locate::model(named)?;
     let checkpoint = hotset_format::open(&path)?;
     for warning in &checkpoint.warnings {
-        output::note(format_args!("warning: {}: {warning}", path.display()));
+        output::warn(format_args!("{}: {warning}", path.display()));
     }
     Ok((path, checkpoint))
 }

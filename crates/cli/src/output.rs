@@ -5,6 +5,8 @@ use std::fmt::{self, Display};
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Once;
+use std::time::{Duration, Instant};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use hotset_base::Bytes;
@@ -155,24 +157,56 @@ pub fn warn(line: impl Display) {
     tell(&format!("warning: {line}"));
 }
 
-/// A bar over bytes. Appears only on a terminal.
-pub fn byte_bar(what: &'static str, total: Bytes) -> ProgressBar {
-    bar(what, total.0, "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
+/// A bar over bytes.
+pub fn byte_bar(what: &'static str, total: Bytes) -> Bar {
+    Bar::new(what, total.0, "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
 }
 
 /// A bar over countable things.
-pub fn count_bar(what: &'static str, total: u64) -> ProgressBar {
-    bar(what, total, "{msg} {wide_bar} {pos}/{len} {per_sec} {eta}")
+pub fn count_bar(what: &'static str, total: u64) -> Bar {
+    Bar::new(what, total, "{msg} {wide_bar} {pos}/{len} {per_sec} {eta}")
 }
 
-fn bar(what: &'static str, total: u64, template: &str) -> ProgressBar {
-    let target = match Console::Err.is_terminal() {
-        true => ProgressDrawTarget::stderr(),
-        false => ProgressDrawTarget::hidden(),
-    };
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    // It is drawn when it moves: a thread that draws it would be one that the system may refuse.
-    ProgressBar::with_draw_target(Some(total), target).with_style(style).with_message(what)
+/// A bar appears only on a terminal, and only if the work takes longer than a moment. It is drawn when it moves: a
+/// thread that draws it would be one that the system may refuse.
+pub struct Bar {
+    bar: ProgressBar,
+    begun: Instant,
+    shown: Once,
+}
+
+impl Bar {
+    const MOMENT: Duration = Duration::from_millis(200);
+
+    fn new(what: &'static str, total: u64, template: &str) -> Self {
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
+        let bar = bar.with_style(style).with_message(what);
+        Self { bar, begun: Instant::now(), shown: Once::new() }
+    }
+
+    fn appear(&self) {
+        if self.begun.elapsed() >= Self::MOMENT && Console::Err.is_terminal() {
+            self.shown.call_once(|| self.bar.set_draw_target(ProgressDrawTarget::stderr()));
+        }
+    }
+
+    /// So much more is done.
+    pub fn inc(&self, more: u64) {
+        self.appear();
+        self.bar.inc(more);
+    }
+
+    /// So much is done.
+    pub fn set_position(&self, done: u64) {
+        self.appear();
+        self.bar.set_position(done);
+    }
+
+    /// The work is over.
+    pub fn finish_and_clear(&self) {
+        self.bar.finish_and_clear();
+    }
 }
 
 /// "1 context", "2 contexts".

@@ -4,7 +4,6 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hotset_engine::Listener;
-use indicatif::ProgressBar;
 
 use crate::console::Console;
 use crate::output;
@@ -19,7 +18,7 @@ pub struct Stream {
 pub struct Listening<'a> {
     stream: &'a mut Stream,
     cancel: &'a AtomicBool,
-    bar: Option<ProgressBar>,
+    bar: Option<output::Bar>,
     failure: Option<io::Error>,
 }
 

@@ -194,7 +194,7 @@ pub enum PlanError {
     },
     /// The system does not say what is free.
     #[error(
-        "how much memory is free is unknown here (no /proc/meminfo): say how much to take, e.g. --memory 8GiB"
+        "how much memory is free is unknown here (there is no /proc): say how much to take, e.g. --memory 8GiB"
     )]
     UnknownMemory,
     /// LRU would hit nothing.

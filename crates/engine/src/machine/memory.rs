@@ -27,6 +27,13 @@ pub fn installed_memory() -> Option<Bytes> {
     [total_memory(), limit].into_iter().flatten().min()
 }
 
+/// Address space that is left to this process (`ulimit -v`); `None` without limit.
+pub fn address_space_left() -> Option<Bytes> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::As).current?;
+    let taken = kib_field("/proc/self/status", "VmSize:").unwrap_or_default();
+    Some(Bytes(limit).saturating_sub(taken))
+}
+
 /// Memory that can be taken without pushing others out: the kernel's estimate, or what is left of
 /// the control group's limit if that is less.
 pub fn available_memory() -> Option<Bytes> {
