@@ -51,7 +51,8 @@ impl<'m> Evidence<'m> {
         if [CONTROL, USER_DEFINED].contains(&kind) {
             return None;
         }
-        if inside(text, "<|", "|>").is_some_and(|name| name.chars().any(char::is_alphanumeric)) {
+        let marked = inside(text, "<|", "|>").or_else(|| inside(text, "<\u{ff5c}", "\u{ff5c}>"));
+        if marked.is_some_and(|name| name.chars().any(char::is_alphanumeric)) {
             return Some(CONTROL);
         }
         let named = self.named.contains(&(id as u64));
