@@ -3,7 +3,7 @@
 use std::os::unix::fs::FileExt;
 
 use crate::ModelFile;
-use crate::error::printable;
+use crate::error::one_line;
 
 /// Bytes looked at.
 const HEAD: usize = 512;
@@ -75,7 +75,7 @@ fn text(head: &[u8]) -> Option<String> {
         return None;
     }
     let line = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).find(|line| !line.is_empty())?;
-    let line = printable(&String::from_utf8_lossy(&line[..line.len().min(SHOWN)]));
+    let line = one_line(&String::from_utf8_lossy(&line[..line.len().min(SHOWN)]));
     Some(format!("is text in place of weights and begins with `{line}`: download the file itself"))
 }
 

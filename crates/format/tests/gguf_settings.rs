@@ -145,6 +145,8 @@ fn scaled_positions_are_read_as_llama_cpp_reads_them() {
             more(f);
         })
     };
+    let strength = with(&|f| f.float("qwen3moe.rope.scaling.yarn_ext_factor", 1.0)).unwrap_err();
+    assert!(strength.contains("rope.scaling.yarn_ext_factor 1 with no type"), "{strength}");
     let original = |f: &mut GgufBuilder| f.number("qwen3moe.rope.scaling.original_context_length", 100);
     let usual = yarn(&original);
     assert_eq!((usual.rope_scaling, usual.context), (Some(RopeScaling::yarn(4.0, Yarn::new(100))), 400));
@@ -277,6 +279,10 @@ fn special_tokens_that_are_typed_as_text_are_found_by_other_evidence() {
     assert!(special(&tag).contains(&("<tool_call-1>".to_owned(), false)));
     let text = typed(&[1, 3, 3], &["<not a tag..>"], &|_| {});
     assert_eq!((special(&text).len(), text.warnings.len()), (2, 0));
+    let wide = typed(&[1, 3, 3], &["<\u{ff5c}User\u{ff5c}> "], &|_| {});
+    assert!(wide.warnings.is_empty(), "a name is exact");
+    let wide = typed(&[1, 3, 3], &["<\u{ff5c}Users\u{ff5c}>"], &|_| {});
+    assert!(special(&wide).contains(&("<\u{ff5c}Users\u{ff5c}>".to_owned(), true)));
     // What the metadata names is control, whatever it looks like, unless it is a word.
     let named = |id: u32| move |f: &mut GgufBuilder| f.number("tokenizer.ggml.bos_token_id", id);
     let bos = typed(&[1, 3, 3], &["[beginning--]"], &named(299));

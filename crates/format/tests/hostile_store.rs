@@ -5,7 +5,7 @@ use std::path::Path;
 
 use hotset_base::{ExpertId, ExpertKey, LayerId, WeightType};
 use hotset_format::store::{self, DenseShape, PartShape, StoreLayout, StoreMetadata, StoreWriter, verify};
-use hotset_format::{ModelConfig, TokenizerSpec};
+use hotset_format::{ModelConfig, RopeScaling, TokenizerSpec, Yarn};
 use hotset_outputs::FileKind;
 use hotset_testkit::claim;
 
@@ -71,8 +71,12 @@ fn dense() -> Vec<DenseShape> {
 
 /// Writes a store; every weight of an expert is its number.
 fn write(path: &Path, families: Option<Vec<Vec<u16>>>) {
+    write_with(path, &metadata(families));
+}
+
+fn write_with(path: &Path, metadata: &StoreMetadata) {
     let part = PartShape { ty: WeightType::F32, rows: WIDTH, cols: WIDTH };
-    let layout = StoreLayout::new(&metadata(families), dense(), vec![[part; 3]; LAYERS * EXPERTS]).unwrap();
+    let layout = StoreLayout::new(metadata, dense(), vec![[part; 3]; LAYERS * EXPERTS]).unwrap();
     let writer = StoreWriter::create(claim(FileKind::Store, path), layout).unwrap();
     for (i, shape) in dense().iter().enumerate() {
         let mut stream = writer.dense_stream(i);
@@ -188,4 +192,34 @@ fn a_version_that_does_not_go_with_the_families_is_refused() {
         let error = store::open(&path).unwrap_err().to_string();
         assert!(error.contains(message), "{error}");
     }
+}
+
+#[test]
+fn scaled_positions_go_with_their_version() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.hotset");
+    let mut scaled = metadata(two());
+    scaled.config.rope_scaling = Some(RopeScaling::yarn(4.0, Yarn::new(64)));
+    write_with(&path, &scaled);
+    assert_eq!(fs::read(&path).unwrap()[8], 3);
+    assert_eq!(store::open(&path).unwrap().config.rope_scaling, scaled.config.rope_scaling);
+    for (from, to, message) in [
+        ("\"factor\":4.0", "\"factor\":0.5", "rope scaling by the factor 0.5 makes no sense"),
+        ("\"beta_slow\":1.0", "\"beta_slow\":0.0", "beta_slow 0 makes no sense"),
+        ("\"original_context\":64", "\"original_context\":-1", "invalid value"),
+        ("\"rope_scaling\"", "\"rope_scalinG\"", "scaled positions in format version 3 only"),
+    ] {
+        write_with(&path, &scaled);
+        let error = forge(&path, from, to);
+        assert!(error.contains(message), "{to}: {error}");
+    }
+    write_with(&path, &scaled);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[8] = 2;
+    let crc = crc32c::crc32c(&bytes[..4092]);
+    bytes[4092..4096].copy_from_slice(&crc.to_le_bytes());
+    fs::write(&path, bytes).unwrap();
+    assert!(
+        store::open(&path).unwrap_err().to_string().contains("scaled positions in format version 3 only")
+    );
 }

@@ -51,7 +51,8 @@ impl<'m> Evidence<'m> {
         if [CONTROL, USER_DEFINED].contains(&kind) {
             return None;
         }
-        if inside(text, "<|", "|>").is_some_and(|name| name.chars().any(char::is_alphanumeric)) {
+        let marked = inside(text, "<|", "|>").or_else(|| inside(text, "<\u{ff5c}", "\u{ff5c}>"));
+        if marked.is_some_and(|name| name.chars().any(char::is_alphanumeric)) {
             return Some(CONTROL);
         }
         let named = self.named.contains(&(id as u64));
@@ -82,14 +83,32 @@ fn is_tag(name: &str) -> bool {
     name.bytes().all(of_tag) && name.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
 
-/// One sentence about the tokens that were taken for what they are.
-pub(super) fn warning(retyped: &[String]) -> Option<String> {
+/// Tokens that were taken for what they are: how many, and the first by name.
+#[derive(Default)]
+pub(super) struct Retyped {
+    count: usize,
+    names: Vec<String>,
+}
+
+impl Retyped {
     const SHOWN: usize = 4;
-    let names: Vec<String> =
-        retyped.iter().take(SHOWN).map(|name| format!("`{}`", printable(name))).collect();
-    let more = if retyped.len() > SHOWN { ", ..." } else { "" };
-    (!retyped.is_empty()).then(|| {
-        let (count, names) = (retyped.len(), names.join(", "));
-        format!("the file types {count} special token(s) as text ({names}{more}): they are taken whole all the same")
-    })
+
+    pub fn push(&mut self, text: &str) {
+        self.count += 1;
+        if self.names.len() < Self::SHOWN {
+            self.names.push(format!("`{}`", printable(text)));
+        }
+    }
+
+    /// One sentence about them, if there are any.
+    pub fn warning(&self) -> Option<String> {
+        let more = if self.count > Self::SHOWN { ", ..." } else { "" };
+        let (count, names) = (self.count, self.names.join(", "));
+        let said = || {
+            format!(
+                "the file types {count} special token(s) as text ({names}{more}): they are taken whole all the same"
+            )
+        };
+        (count > 0).then(said)
+    }
 }

@@ -37,7 +37,15 @@ pub(super) fn read(
             }
             RopeScaling::yarn(factor, yarn(path, metadata, context)?)
         }
-        _ => RopeScaling::linear(factor),
+        kind => {
+            let strength =
+                float("scaling.yarn_ext_factor")?.filter(|strength| ![0.0, UNSAID].contains(strength));
+            if let Some(strength) = strength {
+                let kind = kind.map_or_else(|| "no type".to_owned(), |kind| format!("the type `{kind}`"));
+                return refuse(format!("rope.scaling.yarn_ext_factor {strength} with {kind}"));
+            }
+            RopeScaling::linear(factor)
+        }
     };
     if let Some(multiplier) = float("scaling.yarn_log_multiplier")?.filter(|multiplier| *multiplier != 0.0) {
         return refuse(format!("rope.scaling.yarn_log_multiplier {multiplier}"));

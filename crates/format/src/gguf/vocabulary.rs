@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::control::{self, Evidence, FIM_ENDS};
+use super::control::{Evidence, FIM_ENDS, Retyped};
 use super::metadata::{MERGES, Metadata, STOP_IDS, TOKEN_TYPES, TOKENS};
 use crate::vocabulary::specification;
 use crate::{AddedToken, FormatError, TokenizerSpec};
@@ -42,11 +42,11 @@ pub(super) fn read(
         return Err(FormatError::malformed(path, format!("{TOKEN_TYPES} and {TOKENS} differ in length")));
     }
     let evidence = Evidence::new(metadata, &merges);
-    let (mut added, mut retyped) = (Vec::new(), Vec::new());
+    let (mut added, mut retyped) = (Vec::new(), Retyped::default());
     for (id, mut kind) in types.into_iter().enumerate() {
         if let Some(right) = evidence.kind(id, kind, &vocab[id]) {
             kind = right;
-            retyped.push(vocab[id].clone());
+            retyped.push(&vocab[id]);
         }
         match kind {
             CONTROL | USER_DEFINED => added.push(AddedToken {
@@ -58,7 +58,7 @@ pub(super) fn read(
             _ => {}
         }
     }
-    warnings.extend(control::warning(&retyped));
+    warnings.extend(retyped.warning());
     let named = STOP_KEYS.iter().filter_map(|key| metadata.number(path, key).transpose());
     let mut stop = named.collect::<Result<Vec<_>, FormatError>>()?;
     let several = metadata.take_numbers(path, STOP_IDS)?.unwrap_or_default();

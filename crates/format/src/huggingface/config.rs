@@ -36,7 +36,7 @@ struct HubConfig {
     tie_word_embeddings: Option<bool>,
     quantization_config: Option<Quantization>,
     compression_config: Option<Quantization>,
-    /// MLX's name for it.
+    /// The name that MLX has for it, often beside the first.
     quantization: Option<Quantization>,
     #[serde(default)]
     eos_token_id: Ids,
@@ -46,6 +46,18 @@ struct HubConfig {
 struct Quantization {
     quant_method: Option<String>,
     quant_algo: Option<String>,
+    /// Where there is no method.
+    format: Option<String>,
+    load_in_4bit: Option<bool>,
+    load_in_8bit: Option<bool>,
+}
+
+impl Quantization {
+    fn method(&self) -> Option<&str> {
+        let named = self.quant_method.as_ref().or(self.quant_algo.as_ref()).or(self.format.as_ref());
+        let bits = self.load_in_4bit.or(self.load_in_8bit);
+        named.map(String::as_str).or_else(|| bits.map(|_| "bitsandbytes"))
+    }
 }
 
 /// What a class of this architecture takes where its config.json is silent.
@@ -197,11 +209,12 @@ fn refuse_quantized(path: &Path, hub: &HubConfig) -> Result<(), FormatError> {
     let found = [
         ("quantization_config", &hub.quantization_config),
         ("compression_config", &hub.compression_config),
-        ("quantization (as MLX writes it)", &hub.quantization),
+        ("quantization", &hub.quantization),
     ];
     let found = found.into_iter().find_map(|(field, value)| Some((field, value.as_ref()?)));
-    let Some((field, Quantization { quant_method, quant_algo })) = found else { return Ok(()) };
-    let what = match quant_method.as_ref().or(quant_algo.as_ref()) {
+    let Some((field, quantization)) = found else { return Ok(()) };
+    let method = quantization.method().or_else(|| hub.quantization.as_ref().map(|_| "MLX"));
+    let what = match method {
         Some(method) => format!("a checkpoint quantised with {} ({field})", crate::error::printable(method)),
         None => field.to_owned(),
     };

@@ -17,7 +17,8 @@ use crate::{FormatError, ModelFile, other_forms, stand_in};
 #[derive(Deserialize)]
 struct Entry {
     dtype: String,
-    shape: Few<u64, { limits::MAX_DIMS }>,
+    /// One more than there may be, so that the tensor is named that has more.
+    shape: Few<u64, { limits::MAX_DIMS + 1 }>,
     data_offsets: (u64, u64),
 }
 
@@ -117,7 +118,7 @@ fn declared(
     let shape = &entry.shape.0;
     let elements = shape.iter().try_fold(1u64, |n, &d| n.checked_mul(d));
     let bytes = elements.and_then(|n| n.checked_mul(ty.block_bytes() as u64));
-    if bytes.is_none() || end.checked_sub(begin) != bytes {
+    if shape.len() > limits::MAX_DIMS || bytes.is_none() || end.checked_sub(begin) != bytes {
         let what = format!("of shape {shape:?} does not fit its bytes {begin} to {end}");
         return Err(FormatError::tensor(path, name, what));
     }
