@@ -7,6 +7,7 @@
 mod commands;
 mod console;
 mod csv;
+mod ending;
 mod engine_args;
 mod figures;
 mod input;

@@ -69,6 +69,33 @@ fn an_interrupted_answer_keeps_its_trace_and_its_ledger() {
     }
 }
 
+/// Scoring and measuring end between two passes.
+#[test]
+fn interrupted_scoring_and_measuring_keep_them_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    succeed(dir, "synth m.gguf --preset tiny");
+    fs::write(dir.join("text"), "ba da ga du ".repeat(4000)).unwrap();
+    let slow = "--disk-faults rate=3MB --experts-per-layer 4 --trace t.trace --trust-ledger l.ledger";
+    for command in
+        ["perplexity m.gguf text --ubatch-size 8", "bench m.gguf -p 8 -n 4000 --measure-seconds 0.01"]
+    {
+        for (signal, number) in SIGNALS {
+            let mut child = hotset(dir, &format!("{command} {slow}")).spawn().unwrap();
+            let partial = dir.join("t.trace.partial");
+            wait_until("a trace", || fs::metadata(&partial).is_ok_and(|file| file.len() > 17 << 10));
+            send(&child, signal);
+            let output = child.wait_with_output().unwrap();
+            let error = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(128 + number), "{command}, {signal}: {error}");
+            assert!(output.stdout.is_empty() && !error.contains("error:"), "{command}, {signal}: {error}");
+            kept(dir);
+            fs::remove_file(dir.join("t.trace")).unwrap();
+            fs::remove_file(dir.join("l.ledger")).unwrap();
+        }
+    }
+}
+
 #[test]
 fn an_answer_whose_reader_goes_away_keeps_them_too() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,6 +1,7 @@
 //! Opening a model in the planned order.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use hotset_base::{Bytes, Phase};
 use hotset_format::{Checkpoint, ModelConfig, ModelFile, Origin};
@@ -30,7 +31,11 @@ pub struct Engine {
     ledger: Option<Arc<LedgerWriter>>,
     /// The files of a model without checksums.
     unsealed: Vec<ModelFile>,
+    /// Set by whoever wants scoring and measuring to end.
+    cancel: &'static AtomicBool,
 }
+
+static NEVER: AtomicBool = AtomicBool::new(false);
 
 impl Engine {
     /// Opens a model as planned with [`Plan::new`]; `progress` is told bytes as they are
@@ -87,7 +92,17 @@ impl Engine {
             ledger.map(begin).transpose().map_err(system("start the thread that saves the trust ledger"))?;
         let unsealed = if checkpoint.origin == Origin::Store { Vec::new() } else { checkpoint.files.clone() };
         let (router, tokenizer) = (options.router, Arc::new(tokenizer));
-        Ok(Self { model, tokenizer, plan, options, router, expert_bytes, tracing: None, ledger, unsealed })
+        let (tracing, cancel) = (None, &NEVER);
+        Ok(Self { model, tokenizer, plan, options, router, expert_bytes, tracing, ledger, unsealed, cancel })
+    }
+
+    /// Scoring and measuring end between two passes once this is set, with [`EngineError::Cancelled`].
+    pub fn end_when(&mut self, cancel: &'static AtomicBool) {
+        self.cancel = cancel;
+    }
+
+    pub(crate) fn cancel(&self) -> &'static AtomicBool {
+        self.cancel
     }
 
     /// Refuses to vouch for what was computed from files that changed meanwhile. The bytes of a store are
@@ -236,6 +251,11 @@ fn router_shape(config: &ModelConfig, plan: &Plan) -> RouterShape {
         norm_topk: config.norm_topk,
         slots: plan.arena.experts_per_layer() as f32,
     }
+}
+
+/// Ends what is under way if the caller wants it to.
+pub(crate) fn check_cancelled(cancel: &AtomicBool) -> Result<(), EngineError> {
+    if cancel.load(Ordering::Relaxed) { Err(EngineError::Cancelled) } else { Ok(()) }
 }
 
 /// What the system refused, as an error.

@@ -59,6 +59,9 @@ pub enum EngineError {
         /// Positions there are.
         context: usize,
     },
+    /// The caller wanted it to end: [`Engine::end_when`](crate::Engine::end_when).
+    #[error("ended before it was done")]
+    Cancelled,
     /// Too little to score.
     #[error("the text has {0} token{s}; at least 2 are needed to score one", s = if *.0 == 1 { "" } else { "s" })]
     TextTooShort(usize),

@@ -6,6 +6,7 @@ use hotset_base::Phase;
 use hotset_model::KvCache;
 use hotset_text::Tokenizer;
 
+use crate::engine::check_cancelled;
 use crate::figures::Snapshot;
 use crate::pricing::step_window;
 use crate::{Engine, EngineError, PhaseFigures, Session};
@@ -157,11 +158,16 @@ impl<'a> Scorer<'a> {
             self.session.clear();
             let (cache, tokens) = (&mut self.session.cache, &self.tokens[..]);
             let nll = &mut self.total.nll;
-            if self.engine.router().is_lossy() {
-                step_window(self.engine, cache, tokens, scored.clone(), nll, &mut || {}, &mut |_| {})?;
+            let done = if self.engine.router().is_lossy() {
+                step_window(self.engine, cache, tokens, scored.clone(), nll, &mut || {}, &mut |_| {})
             } else {
-                *nll += score_window(self.engine, cache, tokens, scored.clone())?;
+                score_window(self.engine, cache, tokens, scored.clone()).map(|more| *nll += more)
+            };
+            if done.is_err() {
+                // What the cache holds is no text of the session's.
+                self.session.clear();
             }
+            done?;
             self.total.count(self.engine.tokenizer(), &tokens[scored]);
             self.computed += tokens.len();
         }
@@ -180,11 +186,12 @@ fn score_window(
     tokens: &[u32],
     scored: Range<usize>,
 ) -> Result<f64, EngineError> {
-    let model = engine.model();
-    let (chunk, rows) = (model.chunk(), model.logits_rows());
+    let (chunk, rows) = (engine.model().chunk(), engine.model().logits_rows());
     let mut nll = 0.0;
     let mut losses = vec![0.0; rows];
     for first in (0..tokens.len()).step_by(chunk) {
+        check_cancelled(engine.cancel())?;
+        let model = engine.model();
         let end = (first + chunk).min(tokens.len());
         model.forward(cache, &tokens[first..end])?;
         // The row after token i predicts token i + 1.

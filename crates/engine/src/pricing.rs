@@ -10,6 +10,7 @@ use hotset_base::{Bytes, Phase};
 use hotset_model::{ForwardError, KvCache};
 use hotset_policy::route::RouterOptions;
 
+use crate::engine::check_cancelled;
 use crate::figures::Snapshot;
 use crate::{Engine, EngineError, Perplexity, Session, Windowing};
 
@@ -182,7 +183,13 @@ fn step(
                 progress(computed);
             };
             let cache = &mut session.cache;
-            step_window(engine, cache, tokens, scored.clone(), &mut total.nll, &mut count, &mut look)?;
+            let nll = &mut total.nll;
+            let done = step_window(engine, cache, tokens, scored.clone(), nll, &mut count, &mut look);
+            if done.is_err() {
+                // What the cache holds is no text of the session's.
+                session.clear();
+            }
+            done?;
             total.count(engine.tokenizer(), &tokens[scored]);
         }
     }
@@ -207,6 +214,7 @@ pub(crate) fn step_window(
     look: &mut dyn FnMut(&[f32]),
 ) -> Result<(), EngineError> {
     for (at, &token) in tokens.iter().enumerate() {
+        check_cancelled(engine.cancel())?;
         let logits = forward(engine, cache, token)?;
         if scored.contains(&(at + 1)) {
             let id = tokens[at + 1];

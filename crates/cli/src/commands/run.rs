@@ -19,7 +19,7 @@ use crate::prompt::{self, Prompt};
 use crate::sampling_args::SamplingArgs;
 use crate::stream::Stream;
 use crate::trace_args::TraceArgs;
-use crate::{commands::chat, input, model_args, output, stop};
+use crate::{commands::chat, ending, input, model_args, output, stop};
 
 /// Answer a prompt, or chat when there is none
 ///
@@ -116,7 +116,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
             vocab: checkpoint.config.vocab,
         };
         let talked = chat::converse(&mut engine, &checkpoint, &template, settings);
-        return args.close(&mut engine, args.quiet, talked);
+        return ending::end(&mut engine, (&args.trace, &args.engine.ledger), args.quiet, talked);
     };
     let mut session = engine.session()?;
     let mut stream = Stream::new(!args.json);
@@ -127,7 +127,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let (until, cancel) = ((max_tokens, &mut stops), stop::gently().cancel());
     let answered = answer(&mut engine, &mut session, &tokens, &mut sampler, until, cancel, &mut stream)
         .and_then(|generation| args.report(&engine, &generation, seed, &stream));
-    args.close(&mut engine, args.quiet || args.json, answered)
+    ending::end(&mut engine, (&args.trace, &args.engine.ledger), args.quiet || args.json, answered)
 }
 
 impl RunArgs {
@@ -194,13 +194,6 @@ impl RunArgs {
             system.chain([message("user", &prompt.text(plan.chat_text())?)]).collect();
         let text = template.render(&messages, true, &serde_json::Map::new())?;
         prompt::encode(tokenizer, &text, plan.context)
-    }
-
-    /// Ends what is written beside the answer, however the run went.
-    fn close(&self, engine: &mut Engine, quiet: bool, went: Result<()>) -> Result<()> {
-        let traced = self.trace.end(engine, quiet);
-        let learnt = self.engine.ledger.save(engine, quiet);
-        went.and(traced).and(learnt)
     }
 
     fn report(&self, engine: &Engine, generation: &Generation, seed: u64, stream: &Stream) -> Result<()> {

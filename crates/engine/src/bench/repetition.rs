@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use hotset_base::Phase;
 use hotset_model::Qwen3Moe;
 
+use crate::engine::check_cancelled;
 use crate::figures::Snapshot;
 use crate::machine::CpuTime;
 use crate::{Engine, EngineError, PhaseFigures, Session};
@@ -66,12 +67,14 @@ impl Engine {
             });
         }
         session.clear();
+        let cancel = self.cancel();
         let model = self.model();
         let mut out = Repetition { latencies: Vec::with_capacity(workload.predict), ..Repetition::default() };
         model.enter(Phase::Setup);
         let (start, cpu) = (Snapshot::take(model), CpuTime::now());
         let mut row = 0;
         for chunk in prompt.chunks(model.chunk()) {
+            check_cancelled(cancel)?;
             session.append(model, chunk)?;
             row = chunk.len() - 1;
             progress(chunk.len());
@@ -80,11 +83,13 @@ impl Engine {
         (out.prefill, out.prefill_cpu) = (start.phase(model, prompt.len()), CpuTime::now() - cpu);
         model.enter(Phase::Narration);
         for _ in 0..workload.warmup {
+            check_cancelled(cancel)?;
             token = decode(model, session, token)?;
             progress(1);
         }
         let (start, cpu) = (Snapshot::take(model), CpuTime::now());
         for _ in 0..workload.predict {
+            check_cancelled(cancel)?;
             let began = Instant::now();
             token = decode(model, session, token)?;
             out.latencies.push(began.elapsed());

@@ -21,9 +21,9 @@ use self::prompt::Prompts;
 use self::report::{GroupReport, Machine, Report, Run};
 use crate::engine_args::EngineArgs;
 use crate::measure::{self, MeasureArgs};
-use crate::output::Usage;
+use crate::output::{Forwarded, Usage};
 use crate::trace_args::TraceArgs;
-use crate::{csv, model_args, output, stop};
+use crate::{csv, ending, model_args, output, stop};
 
 /// Measure speed, memory and reads, beside what this machine could give
 ///
@@ -184,13 +184,18 @@ impl BenchArgs {
         let mut disk_speeds = vec![self.measure.disk(&mut disk)?];
         let mut repetitions = Vec::new();
         let mut session = engine.session()?;
-        for i in 0..self.repetitions {
+        engine.end_when(stop::gently().cancel());
+        let measured = (0..self.repetitions).try_for_each(|i| {
             let prompt = prompts.cut(workload.prompt, i, self.repetitions);
             repetitions.push(self.repeat(&mut engine, &mut session, &prompt, workload, i, table)?);
             disk_speeds.push(self.measure.disk(&mut disk)?);
+            Ok(())
+        });
+        ending::end(&mut engine, (&self.trace, &self.engine.ledger), !table, measured)?;
+        if let Some(code) = stop::exit_code() {
+            // Half a measurement is none.
+            return Err(Forwarded(code).into());
         }
-        self.trace.end(&mut engine, !table)?;
-        self.engine.ledger.save(&mut engine, !table)?;
         let run = Run {
             path,
             prompt_source: prompts.source,

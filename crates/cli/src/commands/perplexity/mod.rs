@@ -21,7 +21,7 @@ use crate::figures::paging;
 use crate::output::{Forwarded, Usage, counted};
 use crate::routing_report::RoutingReport;
 use crate::trace_args::TraceArgs;
-use crate::{model_args, output, prompt, stop};
+use crate::{ending, model_args, output, prompt, stop};
 
 /// Score texts: perplexity per token
 #[derive(Args)]
@@ -111,31 +111,9 @@ pub fn run(args: &PerplexityArgs) -> Result<()> {
     options.context = options.context.or(Some(WINDOW));
     let mut engine = args.engine.open(&checkpoint, options, args.json)?;
     TraceArgs::begin(&mut engine, trace)?;
-    let mut session = engine.session()?;
-    let mut prices = Vec::new();
-    let mut unscored = false;
-    for text in &texts {
-        let scored = match args.compare_native {
-            true => args.compare(&mut engine, &mut session, text).map(|found| prices.push(found)),
-            false => args
-                .score(&mut engine, &mut session, text)
-                .and_then(|score| args.report(&engine, &text.path, &score)),
-        };
-        match scored {
-            // Said and left out: the others can be scored all the same.
-            Err(error) if is_too_short(&error) => {
-                output::complain(&error);
-                unscored = true;
-            }
-            result => result?,
-        }
-    }
-    if prices.len() > 1 {
-        price::Summary::of(&prices, engine.router().name()).print(args.json)?;
-    }
-    args.trace.end(&mut engine, args.json)?;
-    args.engine.ledger.save(&mut engine, args.json)?;
-    if unscored { Err(Forwarded(1).into()) } else { Ok(()) }
+    engine.end_when(stop::gently().cancel());
+    let scored = args.score_all(&mut engine, &texts);
+    ending::end(&mut engine, (&args.trace, &args.engine.ledger), args.json, scored)
 }
 
 fn is_too_short(error: &anyhow::Error) -> bool {
@@ -143,6 +121,32 @@ fn is_too_short(error: &anyhow::Error) -> bool {
 }
 
 impl PerplexityArgs {
+    fn score_all(&self, engine: &mut Engine, texts: &[Text]) -> Result<()> {
+        let mut session = engine.session()?;
+        let mut prices = Vec::new();
+        let mut unscored = false;
+        for text in texts {
+            let scored = match self.compare_native {
+                true => self.compare(engine, &mut session, text).map(|found| prices.push(found)),
+                false => self
+                    .score(engine, &mut session, text)
+                    .and_then(|score| self.report(engine, &text.path, &score)),
+            };
+            match scored {
+                // Said and left out: the others can be scored all the same.
+                Err(error) if is_too_short(&error) => {
+                    output::complain(&error);
+                    unscored = true;
+                }
+                result => result?,
+            }
+        }
+        if prices.len() > 1 {
+            price::Summary::of(&prices, engine.router().name()).print(self.json)?;
+        }
+        if unscored { Err(Forwarded(1).into()) } else { Ok(()) }
+    }
+
     /// Tokens of a text that count, with windows of so many.
     fn limit(&self, window: usize) -> usize {
         usize::try_from(self.chunks).map_or(usize::MAX, |chunks| chunks.saturating_mul(window))
