@@ -163,7 +163,7 @@ impl Resolver {
     fn branch(&mut self, at: usize, visit: impl FnOnce(&mut Self, usize)) -> usize {
         self.copied += 1 + self.symbols[at].refs.len();
         if self.copied > MAX_TEMPLATE_BRANCHES {
-            return at; // refused once the names are looked at
+            return at;
         }
         let copy = self.symbols[at].clone();
         self.symbols.push(copy);
@@ -228,6 +228,9 @@ impl Resolver {
 
     fn visit_if(&mut self, at: usize, branches: &[(Expr, Vec<Node>)], otherwise: &[Node]) {
         let Some(((test, body), others)) = branches.split_first() else { return };
+        if self.copied > MAX_TEMPLATE_BRANCHES {
+            return; // refused once the names are looked at
+        }
         self.visit(at, test);
         let body = self.branch(at, |resolver, at| resolver.visit_nodes(at, body));
         let elifs = self.branch(at, |resolver, at| {
