@@ -43,8 +43,27 @@ pub const MAX_VOCAB_BYTES: Bytes = Bytes::mib(128);
 pub const MAX_TOKEN_BYTES: usize = 1 << 16;
 /// Source of a chat template.
 pub const MAX_TEMPLATE: Bytes = Bytes::mib(1);
-/// Instructions and bytes one rendering of a chat template may spend.
-pub const TEMPLATE_FUEL: u64 = 2_000_000;
+/// Blocks, brackets and expressions of a chat template inside each other.
+pub const MAX_TEMPLATE_NESTING: usize = 200;
+/// Parts of one expression of a chat template in a row (`a.b.c`, `1+1+1`), which become a tree as deep.
+pub const MAX_TEMPLATE_DEPTH: usize = 400;
+/// Names of a chat template's scopes, counted once for every branch of an `if` that may set them.
+pub const MAX_TEMPLATE_BRANCHES: usize = 1 << 21;
+/// Statements and expressions of a chat template that are being evaluated at one time; a call of a
+/// macro takes about eight.
+pub const MAX_RENDER_DEPTH: usize = 1600;
+/// Nesting of a value in a chat template.
+pub const MAX_VALUE_DEPTH: usize = 256;
+/// Numbers of a `range` in a chat template (the limit of Jinja2's sandbox).
+pub const MAX_TEMPLATE_RANGE: usize = 100_000;
+/// A pattern given to `strftime_now`.
+pub const MAX_TIME_PATTERN: usize = 1024;
+/// Variables given to a chat template as JSON.
+pub const MAX_TEMPLATE_VARIABLES: Bytes = Bytes::mib(1);
+/// Work of one rendering of a chat template: 64 units for a step, one for a byte.
+pub const TEMPLATE_WORK: u64 = 1 << 30;
+/// Memory of the values of one rendering of a chat template.
+pub const TEMPLATE_MEMORY: Bytes = Bytes::mib(192);
 /// Text that one rendering of a chat template may produce.
 pub const MAX_RENDERED: Bytes = Bytes::mib(16);
 /// A prompt or a text to score.

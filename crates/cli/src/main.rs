@@ -4,6 +4,7 @@
 //! tensors or decide about memory; the crates below return typed errors, only this one prints them.
 #![forbid(unsafe_code)]
 
+mod clock;
 mod commands;
 mod console;
 mod csv;
@@ -23,6 +24,7 @@ mod routing_report;
 mod sampling_args;
 mod stop;
 mod stream;
+mod template_args;
 mod threads;
 mod trace_args;
 

@@ -339,3 +339,61 @@ fn pack_killed_at_any_moment_leaves_nothing_or_a_whole_store() {
     assert!(pack().status().unwrap().success(), "what a killed run left does not stand in the way");
     succeed(&["verify", target.to_str().unwrap()]);
 }
+
+/// The tiny model whose chat template is `template`, as a directory.
+fn with_template(dir: &Path, template: &str, tokens: Value) -> PathBuf {
+    let path = tiny(dir);
+    let mut config = tokens;
+    config["chat_template"] = template.into();
+    fs::write(path.join("tokenizer_config.json"), config.to_string()).unwrap();
+    path
+}
+
+#[test]
+fn templates_get_special_tokens_from_every_format() {
+    let dir = tempfile::tempdir().unwrap();
+    let tokens = serde_json::json!({"bos_token": {"content": "<|im_start|>"}, "eos_token": "<|im_end|>", "pad_token": null});
+    let template =
+        "{{ bos_token }}{{ bos_token }}{{ eos_token }}{{ 'x' if pad_token is defined or tools is not none }}";
+    let model = with_template(dir.path(), template, tokens);
+    let store = dir.path().join("m.hotset");
+    succeed(&["pack", model.to_str().unwrap(), store.to_str().unwrap(), "--quant", "keep"]);
+    for model in [&model, &store] {
+        let run = json(&["run", "-m", model.to_str().unwrap(), "-p", "hi", "--chat", "-n", "1", "--json"]);
+        assert_eq!(run["prompt_tokens"], 3, "{model:?}");
+    }
+}
+
+#[test]
+fn templates_get_variables_in_their_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let template = "{% if (tools[0] | list)[0] == 'zz' %}<|im_end|>{% endif %}{% if enable_thinking %}<|im_end|><|im_end|>{% endif %}<|im_start|>";
+    let model = with_template(dir.path(), template, serde_json::json!({}));
+    let model = model.to_str().unwrap();
+    let tokens = |json_text: &str| {
+        let run = json(&[
+            "run",
+            "-m",
+            model,
+            "-p",
+            "hi",
+            "--chat",
+            "-n",
+            "1",
+            "--json",
+            "--chat-template-kwargs",
+            json_text,
+        ]);
+        run["prompt_tokens"].clone()
+    };
+    assert_eq!(tokens(r#"{"tools": [{"zz": 1, "aa": 2}]}"#), 2);
+    assert_eq!(tokens(r#"{"tools": [{"aa": 1, "zz": 2}], "enable_thinking": true}"#), 3);
+    let error = fail(2, &["run", "-m", model, "-p", "hi", "--chat", "--chat-template-kwargs", "[1]"]);
+    assert!(error.contains("--chat-template-kwargs") && error.contains("JSON object"), "{error}");
+    let by_environment = hotset()
+        .args(["run", "-m", model, "-p", "hi", "--chat", "-n", "1", "--json"])
+        .env("LLAMA_CHAT_TEMPLATE_KWARGS", r#"{"tools": [{"zz": 1}]}"#)
+        .output()
+        .unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&by_environment.stdout).unwrap()["prompt_tokens"], 2);
+}

@@ -81,7 +81,7 @@ fn interrupted_scoring_and_measuring_keep_them_too() {
         ["perplexity m.gguf text --ubatch-size 8", "bench m.gguf -p 8 -n 4000 --measure-seconds 0.01"]
     {
         for (signal, number) in SIGNALS {
-            let mut child = hotset(dir, &format!("{command} {slow}")).spawn().unwrap();
+            let child = hotset(dir, &format!("{command} {slow}")).spawn().unwrap();
             let partial = dir.join("t.trace.partial");
             wait_until("a trace", || fs::metadata(&partial).is_ok_and(|file| file.len() > 17 << 10));
             send(&child, signal);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use hotset_base::{Bytes, ExpertKey, Extent, Families, FileId, WeightType, limits};
 use serde::{Deserialize, Serialize};
 
-use crate::{RopeScaling, Stamp};
+use crate::{RopeScaling, SpecialTokens, Stamp};
 
 /// The format a checkpoint was read from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -255,6 +255,9 @@ pub struct TokenizerSpec {
     /// Whether texts are taken as they are; else they are put into Unicode's normal form C first.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub uncomposed: bool,
+    /// What chat templates call by a role; none in stores that were packed before it was kept.
+    #[serde(default, skip_serializing_if = "SpecialTokens::is_empty")]
+    pub special: SpecialTokens,
 }
 
 /// A complete, checked description of a model on disk. No weight has been read yet.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use hotset_base::limits;
 
-use crate::{AddedToken, FormatError, TokenizerSpec};
+use crate::{AddedToken, FormatError, SpecialTokens, TokenizerSpec};
 
 /// Tokens that end an answer in this family, by name; llama.cpp treats them so too.
 const STOP_NAMES: [&str; 2] = ["<|im_end|>", "<|endoftext|>"];
@@ -42,7 +42,7 @@ pub(crate) fn specification<'m>(
     stop.extend(added.iter().filter(|t| STOP_NAMES.contains(&t.content.as_str())).map(|t| t.id));
     stop.sort_unstable();
     stop.dedup();
-    Ok(TokenizerSpec { vocab, merges, added, stop, uncomposed: false })
+    Ok(TokenizerSpec { vocab, merges, added, stop, uncomposed: false, special: SpecialTokens::default() })
 }
 
 fn stop_id(path: &Path, id: u64, vocab: usize) -> Result<u32, FormatError> {

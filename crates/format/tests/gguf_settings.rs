@@ -68,6 +68,22 @@ fn keys_that_are_needed() {
 }
 
 #[test]
+fn special_tokens_are_those_of_the_ids() {
+    let special = with(&|_| {}).unwrap().tokenizer.special;
+    assert_eq!((special.bos_token, special.pad_token, special.unk_token), (None, None, None));
+    assert_eq!(special.eos_token.as_deref(), Some("<|im_end|>"));
+    let first = TinyModel::random(TinyShape::default(), 40).first_special() as u32;
+    let special = with(&|file| {
+        file.number("tokenizer.ggml.bos_token_id", first);
+        file.number("tokenizer.ggml.padding_token_id", first + 1);
+        file.number("tokenizer.ggml.unknown_token_id", u32::MAX); // names none
+    });
+    let special = special.unwrap().tokenizer.special;
+    assert_eq!(special.bos_token.as_deref(), Some("<|endoftext|>"));
+    assert_eq!((special.pad_token.as_deref(), special.unk_token), (Some("<|im_start|>"), None));
+}
+
+#[test]
 fn the_architecture_is_named_before_its_weight_types() {
     let mut file = GgufBuilder::new();
     file.text("general.architecture", "gpt-oss");

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use hotset_base::{ExpertId, ExpertKey, LayerId, WeightType};
 use hotset_format::store::{self, DenseShape, PartShape, StoreLayout, StoreMetadata, StoreWriter, verify};
-use hotset_format::{ModelConfig, RopeScaling, TokenizerSpec, Yarn};
+use hotset_format::{ModelConfig, RopeScaling, SpecialTokens, TokenizerSpec, Yarn};
 use hotset_outputs::FileKind;
 use hotset_testkit::claim;
 
@@ -39,6 +39,7 @@ fn metadata(families: Option<Vec<Vec<u16>>>) -> StoreMetadata {
             added: Vec::new(),
             stop: Vec::new(),
             uncomposed: false,
+            special: SpecialTokens::default(),
         },
         chat_template: None,
         tied: true,

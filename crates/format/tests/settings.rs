@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use hotset_base::{WeightType, limits};
-use hotset_format::{Checkpoint, RopeScaling, Yarn, open};
+use hotset_format::{Checkpoint, RopeScaling, SpecialTokens, Yarn, open};
 use hotset_testkit::{TinyModel, TinyShape};
 use serde_json::{Value, json};
 
@@ -397,6 +397,36 @@ fn chat_templates_in_every_form() {
     assert_eq!(open(dir.path()).unwrap().chat_template.as_deref(), Some("file"));
     fs::write(&jinja, vec![b'x'; limit + 1]).unwrap();
     assert!(open(dir.path()).unwrap_err().to_string().contains("longer than"));
+}
+
+#[test]
+fn special_tokens_as_transformers_reads_them() {
+    let of = |config: Value, map: Option<Value>| {
+        let dir = written();
+        fs::write(dir.path().join("tokenizer_config.json"), config.to_string()).unwrap();
+        if let Some(map) = map {
+            fs::write(dir.path().join("special_tokens_map.json"), map.to_string()).unwrap();
+        }
+        open(dir.path()).map(|model| model.tokenizer.special).map_err(|error| error.to_string())
+    };
+    let named = |special: &SpecialTokens| {
+        special.named().map(|(name, text)| format!("{name}={text}")).collect::<Vec<_>>().join(" ")
+    };
+    let object = json!({"__type": "AddedToken", "content": "<s>", "lstrip": false, "special": true});
+    let config = json!({"bos_token": object, "eos_token": "</s>", "pad_token": null});
+    let special = of(config.clone(), None).unwrap();
+    assert_eq!(named(&special), "bos_token=<s> eos_token=</s>");
+    // The map goes first, and its null takes a token away, unless the other file lists its added tokens.
+    let map = json!({"eos_token": {"content": "<end>"}, "bos_token": null, "unk_token": "<u>"});
+    assert_eq!(named(&of(config.clone(), Some(map.clone())).unwrap()), "eos_token=<end> unk_token=<u>");
+    let mut listed = config;
+    listed["added_tokens_decoder"] = json!({"0": {"content": "<s>"}});
+    assert_eq!(of(listed, Some(map.clone())).unwrap(), special);
+    assert_eq!(named(&of(json!({}), Some(map)).unwrap()), "eos_token=<end> unk_token=<u>");
+    let token = |bytes: usize| json!({"bos_token": "x".repeat(bytes)});
+    assert!(of(token(limits::MAX_TOKEN_BYTES), None).is_ok());
+    assert!(of(token(limits::MAX_TOKEN_BYTES + 1), None).unwrap_err().contains("bos_token is longer"));
+    assert!(of(json!({"bos_token": 1}), None).unwrap_err().contains("tokenizer_config.json"));
 }
 
 #[test]

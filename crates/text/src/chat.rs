@@ -1,17 +1,15 @@
 //! Chat templates: a conversation in, the prompt the model was trained on out.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::io;
+use std::sync::atomic::AtomicBool;
 
 use hotset_base::Bytes;
-use hotset_base::limits::{MAX_RENDERED, MAX_TEMPLATE, TEMPLATE_FUEL};
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Serde;
-use minijinja::{Environment, Error, ErrorKind, Value};
+use hotset_base::limits::{MAX_RENDERED, MAX_TEMPLATE, TEMPLATE_MEMORY, TEMPLATE_WORK};
 use serde::{Deserialize, Serialize};
 
-use crate::python::{self, Raised};
-use crate::template_source;
+use crate::jinja::{Clock, Dict, Fault, Meter, Renderer, Result as Rendered, STEP, Template, Value, compile};
+use crate::variables::Variables;
 
 /// ChatML without a default system prompt: what models without a template of their own get.
 const CHATML: &str = "\
@@ -20,17 +18,15 @@ const CHATML: &str = "\
 {%- endfor -%}
 {%- if add_generation_prompt -%}{{ '<|im_start|>assistant\n' }}{%- endif -%}";
 
-/// Nesting of blocks, and a quarter of that of macros. Published templates nest below 20.
-const MAX_RECURSION: usize = 200;
+/// Work that a rendering gets, at most `TEMPLATE_WORK`: published templates take a few hundred
+/// steps for a message, and look at every byte of one some ten times.
+const WORK_BASE: u64 = 1_000_000 * STEP;
+const WORK_PER_MESSAGE: u64 = 2_000 * STEP;
+const WORK_PER_BYTE: u64 = 64;
 
-const NAME: &str = "chat";
-
-/// Fuel a rendering gets, at most `TEMPLATE_FUEL`. Qwen3's template takes 80 for a message and a
-/// tenth for a byte of it. The engine does not charge every operation by its size, so a budget in
-/// proportion leaves a hostile template little even there.
-const FUEL_BASE: u64 = 20_000;
-const FUEL_PER_MESSAGE: u64 = 2_000;
-const FUEL_PER_BYTE: u64 = 1;
+/// Memory that the values of a rendering get, at most `TEMPLATE_MEMORY`.
+const MEMORY_BASE: u64 = 64 << 20;
+const MEMORY_PER_BYTE: u64 = 16;
 
 /// One message of a conversation.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -49,33 +45,38 @@ pub enum TemplateError {
     #[error("chat template has {bytes}, at most {limit} are supported")]
     TooLarge { bytes: Bytes, limit: Bytes },
     /// The source is not a template.
-    #[error("chat template is invalid{at}: {detail}", at = Line(*line))]
-    Syntax { line: Option<usize>, detail: String },
+    #[error("chat template is invalid at line {line}: {detail}")]
+    Syntax { line: usize, detail: String },
     /// The template called `raise_exception`.
     #[error("chat template refuses the conversation: {0}")]
     Raised(String),
-    /// Rendering used up its fuel.
-    #[error("chat template does too much work: it was stopped after {fuel} steps")]
-    OutOfFuel { fuel: u64 },
+    /// Rendering used up its work.
+    #[error("chat template does too much work: it was stopped at line {line} after {steps} steps")]
+    OutOfWork { line: usize, steps: u64 },
+    /// Its values take too much memory.
+    #[error("chat template does too much work: at line {line} its values take more than {limit}")]
+    OutOfMemory { line: usize, limit: Bytes },
     /// The result is too long.
     #[error("chat template writes more than {limit}")]
     OutputTooLong { limit: Bytes },
+    /// The flag was set.
+    #[error("interrupted while the chat template was being rendered")]
+    Cancelled,
     /// Anything else that went wrong while rendering.
-    #[error("chat template failed{at}: {detail}", at = Line(*line))]
-    Failed { line: Option<usize>, detail: String },
+    #[error("chat template failed at line {line}: {detail}")]
+    Failed { line: usize, detail: String },
 }
 
-struct Line(Option<usize>);
-
-impl fmt::Display for Line {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.map_or(Ok(()), |line| write!(f, " at line {line}"))
-    }
-}
-
-/// A compiled chat template with the whitespace rules and helpers of Hugging Face transformers.
+/// A compiled chat template, rendered as Hugging Face transformers renders it.
 pub struct ChatTemplate {
-    environment: Environment<'static>,
+    template: Template,
+    clock: Option<Box<Clock>>,
+}
+
+impl fmt::Debug for ChatTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChatTemplate").finish_non_exhaustive()
+    }
 }
 
 impl ChatTemplate {
@@ -87,104 +88,72 @@ impl ChatTemplate {
         if bytes > MAX_TEMPLATE {
             return Err(TemplateError::TooLarge { bytes, limit: MAX_TEMPLATE });
         }
-        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-        let syntax = syntax.map_err(|error| syntax_error(&error))?;
-        let source = template_source::prepare(source, &syntax)?;
-        let mut environment = Environment::new();
-        environment.set_syntax(syntax);
-        environment.set_recursion_limit(MAX_RECURSION);
-        python::install(&mut environment);
-        environment.add_template_owned(NAME, source).map_err(|error| syntax_error(&error))?;
-        Ok(Self { environment })
+        let template = compile(source)
+            .map_err(|error| TemplateError::Syntax { line: error.line, detail: one_line(&error.detail) })?;
+        Ok(Self { template, clock: None })
     }
 
     /// Lets the template ask for the time: `now` formats it by a `strftime` pattern. Without it
-    /// `strftime_now` is not defined, which templates that use it provide for.
+    /// `strftime_now` is not defined.
     pub fn with_clock(mut self, now: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
-        self.environment.add_function("strftime_now", move |format: &str| now(format));
+        self.clock = Some(Box::new(now));
         self
     }
 
     /// The prompt for `messages`. `extra` are further variables (`enable_thinking`, `tools`,
-    /// `bos_token`); they do not replace `messages` and `add_generation_prompt`.
+    /// `bos_token`); they do not replace `messages` and `add_generation_prompt`. `tools` and
+    /// `documents` are none where they are not given. Setting `cancel` ends it.
     pub fn render(
         &self,
         messages: &[ChatMessage],
         add_generation_prompt: bool,
-        extra: &serde_json::Map<String, serde_json::Value>,
+        extra: &Variables,
+        cancel: &AtomicBool,
     ) -> Result<String, TemplateError> {
-        let own = [
-            ("messages", Value::from(Serde(messages))),
-            ("add_generation_prompt", Value::from(add_generation_prompt)),
-        ];
-        let fuel = fuel(messages, extra);
-        let extra = extra.iter().map(|(key, value)| (key.as_str(), Value::from(Serde(value))));
-        let variables = Value::from_pairs(extra.chain(own));
-        let mut environment = self.environment.clone(); // shares the compiled template
-        environment.set_fuel(Some(fuel));
-        let failed = |error: Error| failed(&error, fuel);
-        let mut output = Output { text: Vec::new(), full: false };
-        let template = environment.get_template(NAME).map_err(failed)?;
-        let rendered = template.render_captured_to(variables, &mut output).map(drop);
-        if output.full {
-            return Err(TemplateError::OutputTooLong { limit: MAX_RENDERED });
-        }
-        rendered.map_err(failed)?;
-        String::from_utf8(output.text)
-            .map_err(|_| TemplateError::Failed { line: None, detail: "output is not UTF-8".to_owned() })
+        let texts: usize = messages.iter().map(|message| message.role.len() + message.content.len()).sum();
+        let bytes = (texts + extra.bytes()) as u64;
+        let work = WORK_BASE + WORK_PER_MESSAGE * messages.len() as u64 + WORK_PER_BYTE * bytes;
+        let work = work.min(TEMPLATE_WORK);
+        let memory = Bytes((MEMORY_BASE + MEMORY_PER_BYTE * bytes).min(TEMPLATE_MEMORY.0));
+        let meter = Meter::new(work, memory.index(), cancel);
+        let variables = variables(&meter, messages, add_generation_prompt, extra);
+        let renderer = variables
+            .and_then(|variables| Renderer::new(&self.template, &meter, self.clock.as_deref(), variables));
+        let mut renderer = renderer.map_err(|fault| failed(fault, 1, work, memory))?;
+        renderer.render().map_err(|fault| failed(fault, renderer.line, work, memory))
     }
 }
 
-fn fuel(messages: &[ChatMessage], extra: &serde_json::Map<String, serde_json::Value>) -> u64 {
-    let texts: usize = messages.iter().map(|message| message.role.len() + message.content.len()).sum();
-    let extra = serde_json::to_string(extra).map_or(0, |json| json.len());
-    let sizes = FUEL_PER_MESSAGE * messages.len() as u64 + FUEL_PER_BYTE * (texts + extra) as u64;
-    (FUEL_BASE + sizes).min(TEMPLATE_FUEL)
-}
-
-/// Collects up to [`MAX_RENDERED`] bytes.
-struct Output {
-    text: Vec<u8>,
-    full: bool,
-}
-
-impl io::Write for Output {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.text.len() + bytes.len() > MAX_RENDERED.index() {
-            self.full = true;
-            return Err(io::Error::other("output limit"));
+fn variables(
+    meter: &Meter,
+    messages: &[ChatMessage],
+    add_generation_prompt: bool,
+    extra: &Variables,
+) -> Rendered<HashMap<Box<str>, Value>> {
+    let message = |message: &ChatMessage| {
+        let mut dict = Dict::new(meter)?;
+        for (key, text) in [("role", &message.role), ("content", &message.content)] {
+            dict.insert(meter, Value::text(meter, key)?, Value::text(meter, text.as_str())?)?;
         }
-        self.text.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+        Ok(Value::Dict(dict.into()))
+    };
+    let messages = messages.iter().map(message).collect::<Rendered<_>>()?;
+    let mut variables: HashMap<Box<str>, Value> =
+        [("tools".into(), Value::None), ("documents".into(), Value::None)].into();
+    variables.extend(extra.values(meter)?);
+    variables.insert("messages".into(), Value::list(meter, messages)?);
+    variables.insert("add_generation_prompt".into(), Value::Bool(add_generation_prompt));
+    Ok(variables)
 }
 
-fn syntax_error(error: &Error) -> TemplateError {
-    TemplateError::Syntax { line: error.line(), detail: detail(error) }
-}
-
-fn failed(error: &Error, fuel: u64) -> TemplateError {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(current) = cause {
-        if let Some(Raised(message)) = current.downcast_ref() {
-            return TemplateError::Raised(one_line(message));
-        }
-        if current.downcast_ref::<Error>().is_some_and(|error| error.kind() == ErrorKind::OutOfFuel) {
-            return TemplateError::OutOfFuel { fuel };
-        }
-        cause = current.source();
-    }
-    TemplateError::Failed { line: error.line(), detail: detail(error) }
-}
-
-fn detail(error: &Error) -> String {
-    match error.detail() {
-        Some(detail) => one_line(&format!("{}: {detail}", error.kind())),
-        None => error.kind().to_string(),
+fn failed(fault: Fault, line: usize, work: u64, memory: Bytes) -> TemplateError {
+    match fault {
+        Fault::Failed(detail) => TemplateError::Failed { line, detail: one_line(&detail) },
+        Fault::Raised(message) => TemplateError::Raised(one_line(&message)),
+        Fault::Work => TemplateError::OutOfWork { line, steps: work / STEP },
+        Fault::Memory => TemplateError::OutOfMemory { line, limit: memory },
+        Fault::Output => TemplateError::OutputTooLong { limit: MAX_RENDERED },
+        Fault::Cancelled => TemplateError::Cancelled,
     }
 }
 

@@ -6,10 +6,9 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 use clap::Args;
-use hotset_base::limits::MAX_TEMPLATE;
 use hotset_engine::{Engine, EngineError, Generation, Session};
 use hotset_outputs::{Force, Outputs};
-use hotset_text::{ChatMessage, ChatTemplate, Sampler, StopStrings};
+use hotset_text::{ChatMessage, ChatTemplate, Sampler, StopStrings, Variables};
 
 use crate::console::Console;
 use crate::engine_args::{EngineArgs, Planned};
@@ -18,8 +17,9 @@ use crate::output::Usage;
 use crate::prompt::{self, Prompt};
 use crate::sampling_args::SamplingArgs;
 use crate::stream::Stream;
+use crate::template_args::{TemplateArgs, with_special_tokens};
 use crate::trace_args::TraceArgs;
-use crate::{commands::chat, ending, input, model_args, output, stop};
+use crate::{commands::chat, ending, model_args, output, stop};
 
 /// Answer a prompt, or chat when there is none
 ///
@@ -57,9 +57,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
 
-    /// Use this Jinja file in place of the model's chat template
-    #[arg(long, value_name = "PATH")]
-    chat_template_file: Option<PathBuf>,
+    #[command(flatten)]
+    template: TemplateArgs,
 
     /// Tokens to generate at most; -1 until the model ends or the context is full
     #[arg(short = 'n', long = "predict", visible_alias = "n-predict", value_name = "N", default_value_t = -1, allow_negative_numbers = true)]
@@ -91,16 +90,24 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let (model, prompt) = args.model_and_prompt()?;
     args.sampling.check()?;
     let max_tokens = args.max_tokens()?;
+    let variables = args.template.variables()?;
     let (path, checkpoint) = model_args::open(model.as_deref())?;
-    let template = args.template(checkpoint.chat_template.as_deref())?;
+    let template = args.template.template(&checkpoint)?;
+    let variables = with_special_tokens(variables, &checkpoint);
     stop::watch()?;
     let mut outputs = Outputs::new(Force::NotOffered);
     model_args::protect(&mut outputs, &path, &checkpoint);
-    [&args.file, &args.chat_template_file].into_iter().flatten().for_each(|path| outputs.reads(path));
+    [&args.file, &args.template.chat_template_file]
+        .into_iter()
+        .flatten()
+        .for_each(|path| outputs.reads(path));
     let trace = args.trace.claim(&mut outputs)?;
+    if prompt.is_some() && !args.chat_mode() {
+        args.template.warn_unused();
+    }
     let planned = Planned::new(&checkpoint, args.engine.options(&mut outputs)?)?;
     // Before anything is loaded: a prompt that does not fit should cost nothing.
-    let tokens = prompt.map(|prompt| args.encode(&planned, &template, prompt)).transpose()?;
+    let tokens = prompt.map(|prompt| args.encode(&planned, &template, &variables, prompt)).transpose()?;
     let (mut sampler, seed) =
         args.sampling.sampler(&planned.tokenizer, checkpoint.config.vocab, planned.plan.context)?;
     let mut stops = args.sampling.stops(&planned.tokenizer)?;
@@ -114,6 +121,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
             quiet: args.quiet,
             verbose: args.verbose,
             vocab: checkpoint.config.vocab,
+            variables,
         };
         let talked = chat::converse(&mut engine, &checkpoint, &template, settings);
         return ending::end(&mut engine, (&args.trace, &args.engine.ledger), args.quiet, talked);
@@ -178,13 +186,13 @@ impl RunArgs {
         self.chat || self.system.is_some()
     }
 
-    fn template(&self, own: Option<&str>) -> Result<ChatTemplate> {
-        let Some(path) = &self.chat_template_file else { return Ok(ChatTemplate::new(own)?) };
-        let source = input::text(path, MAX_TEMPLATE)?;
-        Ok(ChatTemplate::new(Some(&source))?)
-    }
-
-    fn encode(&self, planned: &Planned, template: &ChatTemplate, prompt: Prompt) -> Result<Vec<u32>> {
+    fn encode(
+        &self,
+        planned: &Planned,
+        template: &ChatTemplate,
+        variables: &Variables,
+        prompt: Prompt,
+    ) -> Result<Vec<u32>> {
         let (tokenizer, plan) = (&planned.tokenizer, &planned.plan);
         if !self.chat_mode() {
             return prompt.encode(tokenizer, plan.context);
@@ -192,7 +200,8 @@ impl RunArgs {
         let system = self.system.iter().map(|text| message("system", text));
         let messages: Vec<ChatMessage> =
             system.chain([message("user", &prompt.text(plan.chat_text())?)]).collect();
-        let text = template.render(&messages, true, &serde_json::Map::new())?;
+        // Until an answer begins, a signal ends the program by itself.
+        let text = template.render(&messages, true, variables, &AtomicBool::new(false))?;
         prompt::encode(tokenizer, &text, plan.context)
     }
 

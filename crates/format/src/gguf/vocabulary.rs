@@ -5,7 +5,7 @@ use std::path::Path;
 use super::control::{Evidence, FIM_ENDS, Retyped};
 use super::metadata::{MERGES, Metadata, STOP_IDS, TOKEN_TYPES, TOKENS};
 use crate::vocabulary::specification;
-use crate::{AddedToken, FormatError, TokenizerSpec};
+use crate::{AddedToken, FormatError, SpecialTokens, TokenizerSpec};
 
 /// `llama_token_type`
 pub(super) const NORMAL: i32 = 1;
@@ -15,6 +15,13 @@ pub(super) const UNUSED: i32 = 5;
 
 pub(super) const MODEL_KEY: &str = "tokenizer.ggml.model";
 pub(super) const PRE_KEY: &str = "tokenizer.ggml.pre";
+/// Ids of the tokens that chat templates call by a role: to begin, to end, to fill up, unknown.
+const ROLE_KEYS: [&str; 4] = [
+    "tokenizer.ggml.bos_token_id",
+    "tokenizer.ggml.eos_token_id",
+    "tokenizer.ggml.padding_token_id",
+    "tokenizer.ggml.unknown_token_id",
+];
 /// The tokens that end an answer in llama.cpp too.
 const STOP_KEYS: [&str; 6] = [
     "tokenizer.ggml.eos_token_id",
@@ -41,6 +48,7 @@ pub(super) fn read(
     if types.len() != vocab.len() {
         return Err(FormatError::malformed(path, format!("{TOKEN_TYPES} and {TOKENS} differ in length")));
     }
+    let special = special(path, metadata, &vocab);
     let evidence = Evidence::new(metadata, &merges);
     let (mut added, mut retyped) = (Vec::new(), Retyped::default());
     for (id, mut kind) in types.into_iter().enumerate() {
@@ -66,7 +74,17 @@ pub(super) fn read(
     let ends = added.iter().filter(|token| FIM_ENDS.contains(&token.content.as_str()));
     stop.extend(ends.map(|token| u64::from(token.id)));
     let merges = merges.iter().map(|merge| merge.split_once(' ').unwrap_or((merge, "")));
-    specification(path, vocab, merges, added, stop)
+    Ok(TokenizerSpec { special, ..specification(path, vocab, merges, added, stop)? })
+}
+
+/// The texts of the tokens that the metadata call by a role. Some files say -1 for none.
+fn special(path: &Path, metadata: &Metadata, vocab: &[String]) -> SpecialTokens {
+    let text = |key: &str| {
+        let id = metadata.number(path, key).ok().flatten().and_then(|id| usize::try_from(id).ok());
+        id.and_then(|id| vocab.get(id)).cloned()
+    };
+    let [bos_token, eos_token, pad_token, unk_token] = ROLE_KEYS.map(text);
+    SpecialTokens { bos_token, eos_token, pad_token, unk_token }
 }
 
 fn check_kind(path: &Path, metadata: &Metadata) -> Result<(), FormatError> {

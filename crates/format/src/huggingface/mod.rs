@@ -8,6 +8,7 @@ mod otherwise;
 mod rope;
 mod safetensors;
 mod shards;
+mod special;
 mod tied;
 mod tokenizer;
 
@@ -57,7 +58,8 @@ pub fn open(dir: &Path) -> Result<Checkpoint, FormatError> {
     }
     let mut warnings = Vec::new();
     let stop = stop.into_iter().chain(config::generation_eos(dir, &mut warnings)?).collect();
-    let tokenizer = tokenizer::read(dir, &config, stop)?;
+    let mut tokenizer = tokenizer::read(dir, &config, stop)?;
+    tokenizer.special = special::read(dir)?;
     Ok(Checkpoint {
         origin: Origin::HuggingFace,
         files,

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use anyhow::Result;
 use hotset_engine::{Engine, Session};
 use hotset_format::Checkpoint;
-use hotset_text::{ChatMessage, ChatTemplate};
+use hotset_text::{ChatMessage, ChatTemplate, Variables};
 use rustyline::error::ReadlineError;
 
 use self::editor::Editor;
@@ -38,6 +38,7 @@ pub struct Settings {
     pub quiet: bool,
     pub verbose: bool,
     pub vocab: usize,
+    pub variables: Variables,
 }
 
 /// A chat in progress.
@@ -134,7 +135,8 @@ impl Chat<'_> {
         let (sampling, context) = (&self.settings.sampling, self.session.context());
         let (mut sampler, seed) = sampling.sampler(self.engine.tokenizer(), self.settings.vocab, context)?;
         let mut stops = sampling.stops(self.engine.tokenizer())?;
-        let text = self.template.render(&self.messages, true, &serde_json::Map::new())?;
+        let text =
+            self.template.render(&self.messages, true, &self.settings.variables, self.stop.cancel())?;
         let prompt = prompt::encode(self.engine.tokenizer(), &text, self.session.context())?;
         let mut stream = Stream::new(true);
         let generation = answer(
