@@ -8,7 +8,7 @@ use hotset_convert::{PackOptions, Recipe, pack};
 use hotset_engine::{Engine, EngineOptions, Listener, Plan};
 use hotset_outputs::FileKind;
 use hotset_testkit::{TinyModel, TinyShape, claim};
-use hotset_text::{ChatMessage, ChatTemplate, Sampler, SamplerConfig, Tokenizer};
+use hotset_text::{ChatMessage, ChatTemplate, Sampler, SamplerConfig, Tokenizer, Variables};
 
 /// Tokens of an answer.
 const ANSWER: usize = 3;
@@ -59,8 +59,9 @@ pub fn answer(path: &Path) -> Result<String, String> {
     let plan = Plan::new(&model, &options, Bytes(0)).map_err(|e| e.to_string())?;
     let tokenizer = Tokenizer::new(&model.tokenizer).map_err(|e| e.to_string())?;
     // A template that does not compile is said when it is needed.
-    let rendered = ChatTemplate::new(model.chat_template.as_deref())
-        .and_then(|template| template.render(&[message()], true, &serde_json::Map::new()));
+    let rendered = ChatTemplate::new(model.chat_template.as_deref()).and_then(|template| {
+        template.render(&[message()], true, &Variables::default(), &AtomicBool::new(false))
+    });
     let prompt = tokenizer.encode(PROMPT, false).map_err(|e| e.to_string())?;
     let mut engine =
         Engine::open(&model, tokenizer, options, plan, &mut |_| {}).map_err(|e| e.to_string())?;

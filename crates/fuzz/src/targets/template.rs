@@ -3,11 +3,12 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use hotset_testkit::Random;
-use hotset_text::{ChatMessage, ChatTemplate};
-use serde_json::{Map, Value, json};
+use hotset_text::{ChatMessage, ChatTemplate, Variables};
+use serde_json::json;
 
 use super::template_source::{SEEDS, WORDS, grown};
 use crate::mutate::{once_in, pick, text};
@@ -17,7 +18,7 @@ const NAME: &str = "chat.jinja";
 
 struct Template {
     messages: Vec<ChatMessage>,
-    variables: [Map<String, Value>; 2],
+    variables: Vec<Variables>,
 }
 
 pub fn make(_: &Workshop) -> io::Result<Box<dyn Target>> {
@@ -26,6 +27,7 @@ pub fn make(_: &Workshop) -> io::Result<Box<dyn Target>> {
     let tool = json!({"type": "function", "function": {"name": "f", "description": "does\nit", "parameters":
         {"type": "object", "properties": {"x": {"type": "number"}, "b": {"type": ["string", "null"]}}, "required": ["x"]}}});
     let variables = [json!({}), json!({"tools": [tool], "bos_token": "<s>", "enable_thinking": false})];
+    let variables = variables.iter().map(|json| Variables::from_json(&json.to_string()));
     Ok(Box::new(Template {
         messages: vec![
             message("system", "You help."),
@@ -33,7 +35,7 @@ pub fn make(_: &Workshop) -> io::Result<Box<dyn Target>> {
             message("assistant", "<think>\nhm\n</think>\n\nTrue & so on"),
             message("user", &"word ".repeat(40)),
         ],
-        variables: variables.map(|value| value.as_object().cloned().unwrap_or_default()),
+        variables: variables.collect::<Result<_, _>>().map_err(io::Error::other)?,
     }))
 }
 
@@ -62,7 +64,7 @@ impl Target for Template {
         };
         let mut result = Ok(());
         for variables in &self.variables {
-            let rendered = template.render(&self.messages, true, variables);
+            let rendered = template.render(&self.messages, true, variables, &AtomicBool::new(false));
             result = result.and(rendered.map(drop).map_err(|error| error.to_string()));
         }
         Ok(Outcome::here(result))

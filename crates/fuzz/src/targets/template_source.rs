@@ -52,7 +52,19 @@ const NAMES: [&str; 10] = [
     "messages[0]",
     "undefined_name",
 ];
-const FILTERS: [&str; 34] = [
+const FILTERS: [&str; 46] = [
+    "abs",
+    "round(2)",
+    "round(-99999)",
+    "center(999999)",
+    "filesizeformat",
+    "format(x, y)",
+    "groupby('role')",
+    "max",
+    "min",
+    "striptags",
+    "truncate(5)",
+    "wordwrap(3)",
     "upper",
     "lower",
     "trim",
@@ -108,7 +120,17 @@ const OPERATORS: [&str; 19] = [
     "+", "-", "*", "/", "//", "%", "**", "~", "==", "!=", "<", ">=", "and", "or", "in", "not in", "+", "~",
     "*",
 ];
-const METHODS: [&str; 16] = [
+const METHODS: [&str; 26] = [
+    "ljust(99999999)",
+    "zfill(9999999)",
+    "center(7, 'é')",
+    "expandtabs(999999)",
+    "partition('a')",
+    "removesuffix(x)",
+    "swapcase()",
+    "isdigit()",
+    "find(x)",
+    "encode()",
     "split()",
     "split('a')",
     "strip()",
