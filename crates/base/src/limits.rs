@@ -91,6 +91,10 @@ pub const MAX_FORETOLD_LAYERS: usize = 16;
 pub const MAX_TRACE_METADATA: Bytes = Bytes::mib(1);
 /// Payload of one block of a trace.
 pub const MAX_TRACE_BLOCK: Bytes = Bytes::mib(1);
+/// Position behind the last token of a pass in a trace; Parquet, which it is exported to, has no larger one.
+pub const MAX_TRACE_POSITION: u64 = i32::MAX as u64;
+/// Nanoseconds that a visit waited, in a trace; likewise.
+pub const MAX_TRACE_STALL: u64 = i64::MAX as u64;
 /// A routing trace in CSV.
 pub const MAX_TRACE_CSV: Bytes = Bytes::mib(512);
 /// Columns of it that are looked at.

@@ -108,7 +108,7 @@ impl Snapshot {
     }
 
     /// What is impossible about it, wherever it comes from: sizes over the limits, tables that do not fit
-    /// them, numbers that are none.
+    /// them, numbers that are none or too large to go on from.
     ///
     /// # Errors
     /// The first thing found, for people.
@@ -128,8 +128,9 @@ impl Snapshot {
             }
         }
         for (i, record) in self.records.iter().enumerate() {
-            let numbers = [record.mass, record.uses, record.seen, record.mean, record.variance];
-            if !numbers.iter().all(|number| number.is_finite() && *number >= 0.0) {
+            let numbers = [record.mass, record.uses, record.seen, record.mean];
+            let possible = numbers.iter().all(|number| (0.0..=Record::MAX).contains(number));
+            if !(possible && (0.0..=Record::MAX * Record::MAX).contains(&record.variance)) {
                 let (context, layer, expert) = (i / all, i % all / experts, i % experts);
                 return Err(format!("context {context}, L{layer}/E{expert}: no possible record"));
             }

@@ -56,6 +56,37 @@ fn comes_back_as_it_was() {
 }
 
 #[test]
+fn numbers_at_their_limits_go_on_and_what_is_learnt_from_them_is_a_ledger() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger");
+    let mut snapshot = Snapshot::of(&learnt(), IDENTITY);
+    snapshot.tokens = u64::MAX;
+    for context in &mut snapshot.contexts {
+        (context.tokens, context.last, context.windows) = (u64::MAX, u64::MAX, u32::MAX);
+    }
+    let most = Record::MAX;
+    let largest = Record { mass: most, uses: most, seen: most, mean: most, variance: most * most };
+    snapshot.records.fill(largest);
+    save(&path, &snapshot).unwrap();
+    let mut ledger = load(&path).unwrap().unwrap().into_ledger(options());
+    for share in [0.0, f32::MAX, 1.0, f32::MAX] {
+        for _ in 0..8 {
+            let expert = ExpertId(1);
+            ledger.observe(LayerId(0), 0, &[Choice { expert, weight: 1.0 }]);
+            ledger.contribute(LayerId(0), &[Contribution { expert, weight: 1.0, share }]);
+            ledger.advance(1);
+        }
+    }
+    save(&path, &Snapshot::of(&ledger, IDENTITY)).unwrap();
+    load(&path).unwrap().unwrap();
+    for record in [Record { mean: 2.0 * most, ..largest }, Record { variance: 4.0 * most * most, ..largest }]
+    {
+        snapshot.records[3] = record;
+        assert_eq!(snapshot.check(), Err("context 0, L0/E3: no possible record".to_owned()));
+    }
+}
+
+#[test]
 fn another_models_is_refused() {
     let snapshot = Snapshot::of(&learnt(), IDENTITY);
     let path = Path::new("x");

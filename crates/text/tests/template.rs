@@ -100,6 +100,13 @@ fn the_user_goes_before_the_files() {
 }
 
 #[test]
+fn remainders_have_the_sign_of_the_divisor_up_to_the_largest_numbers() {
+    let source = "{{ 2 % 9223372036854775807 }} {{ -2 % 9223372036854775807 }} {{ 2 % -9223372036854775807 }} {{ 7 % -3 }} {{ -7 % 3 }} {{ 6 % -3 }} {{ (-9223372036854775807 - 1) % -1 }}";
+    let expected = "2 9223372036854775805 -9223372036854775805 -2 2 0 0";
+    assert_eq!(render(source, "").unwrap(), expected);
+}
+
+#[test]
 fn renderings_are_those_of_jinja2() {
     let template = ChatTemplate::new(Some(THINKING)).unwrap();
     for case in golden().thinking {

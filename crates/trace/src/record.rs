@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
-use hotset_base::limits::MAX_CHUNK;
+use hotset_base::limits::{MAX_CHUNK, MAX_TRACE_POSITION, MAX_TRACE_STALL, MAX_VOCAB};
 use hotset_base::{ExpertId, LayerId, Phase};
 use hotset_policy::route::Choice;
 
@@ -178,9 +178,20 @@ impl<'a> Records<'a> {
         if !(1..=MAX_CHUNK).contains(&count) {
             return Err(format!("a pass of {count} tokens; 1 to {MAX_CHUNK} are possible"));
         }
+        let position = u32_at(head, 3);
+        let end = u64::from(position) + count as u64;
+        if end > MAX_TRACE_POSITION {
+            return Err(format!(
+                "a pass that ends at position {end}; at most {MAX_TRACE_POSITION} is possible"
+            ));
+        }
         let ids = self.take(4 * count)?;
         let tokens = ids.chunks_exact(4).map(|id| Some(u32_at(id, 0)).filter(|&id| id != NO_TOKEN));
-        Ok(Record::Pass { phase: *phase, position: u32_at(head, 3), tokens: tokens.collect() })
+        let tokens: Vec<Option<u32>> = tokens.collect();
+        if let Some(id) = tokens.iter().flatten().find(|&&id| id as usize >= MAX_VOCAB) {
+            return Err(format!("token {id}; there are at most {MAX_VOCAB}"));
+        }
+        Ok(Record::Pass { phase: *phase, position, tokens })
     }
 
     fn visit(&mut self, header: &TraceHeader) -> Result<Visit, String> {
@@ -190,7 +201,11 @@ impl<'a> Records<'a> {
             return Err(format!("layer {layer} of {}", header.layers));
         }
         let reads = Reads { demand: u16_at(head, 2), late: u16_at(head, 4), ahead: u16_at(head, 6) };
-        let stall = Duration::from_nanos(self.u64()?);
+        let stall = self.u64()?;
+        if stall > MAX_TRACE_STALL {
+            return Err(format!("a stall of {stall} ns; at most {MAX_TRACE_STALL} are possible"));
+        }
+        let stall = Duration::from_nanos(stall);
         let bitmap = self.take(header.experts.div_ceil(8))?;
         let hot = (0..header.experts).map(|expert| bitmap[expert / 8] >> (expert % 8) & 1 == 1).collect();
         Ok(Visit { layer, hot, reads, stall, layer_tokens: Vec::new() })

@@ -236,6 +236,12 @@ fn hostile_records_are_refused() {
     refused(&[1, 3, 1, 0, 0, 0, 0, 0], "phase 3");
     refused(&[1, 0, 0, 0, 0, 0, 0, 0], "a pass of 0 tokens");
     refused(&[1, 0, 0xff, 0xff, 0, 0, 0, 0], "a pass of 65535 tokens");
+    refused(&[&[1, 0, 1, 0], &[0xff; 4][..], &[0; 4]].concat(), "a pass that ends at position 4294967296");
+    refused(&[&pass[..8], &[0xfe, 0xff, 0xff, 0xff]].concat(), "token 4294967294");
+    refused(
+        &[&pass[..], &[2, 0, 0], &[0; 6], &[0xff; 8], &[0; 3]].concat(),
+        "a stall of 18446744073709551615 ns",
+    );
     refused(&visit[12..], "a visit without a pass");
     refused(&[3, 0], "a layer-token without a pass");
     refused(&[&pass[..], &[3, 0]].concat(), "a layer-token without a visit");

@@ -348,7 +348,7 @@ impl Ledger {
     /// Adds the window to the present context, unless it is strange to it, and empties it.
     fn learn(&mut self) {
         let tokens = self.in_window + self.in_bulk;
-        self.tokens += u64::from(tokens);
+        self.tokens = self.tokens.saturating_add(u64::from(tokens));
         if let Some(present) = self.present.filter(|_| self.strange == 0) {
             let distance = self.distance(present);
             let keep = (-(tokens as f32) / self.options.horizon.max(1.0)).exp2();

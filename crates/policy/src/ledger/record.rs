@@ -20,6 +20,9 @@ pub struct Record {
 }
 
 impl Record {
+    /// Largest mass, count or mean; its square, the largest variance, still is a number.
+    pub const MAX: f32 = 1e15;
+
     /// Mass below this is none: fading must not end in numbers that take long to add.
     const NONE: f32 = 1e-12;
 
@@ -33,8 +36,8 @@ impl Record {
 
     pub(super) fn contributed(&mut self, gain: f32) {
         self.seen = (self.seen + 1.0).min(REACH);
-        let (step, off) = (1.0 / self.seen, gain - self.mean);
-        self.mean += step * off;
-        self.variance = (1.0 - step) * (self.variance + step * off * off);
+        let (step, off) = (1.0 / self.seen, gain.min(Self::MAX) - self.mean);
+        self.mean = (self.mean + step * off).min(Self::MAX);
+        self.variance = ((1.0 - step) * (self.variance + step * off * off)).min(Self::MAX * Self::MAX);
     }
 }

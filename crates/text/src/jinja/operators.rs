@@ -114,7 +114,7 @@ fn integers(operator: Binary, a: i64, b: i64) -> Result<Value> {
         Binary::Mul => a.checked_mul(b),
         Binary::Div => return Ok(Value::Float(a as f64 / b as f64)),
         Binary::FloorDiv => a.checked_div_euclid(b).map(|_| floor_div(a, b)),
-        Binary::Mod => Some(if b == -1 { 0 } else { (a % b + b) % b }),
+        Binary::Mod => Some(floor_rest(a, b)),
         Binary::Pow if b >= 0 => match (a, u32::try_from(b)) {
             (0 | 1, _) => Some(if b == 0 { 1 } else { a }),
             (-1, _) => Some(if b % 2 == 0 { 1 } else { -1 }),
@@ -130,6 +130,12 @@ fn integers(operator: Binary, a: i64, b: i64) -> Result<Value> {
 fn floor_div(a: i64, b: i64) -> i64 {
     let quotient = a / b;
     if a % b != 0 && (a < 0) != (b < 0) { quotient - 1 } else { quotient }
+}
+
+/// The remainder with the sign of the divisor. Of other signs, the two cannot overflow together.
+fn floor_rest(a: i64, b: i64) -> i64 {
+    let rest = a.wrapping_rem(b);
+    if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest }
 }
 
 fn floats(operator: Binary, a: f64, b: f64) -> Result<Value> {

@@ -1,0 +1,84 @@
+//! Trust ledgers: loaded, and learnt on from.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use hotset_base::{ExpertId, LayerId};
+use hotset_ledger::{Snapshot, load};
+use hotset_policy::ledger::{ContextId, Ledger, LedgerOptions, LedgerShape};
+use hotset_policy::route::{Choice, Contribution};
+use hotset_testkit::Random;
+
+use crate::formats::ledger;
+use crate::mutate::{bytes, once_in};
+use crate::target::{Outcome, Target, Workshop};
+
+const NAME: &str = "l.ledger";
+const SHAPE: LedgerShape = LedgerShape { layers: 2, experts: 8 };
+
+struct LedgerFile {
+    sound: Vec<u8>,
+}
+
+pub fn make(_: &Workshop) -> io::Result<Box<dyn Target>> {
+    Ok(Box::new(LedgerFile { sound: sound() }))
+}
+
+fn options() -> LedgerOptions {
+    LedgerOptions { window: 8, contexts: 4, ..LedgerOptions::default() }
+}
+
+/// Bytes of a ledger with two contexts.
+pub fn sound() -> Vec<u8> {
+    let mut ledger = Ledger::new(SHAPE, options());
+    learn(&mut ledger, SHAPE, 128);
+    Snapshot::of(&ledger, [7; 32]).to_bytes()
+}
+
+fn learn(ledger: &mut Ledger, shape: LedgerShape, tokens: u16) {
+    for token in 0..tokens {
+        for layer in 0..shape.layers as u16 {
+            let expert = ExpertId((token / 64 * 4 + token % 4) % shape.experts as u16);
+            ledger.observe(LayerId(layer), 0, &[Choice { expert, weight: 1.0 }]);
+            let contribution = Contribution { expert, weight: 1.0, share: 1.0 + f32::from(token) };
+            ledger.contribute(LayerId(layer), &[contribution]);
+        }
+        ledger.advance(1);
+    }
+}
+
+impl Target for LedgerFile {
+    fn prepare(&mut self, random: &mut Random, place: &Path) -> io::Result<()> {
+        let mut file = self.sound.clone();
+        match once_in(random, 2) {
+            true => bytes::mutate_in_place(random, &mut file, &ledger::fields()),
+            false => bytes::mutate(random, &mut file, &ledger::fields()),
+        }
+        if once_in(random, 2) {
+            ledger::reseal(&mut file);
+        }
+        fs::write(place.join(NAME), file)
+    }
+
+    fn run(&mut self, place: &Path) -> Result<Outcome, String> {
+        match load(&place.join(NAME)) {
+            Ok(snapshot) => go_on(snapshot.ok_or("there is no such file")?).map(|()| Outcome::here(Ok(()))),
+            Err(error) => Ok(Outcome::here::<()>(Err(error.to_string()))),
+        }
+    }
+}
+
+/// As a run does: the ledger goes on from the file, learns, tells its hot sets and is saved again. What is then saved
+/// must be a ledger, too.
+fn go_on(snapshot: Snapshot) -> Result<(), String> {
+    let shape = snapshot.shape;
+    let mut ledger = snapshot.into_ledger(options());
+    ledger.begin();
+    learn(&mut ledger, shape, 24);
+    let mut hot = Vec::new();
+    (0..ledger.contexts().len()).for_each(|i| ledger.hot_set(ContextId(i as u16), &mut hot));
+    Snapshot::of(&ledger, [7; 32])
+        .check()
+        .map_err(|error| format!("what is learnt from it is no ledger: {error}"))
+}
