@@ -9,7 +9,8 @@ pub use hotset_outputs::STORE_MAGIC as MAGIC;
 use super::layout::Span;
 use super::{PAGE, StoreError};
 
-/// The newest version this program writes and reads: positions are scaled, which earlier readers would pass over.
+/// The newest version this program writes and reads: positions are scaled or texts not composed, which earlier readers would
+/// pass over.
 pub const STORE_VERSION: u32 = 3;
 /// Records lie in the order of families, as they do from here on.
 pub(super) const WITH_FAMILIES: u32 = 2;

@@ -31,11 +31,16 @@ pub struct StoreMetadata {
 impl StoreMetadata {
     /// The oldest version that has all of it.
     pub(super) fn version(&self) -> u32 {
-        match (self.config.rope_scaling, &self.families) {
-            (Some(_), _) => STORE_VERSION,
-            (None, Some(_)) => WITH_FAMILIES,
-            (None, None) => WITHOUT_FAMILIES,
+        match &self.families {
+            _ if self.is_of_newest() => STORE_VERSION,
+            Some(_) => WITH_FAMILIES,
+            None => WITHOUT_FAMILIES,
         }
+    }
+
+    /// Whether an earlier reader would pass something over and compute another model, or read other tokens.
+    pub(super) fn is_of_newest(&self) -> bool {
+        self.config.rope_scaling.is_some() || self.tokenizer.uncomposed
     }
 
     /// One for every layer; none if there are none.

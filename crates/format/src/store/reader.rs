@@ -65,8 +65,9 @@ impl<'a> OpenStore<'a> {
         if families.is_empty() != (header.version == WITHOUT_FAMILIES) {
             return Err(damaged(path, "metadata", "a store has families from format version 2 on"));
         }
-        if config.rope_scaling.is_some() != (header.version == STORE_VERSION) {
-            return Err(damaged(path, "metadata", "a store has scaled positions in format version 3 only"));
+        if metadata.is_of_newest() != (header.version == STORE_VERSION) {
+            let what = "scaled positions and texts that are not composed belong to format version 3, which has one of them";
+            return Err(damaged(path, "metadata", what));
         }
         if header.expert_count as usize != config.layers * config.experts {
             return Err(damaged(path, "header", "the number of experts does not fit the model"));
