@@ -180,7 +180,7 @@ fn a_version_that_does_not_go_with_the_families_is_refused() {
     for (families, version, message) in [
         (two(), 1u8, "a store has families from format version 2 on"),
         (None, 2, "a store has families from format version 2 on"),
-        (two(), 3, "a store has scaled positions in format version 3 only"),
+        (two(), 3, "belong to format version 3"),
         (None, 4, "format version 4 is not supported; this hotset reads 3"),
         (None, 0, "format version 0 is not supported"),
     ] {
@@ -208,7 +208,7 @@ fn scaled_positions_go_with_their_version() {
         ("\"factor\":4.0", "\"factor\":0.5", "rope scaling by the factor 0.5 makes no sense"),
         ("\"beta_slow\":1.0", "\"beta_slow\":0.0", "beta_slow 0 makes no sense"),
         ("\"original_context\":64", "\"original_context\":-1", "invalid value"),
-        ("\"rope_scaling\"", "\"rope_scalinG\"", "scaled positions in format version 3 only"),
+        ("\"rope_scaling\"", "\"rope_scalinG\"", "belong to format version 3"),
     ] {
         write_with(&path, &scaled);
         let error = forge(&path, from, to);
@@ -220,7 +220,18 @@ fn scaled_positions_go_with_their_version() {
     let crc = crc32c::crc32c(&bytes[..4092]);
     bytes[4092..4096].copy_from_slice(&crc.to_le_bytes());
     fs::write(&path, bytes).unwrap();
-    assert!(
-        store::open(&path).unwrap_err().to_string().contains("scaled positions in format version 3 only")
-    );
+    assert!(store::open(&path).unwrap_err().to_string().contains("belong to format version 3"));
+}
+
+#[test]
+fn texts_that_are_not_composed_go_with_it_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.hotset");
+    let mut uncomposed = metadata(two());
+    uncomposed.tokenizer.uncomposed = true;
+    write_with(&path, &uncomposed);
+    assert_eq!(fs::read(&path).unwrap()[8], 3);
+    assert!(store::open(&path).unwrap().tokenizer.uncomposed);
+    let error = forge(&path, "\"uncomposed\":true", "\"uncomposeD\":true");
+    assert!(error.contains("belong to format version 3"), "{error}");
 }

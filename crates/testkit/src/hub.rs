@@ -24,7 +24,7 @@ impl TinyModel {
             &json!({"eos_token_id": [self.first_special() + 2, self.first_special()]}),
         )?;
         write("tokenizer.json", &self.tokenizer())?;
-        write("tokenizer_config.json", &json!({"chat_template": TEMPLATE}))?;
+        write("tokenizer_config.json", &json!({"chat_template": TEMPLATE, "eos_token": "<|im_end|>"}))?;
         if shards == 1 {
             let all: Vec<&TinyTensor> = self.tensors.iter().collect();
             return std::fs::write(dir.join("model.safetensors"), safetensors(&all, dtype));
