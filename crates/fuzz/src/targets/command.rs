@@ -1,6 +1,6 @@
 //! Command lines: any flags of any subcommand, beside files that must stay as they are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -127,7 +127,12 @@ pub fn make(workshop: &Workshop) -> io::Result<Box<dyn Target>> {
         command.args(words);
         process::run(command, &workshop.sound).map_err(io::Error::other)?;
     }
-    let flags = SUBCOMMANDS.iter().map(|subcommand| flags(&workshop.hotset, subcommand.words));
+    let flags = SUBCOMMANDS.iter().map(|subcommand| {
+        let mut flags = flags(&workshop.hotset, subcommand.words)?;
+        // Inside a control group a benchmark measures with as much memory as the group has.
+        flags.retain(|flag| !flag.names.iter().any(|name| name == "--limit"));
+        Ok(flags)
+    });
     Ok(Box::new(CommandLine {
         hotset: workshop.hotset.clone(),
         precious: contents(&dir)?,
@@ -243,7 +248,11 @@ impl CommandLine {
                 continue;
             }
             let named = |argument: &String| argument == name || (argument == "link" && name == "notes");
-            let times = self.arguments.iter().filter(|argument| named(argument)).count();
+            // Of a repeated flag the last counts: a file is one output however often its flag names it.
+            let roles: BTreeSet<&String> = (0..self.arguments.len())
+                .filter(|&i| named(&self.arguments[i]))
+                .map(|i| &self.arguments[i.saturating_sub(1)])
+                .collect();
             let is = |word: &str| self.arguments.iter().any(|argument| argument == word);
             let old_kind = FileKind::of(before);
             let allowed = match now.map(|now| FileKind::of(now)) {
@@ -254,7 +263,7 @@ impl CommandLine {
                 }
                 Some(Some(_)) => is("--force"),
             };
-            if !allowed || times != 1 {
+            if !allowed || roles.len() != 1 {
                 return Err(format!("{name} was destroyed by {:?}", self.arguments));
             }
         }
