@@ -48,7 +48,7 @@ pub const MAX_TEMPLATE_NESTING: usize = 200;
 /// Parts of one expression of a chat template in a row (`a.b.c`, `1+1+1`), which become a tree as deep.
 pub const MAX_TEMPLATE_DEPTH: usize = 400;
 /// Names of a chat template's scopes, counted once for every branch of an `if` that may set them.
-pub const MAX_TEMPLATE_BRANCHES: usize = 1 << 21;
+pub const MAX_TEMPLATE_BRANCHES: usize = 1 << 18;
 /// Statements and expressions of a chat template that are being evaluated at one time; a call of a
 /// macro takes about eight.
 pub const MAX_RENDER_DEPTH: usize = 1600;

@@ -142,7 +142,9 @@ fn bench_refuses_what_it_cannot_do() {
     assert!(fail(2, &["bench", "-p", "0", "-n", "0"]).contains("nothing to measure"));
     assert!(fail(2, &["bench", "-r", "0"]).contains("nothing to measure"));
     assert!(fail(2, &["bench", "-c", "100"]).contains("need a context of 672"));
-    assert!(fail(2, &["bench", "-r", "1", "--file", "/dev/null"]).contains("no tokens"));
+    assert!(fail(2, &["bench", "-r", "1", "--file", "/dev/null"]).contains("it is a device"));
+    let empty = tempfile::NamedTempFile::new().unwrap();
+    assert!(fail(2, &["bench", "-r", "1", "--file", empty.path().to_str().unwrap()]).contains("no tokens"));
     fail(2, &["bench", "--measure-seconds", "0"]);
     fail(2, &["bench", "--json", "--csv"]);
 }

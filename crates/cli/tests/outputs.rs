@@ -136,7 +136,10 @@ const IMPORT: Case = Case {
 
 /// Arguments that take a file, a name or a structure and write nothing.
 const INPUTS: [(&str, &[&str]); 14] = [
-    ("run", &["-m", "-p", "-f", "--system", "--chat-template-file", "--router-config"]),
+    (
+        "run",
+        &["-m", "-p", "-f", "--system", "--chat-template-file", "--chat-template-kwargs", "--router-config"],
+    ),
     ("perplexity", &["<MODEL>", "<FILE>...", "--router-config"]),
     ("pack", &["<SRC>"]),
     ("verify", &["<STORE>", "[STORE]", "<MODEL>"]),

@@ -19,8 +19,10 @@ fn sources(under: &Path, found: &mut Vec<PathBuf>) {
 fn nothing_prints_but_the_console() {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut files = Vec::new();
-    for entry in fs::read_dir(crates).unwrap() {
-        sources(&entry.unwrap().path().join("src"), &mut files);
+    // The campaign is in no program.
+    let in_program = |path: &PathBuf| !path.ends_with("fuzz");
+    for path in fs::read_dir(crates).unwrap().map(|entry| entry.unwrap().path()).filter(in_program) {
+        sources(&path.join("src"), &mut files);
     }
     assert!(files.len() > 150);
     let ways = [
