@@ -76,7 +76,7 @@ fn interrupted_scoring_and_measuring_keep_them_too() {
     let dir = dir.path();
     succeed(dir, "synth m.gguf --preset tiny");
     fs::write(dir.join("text"), "ba da ga du ".repeat(4000)).unwrap();
-    let slow = "--disk-faults rate=3MB --experts-per-layer 4 --trace t.trace --trust-ledger l.ledger";
+    let slow = "--disk-faults rate=12MB --experts-per-layer 4 --trace t.trace --trust-ledger l.ledger";
     for command in
         ["perplexity m.gguf text --ubatch-size 8", "bench m.gguf -p 8 -n 4000 --measure-seconds 0.01"]
     {
