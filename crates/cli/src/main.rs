@@ -4,6 +4,7 @@
 //! tensors or decide about memory; the crates below return typed errors, only this one prints them.
 #![forbid(unsafe_code)]
 
+mod claims;
 mod clock;
 mod commands;
 mod console;

@@ -1,23 +1,17 @@
 //! The program as its users meet it: exit codes, one-line errors, JSON keys, the shipped model.
 
+mod common;
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
+use common::hotset;
 use hotset_base::WeightType;
 use hotset_testkit::{Random, TinyModel, TinyShape};
 use serde_json::Value;
-
-fn hotset() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hotset"));
-    command.stdin(Stdio::null());
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HOTSET_")) {
-        command.env_remove(name);
-    }
-    command
-}
 
 fn run(args: &[&str]) -> Output {
     hotset().args(args).output().unwrap()

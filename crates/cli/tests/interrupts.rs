@@ -1,5 +1,7 @@
 //! Signals, and readers that go away: a run keeps what it has learnt and traced, other work leaves nothing.
 
+mod common;
+
 use std::fs;
 use std::io::Read;
 use std::path::Path;
@@ -7,12 +9,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 fn hotset(dir: &Path, words: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hotset"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HOTSET_")) {
-        command.env_remove(name);
-    }
+    let mut command = common::hotset();
     command.current_dir(dir).args(words.split_whitespace());
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 

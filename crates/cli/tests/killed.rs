@@ -2,6 +2,8 @@
 //!
 //! A few moments for every command and signal; `HOTSET_TEST_KILLS=50` makes it a campaign.
 
+mod common;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -15,12 +17,9 @@ const MOMENTS: usize = 3;
 const SIGNALS: [(&str, i32); 4] = [("KILL", 9), ("INT", 2), ("TERM", 15), ("HUP", 1)];
 
 fn hotset(dir: &Path, words: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hotset"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HOTSET_")) {
-        command.env_remove(name);
-    }
+    let mut command = common::hotset();
     command.current_dir(dir).args(words.split_whitespace());
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.stdout(Stdio::null()).stderr(Stdio::null());
     command
 }
 

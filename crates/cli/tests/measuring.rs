@@ -1,7 +1,9 @@
 //! `bench`, `plan` and `doctor`: what they print, not how fast anything is.
 
+mod common;
+
 use std::fs;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use serde_json::Value;
 
@@ -9,11 +11,7 @@ use serde_json::Value;
 const BRIEF: [&str; 2] = ["--measure-seconds", "0.05"];
 
 fn hotset(args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hotset"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HOTSET_")) {
-        command.env_remove(name);
-    }
-    command.args(args).stdin(Stdio::null()).output().unwrap()
+    common::hotset().args(args).output().unwrap()
 }
 
 fn succeed(args: &[&str]) -> String {

@@ -1,17 +1,16 @@
 //! Every flag that names a file to write: nothing is destroyed by any of them, whatever it is given.
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 fn hotset(dir: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hotset"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HOTSET_")) {
-        command.env_remove(name);
-    }
-    command.current_dir(dir).stdin(Stdio::null());
+    let mut command = common::hotset();
+    command.current_dir(dir);
     command
 }
 

@@ -1,6 +1,8 @@
 //! What the program never does, whatever it is given: print what a terminal acts on, half an object, or a figure
 //! that is none; wait for what never comes; take memory or threads for granted.
 
+mod common;
+
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
@@ -8,18 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use common::hotset;
 use hotset_base::WeightType;
 use hotset_testkit::{TinyModel, TinyShape};
 use serde_json::Value;
-
-fn hotset() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hotset"));
-    command.stdin(Stdio::null());
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HOTSET_")) {
-        command.env_remove(name);
-    }
-    command
-}
 
 fn run(args: &[&str]) -> Output {
     hotset().args(args).output().unwrap()

@@ -1,5 +1,7 @@
 //! Prompts and texts of any size and script keep the promise, and are refused as soon as they are too long.
 
+mod common;
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,11 +12,8 @@ use hotset_testkit::{TinyModel, TinyShape};
 use serde_json::{Value, json};
 
 fn hotset(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hotset"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HOTSET_")) {
-        command.env_remove(name);
-    }
-    command.args(args).stdin(Stdio::null());
+    let mut command = common::hotset();
+    command.args(args);
     command
 }
 

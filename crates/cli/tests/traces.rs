@@ -1,20 +1,14 @@
 //! `--trace`, `hotset trace` and `hotset replay` as their users meet them.
 
+mod common;
+
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
+use common::hotset;
 use serde_json::Value;
-
-fn hotset() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hotset"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HOTSET_")) {
-        command.env_remove(name);
-    }
-    command.stdin(Stdio::null());
-    command
-}
 
 fn run(args: &[&str]) -> Output {
     hotset().args(args).output().unwrap()

@@ -8,11 +8,11 @@ use hotset_base::{Bytes, WeightType};
 use hotset_convert::{PackOptions, Recipe, pack};
 use hotset_engine::EngineOptions;
 use hotset_format::Checkpoint;
-use hotset_outputs::{FileKind, Outputs};
+use hotset_outputs::FileKind;
 use serde::Serialize;
 
 use crate::output::Usage;
-use crate::{engine_args, model_args, output, stop, threads};
+use crate::{claims, engine_args, model_args, output, threads};
 
 /// Pack a model into an expert store: every expert one aligned, checksummed record
 ///
@@ -66,9 +66,7 @@ struct Report<'a> {
 
 pub fn run(args: &PackArgs) -> Result<()> {
     let (source, checkpoint) = model_args::open(Some(&args.source))?;
-    stop::watch()?;
-    let mut outputs = Outputs::new(args.force.into());
-    model_args::protect(&mut outputs, &source, &checkpoint);
+    let mut outputs = claims::of_model(&source, &checkpoint, args.force.into())?;
     let target = outputs.claim_new(FileKind::Store, &args.target)?;
     let total = checkpoint.dense_bytes() + checkpoint.expert_bytes();
     let options = PackOptions {

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Result;
 use clap::Args;
 use hotset_engine::{Engine, EngineError, Generation, Session};
-use hotset_outputs::{Force, Outputs};
+use hotset_outputs::Force;
 use hotset_text::{ChatMessage, ChatTemplate, Sampler, StopStrings, Variables};
 
 use crate::console::Console;
@@ -19,7 +19,7 @@ use crate::sampling_args::SamplingArgs;
 use crate::stream::Stream;
 use crate::template_args::{TemplateArgs, with_special_tokens};
 use crate::trace_args::TraceArgs;
-use crate::{commands::chat, ending, model_args, output, stop};
+use crate::{claims, commands::chat, ending, model_args, output, stop};
 
 /// Answer a prompt, or chat when there is none
 ///
@@ -94,9 +94,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let (path, checkpoint) = model_args::open(model.as_deref())?;
     let template = args.template.template(&checkpoint)?;
     let variables = with_special_tokens(variables, &checkpoint);
-    stop::watch()?;
-    let mut outputs = Outputs::new(Force::NotOffered);
-    model_args::protect(&mut outputs, &path, &checkpoint);
+    let mut outputs = claims::of_model(&path, &checkpoint, Force::NotOffered)?;
     [&args.file, &args.template.chat_template_file]
         .into_iter()
         .flatten()

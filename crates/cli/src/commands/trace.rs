@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use hotset_base::Phase;
-use hotset_outputs::{FileKind, Outputs};
+use hotset_outputs::FileKind;
 use hotset_trace::{
     CsvTrace, Ending, Recorder, SEEN_WITHIN, Summary, TraceHeader, TraceSource, export_csv, export_parquet,
 };
 use serde::Serialize;
 
 use crate::output::Usage;
-use crate::{output, stop};
+use crate::{claims, output};
 
 /// Look into traces of --trace, export and import them
 #[derive(Args)]
@@ -109,21 +109,13 @@ pub fn note_ending(source: &TraceSource) {
     }
 }
 
-/// What may be written by an action that reads `source`.
-fn outputs(source: &Path, force: bool) -> Result<Outputs> {
-    stop::watch()?;
-    let mut outputs = Outputs::new(force.into());
-    outputs.reads(source);
-    Ok(outputs)
-}
-
 fn export(args: &ExportArgs) -> Result<()> {
     let (kind, path) = match (&args.csv, &args.parquet) {
         (Some(path), _) => (FileKind::RoutingCsv, path),
         (None, Some(path)) => (FileKind::Parquet, path),
         (None, None) => return Err(Usage("name a file with --csv or --parquet".to_owned()).into()),
     };
-    let file = outputs(&args.trace, args.force)?.claim(kind, path)?;
+    let file = claims::reading(&args.trace, args.force.into())?.claim(kind, path)?;
     let mut source = TraceSource::open(&args.trace)?;
     let tokens = match kind {
         FileKind::Parquet => export_parquet(&mut source, file)?,
@@ -134,7 +126,7 @@ fn export(args: &ExportArgs) -> Result<()> {
 }
 
 fn import(args: &ImportArgs) -> Result<()> {
-    let mut outputs = outputs(&args.csv, args.force)?;
+    let mut outputs = claims::reading(&args.csv, args.force.into())?;
     let (path, file) = match &args.trace {
         Some(path) => (path.clone(), outputs.claim(FileKind::Trace, path)?),
         // A name that the user did not write never replaces anything.

@@ -7,12 +7,12 @@ use anyhow::{Result, anyhow};
 use clap::{Args, Subcommand};
 use hotset_base::limits::MAX_LEDGER_JSON;
 use hotset_ledger::{LedgerError, Snapshot, load, save};
-use hotset_outputs::{FileKind, Outputs};
+use hotset_outputs::FileKind;
 use hotset_policy::ledger::{Context, ContextId, LedgerShape, Record};
 use serde::{Deserialize, Serialize};
 
 use crate::output::Usage;
-use crate::{input, output, stop};
+use crate::{claims, input, output};
 
 /// Look into trust ledgers of --trust-ledger, export, import and forget them
 #[derive(Args)]
@@ -236,17 +236,9 @@ impl Json {
     }
 }
 
-/// What may be written by an action that reads `source`.
-fn outputs(source: &Path, force: bool) -> Result<Outputs> {
-    stop::watch()?;
-    let mut outputs = Outputs::new(force.into());
-    outputs.reads(source);
-    Ok(outputs)
-}
-
 fn export(args: &ExportArgs) -> Result<()> {
     let Some(path) = &args.json else { return output::print_json(&Json::of(&open(&args.ledger)?)) };
-    let file = outputs(&args.ledger, args.force)?.claim(FileKind::LedgerJson, path)?;
+    let file = claims::reading(&args.ledger, args.force.into())?.claim(FileKind::LedgerJson, path)?;
     let json = Json::of(&open(&args.ledger)?);
     file.write_at(&serde_json::to_vec(&json)?, 0)?;
     file.commit()?;
@@ -260,7 +252,8 @@ fn export(args: &ExportArgs) -> Result<()> {
 
 fn import(args: &ImportArgs) -> Result<()> {
     let name = args.json.display();
-    let file = outputs(&args.json, args.force)?.claim_new(FileKind::TrustLedger, &args.ledger)?;
+    let file =
+        claims::reading(&args.json, args.force.into())?.claim_new(FileKind::TrustLedger, &args.ledger)?;
     let text = input::bytes(&args.json, MAX_LEDGER_JSON)?;
     let json: Json = serde_json::from_slice(&text).map_err(|error| anyhow!("{name}: {error}"))?;
     let snapshot = json.into_snapshot().map_err(|error| anyhow!("{name}: {error}"))?;

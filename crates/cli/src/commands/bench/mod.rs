@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 use hotset_base::Bytes;
 use hotset_engine::{ControlGroup, Engine, Repetition, Workload, measure_compute, peak_memory};
 use hotset_format::Checkpoint;
-use hotset_outputs::{Force, Outputs};
+use hotset_outputs::Force;
 
 use self::limit::Place;
 use self::prompt::Prompts;
@@ -23,7 +23,7 @@ use crate::engine_args::EngineArgs;
 use crate::measure::{self, MeasureArgs};
 use crate::output::{Forwarded, Usage};
 use crate::trace_args::TraceArgs;
-use crate::{csv, ending, model_args, output, stop};
+use crate::{claims, csv, ending, model_args, output, stop};
 
 /// Measure speed, memory and reads, beside what this machine could give
 ///
@@ -168,9 +168,7 @@ impl BenchArgs {
         workload: Workload,
         group: Option<&ControlGroup>,
     ) -> Result<(Run, Machine)> {
-        stop::watch()?;
-        let mut outputs = Outputs::new(Force::NotOffered);
-        model_args::protect(&mut outputs, &path, checkpoint);
+        let mut outputs = claims::of_model(&path, checkpoint, Force::NotOffered)?;
         [&self.file, &self.locality].into_iter().flatten().for_each(|path| outputs.reads(path));
         let trace = self.trace.claim(&mut outputs)?;
         let mut options = self.engine.options(&mut outputs)?;

@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 use hotset_base::Bytes;
 use hotset_engine::{Engine, EngineError, Perplexity, Price, Scorer, Session, Windowing, peak_memory, price};
 use hotset_format::Checkpoint;
-use hotset_outputs::{Force, Outputs};
+use hotset_outputs::Force;
 use hotset_text::{TextReader, Tokenizer};
 use serde::Serialize;
 
@@ -21,7 +21,7 @@ use crate::figures::paging;
 use crate::output::{Forwarded, Usage, counted};
 use crate::routing_report::RoutingReport;
 use crate::trace_args::TraceArgs;
-use crate::{ending, model_args, output, prompt, stop};
+use crate::{claims, ending, model_args, output, prompt, stop};
 
 /// Score texts: perplexity per token
 #[derive(Args)]
@@ -96,9 +96,7 @@ pub fn run(args: &PerplexityArgs) -> Result<()> {
     // Texts first: a misspelt name should not cost the loading of a model.
     let texts = args.files.iter().map(|path| Text::open(path)).collect::<Result<Vec<Text>>>()?;
     let (path, checkpoint) = model_args::open(Some(&args.model))?;
-    stop::watch()?;
-    let mut outputs = Outputs::new(Force::NotOffered);
-    model_args::protect(&mut outputs, &path, &checkpoint);
+    let mut outputs = claims::of_model(&path, &checkpoint, Force::NotOffered)?;
     args.files.iter().for_each(|path| outputs.reads(path));
     let trace = args.trace.claim(&mut outputs)?;
     let mut options = args.engine.options(&mut outputs)?;

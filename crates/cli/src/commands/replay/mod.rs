@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use hotset_base::limits::MAX_EXPERTS;
-use hotset_outputs::{FileKind, Outputs, PartialFile};
+use hotset_outputs::{FileKind, PartialFile};
 use hotset_policy::route::RouterOptions;
 use hotset_replay::{Demand, Outcome, Part, ReplayError, ReplayPolicy, RouterMaker, Setting, replay_all};
 use hotset_trace::TraceSource;
@@ -18,7 +18,7 @@ use self::report::Row;
 use crate::commands::trace::note_ending;
 use crate::output::Usage;
 use crate::router_args::RouterArgs;
-use crate::{output, stop, threads};
+use crate::{claims, output, threads};
 
 /// Replay a trace through caches of any size, with the eviction and routing policies of the engine
 ///
@@ -160,9 +160,7 @@ impl ReplayArgs {
 
     /// Tries the files before anything is replayed.
     fn claim(&self) -> Result<Files> {
-        stop::watch()?;
-        let mut outputs = Outputs::new(self.force.into());
-        outputs.reads(&self.trace);
+        let mut outputs = claims::reading(&self.trace, self.force.into())?;
         self.router.router_config.iter().for_each(|path| outputs.reads(path));
         let csv = self.csv.as_ref().map(|path| outputs.claim(FileKind::ReplayCsv, path)).transpose()?;
         let svg = self.svg.as_ref().map(|path| outputs.claim(FileKind::ReplaySvg, path)).transpose()?;
