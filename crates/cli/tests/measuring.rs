@@ -89,6 +89,21 @@ fn bench_reports_every_figure() {
     assert!(at(&report, "memory.peak_bytes").as_u64() <= at(&report, "memory.planned_bytes").as_u64());
 }
 
+/// Under a lossy router most waits fell into the router's time, and were taken from that of the experts.
+#[test]
+fn stages_and_stall_add_up_to_a_token_on_a_slow_disk() {
+    let flags = ["-p", "4", "-n", "6", "--warmup", "0", "-r", "1", "--memory", "42MiB", "--json"];
+    let lossy = ["--router", "trust", "--disk-faults", "rate=20MB"];
+    let report = json(&[&["bench"], &flags[..], &lossy[..], &BRIEF[..]].concat());
+    let ms = |path: &str| at(&report, path).as_f64().unwrap();
+    let stages = ["experts", "projections", "attention", "router", "head", "rest"];
+    let computing: f64 = stages.iter().map(|s| ms(&format!("decode.stages.{s}_ms.median"))).sum();
+    let stall = ms("decode.stall_ms_per_token.median");
+    let token = 1e3 / ms("decode.tokens_per_second.median");
+    assert!(ms("decode.stages.experts_ms.median") > 0.0 && stall > 0.0, "{report}");
+    assert!((computing + stall - token).abs() < 1e-3 * token, "{computing} and {stall} of {token}");
+}
+
 #[test]
 fn bench_as_csv_is_a_line_of_names_and_a_line_of_values() {
     for flags in [&["--csv"][..], &["-o", "csv"]] {

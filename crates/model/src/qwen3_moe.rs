@@ -318,7 +318,7 @@ impl Qwen3Moe {
             ..
         } = self;
         let now = (self.clock, self.phase);
-        let mut clock = StageClock::start();
+        let mut clock = StageClock::start_beside(pager.stall());
         normalise(&s.x, &dense.layer(layer).ffn_norm, c.rms_eps, &mut s.normed, n);
         // Routers stay exact whatever their type: they decide, where the others only sum up.
         let normed = Vectors::exact(&s.normed[..n * c.hidden], c.hidden);
@@ -346,14 +346,14 @@ impl Qwen3Moe {
         let mut lookahead =
             Lookahead { pool, routers: coarse_routers, policy, learning: learnt, foretelling, now };
         lookahead.predict(layer, pager, s, (n, c.top_k));
-        clock.lap(&mut times.router);
+        clock.lap_beside(pager.stall(), &mut times.router);
         compute_wanted(pool, pager, self.geometry[layer.index()], s, n)?;
         let learning = learning.as_mut().filter(|_| router.wants_contributions());
         sum_in_rank_order(s, n, c.top_k, c.hidden, (layer, learning));
         if let Some(observation) = observation {
             observation.after(pager, layer, s, (n, c.top_k));
         }
-        clock.lap(&mut times.experts);
+        clock.lap_beside(pager.stall(), &mut times.experts);
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Where the time of a forward pass goes.
+//! Where the time of a forward pass goes, apart from waiting for reads: that is the pager's stall.
 
 use std::ops::Sub;
 use std::time::{Duration, Instant};
@@ -10,9 +10,9 @@ pub struct StageTimes {
     pub projections: Duration,
     /// Rotary embedding, the KV cache, attention itself.
     pub attention: Duration,
-    /// Norm, router scores, choice, looking ahead.
+    /// Norm, router scores, choice, asking for experts, looking ahead.
     pub router: Duration,
-    /// Experts and their sum, waiting for reads included.
+    /// Experts and their sum.
     pub experts: Duration,
     /// Norm and logits.
     pub head: Duration,
@@ -38,17 +38,31 @@ impl Sub for StageTimes {
     }
 }
 
-/// A stopwatch: the time since the last lap goes to a stage.
-pub(crate) struct StageClock(Instant);
+/// A stopwatch: the time since the last lap goes to a stage, without what the pager waited in it.
+pub(crate) struct StageClock {
+    last: Instant,
+    /// All that the pager had waited by then.
+    stall: Duration,
+}
 
 impl StageClock {
+    /// For stages in which nobody waits for reads.
     pub fn start() -> Self {
-        Self(Instant::now())
+        Self::start_beside(Duration::ZERO)
+    }
+
+    /// For stages in which the pager may wait; `stall` is what it has waited so far.
+    pub fn start_beside(stall: Duration) -> Self {
+        Self { last: Instant::now(), stall }
     }
 
     pub fn lap(&mut self, stage: &mut Duration) {
+        self.lap_beside(self.stall, stage);
+    }
+
+    pub fn lap_beside(&mut self, stall: Duration, stage: &mut Duration) {
         let now = Instant::now();
-        *stage += now - self.0;
-        self.0 = now;
+        *stage += (now - self.last).saturating_sub(stall - self.stall);
+        (self.last, self.stall) = (now, stall);
     }
 }

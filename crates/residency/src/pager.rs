@@ -17,6 +17,7 @@ use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hotset_base::{Bytes, ExpertId, ExpertKey, LayerId};
 use hotset_format::Checkpoint;
@@ -226,6 +227,11 @@ impl Pager {
     /// Totals since the pager opened.
     pub fn stats(&self) -> PagerStats {
         self.stats
+    }
+
+    /// All that compute has waited for reads since the pager opened.
+    pub fn stall(&self) -> Duration {
+        self.stats.stall
     }
 
     /// Name of the read engine.

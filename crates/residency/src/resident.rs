@@ -6,6 +6,7 @@
 
 use std::io;
 use std::ops::Range;
+use std::time::Duration;
 
 use hotset_base::{Bytes, ExpertId, ExpertKey, LayerId};
 use hotset_format::Checkpoint;
@@ -81,6 +82,10 @@ impl Resident {
 
     pub fn stats(&self) -> PagerStats {
         PagerStats::default()
+    }
+
+    pub fn stall(&self) -> Duration {
+        Duration::ZERO
     }
 
     pub fn engine_name(&self) -> &str {

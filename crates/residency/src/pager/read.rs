@@ -96,13 +96,12 @@ impl Pager {
         }
     }
 
+    /// Waits until a read in flight has finished: the one place where compute waits for reads, which is stall.
     pub(super) fn wait_for_one(&mut self) {
         let start = Instant::now();
-        let done = self.reader.complete(true);
+        let done = self.reader.complete(true).expect("who waits has a read in flight");
         self.stats.stall += start.elapsed();
-        if let Some(done) = done {
-            self.settle(done);
-        }
+        self.settle(done);
     }
 
     /// A half came back: its bytes are checked, and with the last one the expert is ready, or its read is

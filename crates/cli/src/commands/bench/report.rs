@@ -104,7 +104,6 @@ pub struct Phase {
 /// Milliseconds per token. With `stall_ms_per_token` and `rest_ms` they are the whole.
 #[derive(Serialize)]
 pub struct Stages {
-    /// Without waiting for reads.
     pub experts_ms: Spread,
     pub projections_ms: Spread,
     pub attention_ms: Spread,
@@ -216,12 +215,12 @@ impl Phase {
             spread(&|f, _| per_token(f, time(f).as_secs_f64() * 1e3))
         };
         let stages = Stages {
-            experts_ms: stage(&|f| f.stages.experts.saturating_sub(f.pager.stall)),
+            experts_ms: stage(&|f| f.stages.experts),
             projections_ms: stage(&|f| f.stages.projections),
             attention_ms: stage(&|f| f.stages.attention),
             router_ms: stage(&|f| f.stages.router),
             head_ms: stage(&|f| f.stages.head),
-            rest_ms: stage(&|f| f.time.saturating_sub(f.stages.total())),
+            rest_ms: stage(&|f| f.time.saturating_sub(f.stages.total() + f.pager.stall)),
         };
         Self {
             stages,
