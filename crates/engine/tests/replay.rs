@@ -2,18 +2,21 @@
 
 mod common;
 
+use std::fs;
 use std::path::Path;
 
 use common::*;
-use hotset_engine::{Engine, EngineOptions, Plan, Repetition, Workload};
+use hotset_engine::{Engine, EngineOptions, Plan, Repetition, Windowing, Workload, perplexity};
 use hotset_policy::evict::EvictKind;
+use hotset_policy::route::{DropOptions, RouterOptions};
 use hotset_replay::{Demand, Eviction, Part, ReplayPolicy, Scope, Setting, replay};
 use hotset_residency::{ArenaPlan, ExpertSource, PagerOptions};
 use hotset_trace::{Ending, TraceReader, TraceSource};
 
-use hotset_base::{Bytes, Phase};
+use hotset_base::{Bytes, Phase, WeightType};
 use hotset_format::Checkpoint;
 use hotset_outputs::FileKind;
+use hotset_testkit::{TinyModel, TinyShape};
 use hotset_text::Tokenizer;
 
 const PROMPT: usize = 12;
@@ -117,4 +120,36 @@ fn a_trace_says_what_the_run_did() {
     assert!(chosen as usize == 6 * 8 * (PROMPT + WARM + COUNTED));
     assert!(hot >= done.prefill.routing.hot_slots + done.decode.routing.hot_slots);
     assert!(demand >= done.prefill.pager.swap_ins + done.decode.pager.swap_ins);
+}
+
+/// Replay took the mean of the shares that layer-tokens lost, the engine the share of all mass: not the same where
+/// the weights of a layer-token do not add up to 1.
+#[test]
+fn a_replay_loses_the_mass_that_its_run_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    for normalise in [true, false] {
+        let shape = TinyShape { layers: 3, experts: 20, top_k: 4, ..TinyShape::default() };
+        let (trace, config) = (dir.path().join("t.trace"), dir.path().join("config.json"));
+        TinyModel::random(shape, 9).write_hf(dir.path(), WeightType::BF16, 1).unwrap();
+        let text = fs::read_to_string(&config).unwrap();
+        fs::write(
+            &config,
+            text.replace("\"norm_topk_prob\":true", &format!("\"norm_topk_prob\":{normalise}")),
+        )
+        .unwrap();
+        let model = hotset_format::open(dir.path()).unwrap();
+        assert_eq!(model.config.norm_topk, normalise);
+        let router = RouterOptions::Drop(DropOptions { factor: 1.0 });
+        let options = EngineOptions { router, threads: Some(1), ..EngineOptions::default() };
+        let mut engine = engine_with(&model, Arena::Half, options).unwrap();
+        engine.trace_to(hotset_testkit::claim(FileKind::Trace, &trace)).unwrap();
+        let (mut session, text) = (engine.session().unwrap(), prompt(model.config.vocab, 60));
+        let scored = perplexity(&mut engine, &mut session, &text, 60, Windowing::Whole, &mut |_| {}).unwrap();
+        engine.end_trace().unwrap();
+        let demand = Demand::load(&mut TraceSource::open(&trace).unwrap(), Part::Decoded, false).unwrap();
+        let setting = Setting { policy: "lru".parse().unwrap(), experts_per_layer: 10 };
+        let (of_replay, of_run) =
+            (replay(&demand, setting, 0, None).unwrap().mass_lost(), scored.figures.routing.mass_lost());
+        assert!(of_run > 0.0 && (of_replay / of_run - 1.0).abs() < 1e-3, "{of_replay}, {of_run}");
+    }
 }

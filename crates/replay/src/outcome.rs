@@ -23,7 +23,9 @@ pub struct Outcome {
     pub swap_ins: u64,
     /// Their weights.
     pub bytes: u64,
-    /// Native slots that were not hot or not chosen; all the mass of a layer-token is 1.
+    /// Mass of the native slots.
+    pub native_mass: f64,
+    /// Native slots that were not hot or not chosen.
     pub regret: RegretByKind,
 }
 
@@ -38,12 +40,20 @@ impl Outcome {
             hot_slots: 0,
             swap_ins: 0,
             bytes: 0,
+            native_mass: 0.0,
             regret: RegretByKind::default(),
         }
     }
 
-    /// Counts a layer-token: an expert that is chosen and not hot is read, `expert_bytes` each.
-    pub(crate) fn count(&mut self, native: &[Choice], chosen: &[Choice], hot: &[bool], expert_bytes: u64) {
+    /// Counts a layer-token: an expert that is chosen and not hot is read, `expert_bytes` each. `normalise`: the model
+    /// makes the weights of a layer-token add up to 1; what a trace knows of them may be before that.
+    pub(crate) fn count(
+        &mut self,
+        (native, chosen): (&[Choice], &[Choice]),
+        hot: &[bool],
+        expert_bytes: u64,
+        normalise: bool,
+    ) {
         let hot_slots = chosen.iter().filter(|choice| hot[choice.expert.index()]).count() as u64;
         let swap_ins = chosen.len() as u64 - hot_slots;
         self.layer_tokens += 1;
@@ -51,7 +61,9 @@ impl Outcome {
         self.hot_slots += hot_slots;
         self.swap_ins += swap_ins;
         self.bytes += swap_ins * expert_bytes;
-        let whole: f64 = native.iter().map(|wanted| f64::from(wanted.weight)).sum();
+        let sum: f64 = native.iter().map(|wanted| f64::from(wanted.weight)).sum();
+        let whole = if normalise { sum } else { 1.0 };
+        self.native_mass += sum / whole;
         for (wanted, fate) in fates(native, chosen, hot) {
             self.regret.count(fate, f64::from(wanted.weight) / whole);
         }
@@ -72,8 +84,9 @@ impl Outcome {
         self.bytes as f64 / self.tokens as f64
     }
 
-    /// Share of the native router mass that was substituted or dropped.
+    /// Share of the native router mass that was substituted or dropped, as the engine counts it: where weights are
+    /// not normalised, a layer-token with more mass counts more.
     pub fn mass_lost(&self) -> f64 {
-        self.regret.lost().mass / self.layer_tokens.max(1) as f64
+        if self.native_mass == 0.0 { 0.0 } else { self.regret.lost().mass / self.native_mass }
     }
 }

@@ -46,7 +46,8 @@ pub fn replay(
             }
             if token >= warm {
                 let native = demand.native(token, layer);
-                outcome.count(native, chosen, hot, header.expert_bytes[layer.index()]);
+                let expert_bytes = header.expert_bytes[layer.index()];
+                outcome.count((native, chosen), hot, expert_bytes, header.norm_topk);
             }
             wanted.clear();
             wanted.extend(chosen.iter().map(|choice| choice.expert));
