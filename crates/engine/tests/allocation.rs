@@ -53,7 +53,7 @@ fn main() {
 }
 
 fn decode(path: &Path, trace: Option<&Path>) {
-    let strict = StrictOptions { hot: 6, window: 8, half_life: 32.0, family_share: 0.0 };
+    let strict = StrictOptions { hot_set: 6, window: 8, half_life: 32.0, family_share: 0.0 };
     let routers = [
         RouterOptions::Native,
         RouterOptions::CachePrior(CachePriorOptions::default()),

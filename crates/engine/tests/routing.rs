@@ -70,7 +70,7 @@ fn every_policy_is_counted_and_priced() {
         RouterOptions::CachePrior(CachePriorOptions { lambda: 0.3, ..CachePriorOptions::default() }),
         RouterOptions::Drop(DropOptions { factor: 1.0 }),
         RouterOptions::Trust(trust()),
-        RouterOptions::Strict(StrictOptions { hot: 6, window: 8, half_life: 32.0, family_share: 0.0 }),
+        RouterOptions::Strict(StrictOptions { hot_set: 6, window: 8, half_life: 32.0, family_share: 0.0 }),
     ];
     for router in policies {
         let found = price_of(&model, router);

@@ -6,7 +6,7 @@
 use hotset_base::{Bytes, ExpertId, LayerId, Phase, WeightType};
 use hotset_format::ModelConfig;
 use hotset_kernels::{Matrix, Pool, dequantize_row, matmul, quantize_row};
-use hotset_policy::route::{LayerToken, Route};
+use hotset_policy::route::{Route, RowView};
 use hotset_residency::{Pager, Prediction};
 
 use crate::DenseWeights;
@@ -120,13 +120,13 @@ impl Lookahead<'_> {
     /// What the policy would choose of one token's scores. Of damaged ones nothing is expected: routing will
     /// say what is wrong.
     fn foresee(&self, layer: LayerId, pager: &Pager, s: &mut Scratch) {
-        let hot = pager.held(layer);
-        let token = LayerToken {
+        let held = pager.held(layer);
+        let token = RowView {
             layer,
             clock: self.now.0,
             phase: self.now.1,
-            logits: &s.next_scores[..hot.len()],
-            hot,
+            logits: &s.next_scores[..held.len()],
+            held,
             expert_bytes: pager.expert_bytes(layer),
             read_us: pager.read_us() as f32,
             records: self.learning.map_or(&[], |learning| learning.records(layer)),

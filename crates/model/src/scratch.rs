@@ -4,7 +4,7 @@ use hotset_base::{Bytes, ExpertId};
 use hotset_format::ModelConfig;
 use hotset_kernels::{Int8Buffer, Pair};
 use hotset_policy::route::{Choice, Contribution, Decision};
-use hotset_residency::ReadyExpert;
+use hotset_residency::Arrived;
 
 /// Tokens whose logits are computed together.
 pub(crate) const HEAD_ROWS: usize = 8;
@@ -70,7 +70,7 @@ pub struct Scratch {
     /// Up to `[experts]`: the distinct chosen experts.
     pub(crate) wanted: Vec<ExpertId>,
     /// Up to `[experts]`: those that have just become ready.
-    pub(crate) ready: Vec<ReadyExpert>,
+    pub(crate) arrived: Vec<Arrived>,
     /// `[n, experts]`: scores of a later layer's router.
     pub(crate) next_scores: Vec<f32>,
     /// `[experts]`: tokens whose predicted picks have the expert, and its best score.
@@ -115,7 +115,7 @@ impl Scratch {
             pairs: vec![Pair { token: 0, slot: 0 }; slots],
             starts: vec![0; c.experts + 1],
             wanted: Vec::with_capacity(c.experts),
-            ready: Vec::with_capacity(c.experts),
+            arrived: Vec::with_capacity(c.experts),
             next_scores: floats(n * c.experts),
             votes: vec![(0, 0.0); c.experts],
             foreseen: Decision::default(),

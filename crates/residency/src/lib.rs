@@ -25,7 +25,7 @@ pub use error::PagerError;
 pub use memory::Block;
 #[cfg(not(feature = "noop-paging"))]
 pub use pager::Pager;
-pub use pager::{PagerOptions, ReadyExpert, Timing};
+pub use pager::{Arrived, PagerOptions, Timing};
 pub use slots::{ArenaPlan, Partition, SlotId};
 pub use source::{ExpertSource, PARTS};
 pub use stats::{AheadStats, Histogram, PagerStats};

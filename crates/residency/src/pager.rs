@@ -23,7 +23,7 @@ use hotset_format::Checkpoint;
 use hotset_io::{ReadFile, ReadOptions, Reader};
 use hotset_policy::evict::{Evict, Retention};
 
-pub use self::visit::ReadyExpert;
+pub use self::visit::Arrived;
 use self::visit::Stage;
 use crate::ahead::{Ahead, Prediction};
 use crate::arena::Arena;

@@ -21,7 +21,7 @@ pub(super) enum Stage {
 
 /// What has become ready of an expert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReadyExpert {
+pub struct Arrived {
     /// The expert.
     pub expert: ExpertId,
     /// Gate and up are ready and have not been given before.
@@ -59,7 +59,7 @@ impl Pager {
     ///
     /// # Panics
     /// If the arena is too small for what the caller keeps: it must release before it takes more.
-    pub fn take_ready(&mut self, out: &mut Vec<ReadyExpert>) -> Result<(), PagerError> {
+    pub fn take_arrived(&mut self, out: &mut Vec<Arrived>) -> Result<(), PagerError> {
         self.poll();
         self.start_reads();
         while self.failure.is_none() && !self.hand_over(out) && self.is_open() {
@@ -143,7 +143,7 @@ impl Pager {
     }
 
     /// Appends what the caller has not had yet; says whether there was something.
-    fn hand_over(&mut self, out: &mut Vec<ReadyExpert>) -> bool {
+    fn hand_over(&mut self, out: &mut Vec<Arrived>) -> bool {
         let before = out.len();
         for (expert, stage) in &mut self.wants {
             if !matches!(stage, Stage::Reading | Stage::HalfTaken) {
@@ -155,7 +155,7 @@ impl Pager {
             let gate_up = *stage == Stage::Reading;
             if complete || (gate_up && self.fills[slot.index()].first_half_checked()) {
                 *stage = if complete { Stage::Taken } else { Stage::HalfTaken };
-                out.push(ReadyExpert { expert: *expert, gate_up, down: complete });
+                out.push(Arrived { expert: *expert, gate_up, down: complete });
             }
         }
         out.len() > before
