@@ -103,7 +103,7 @@ impl Route for Recording {
     }
 }
 
-/// Share of routed slots whose expert is among the reference's eight.
+/// Share of picks whose expert is among the reference's eight.
 fn route_agreement(model: &Checkpoint, trace: &Trace) -> f64 {
     let picks = Picks::default();
     let options = EngineOptions { memory: Some(Bytes::mib(1024)), ..EngineOptions::default() };

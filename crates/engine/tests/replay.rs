@@ -78,8 +78,8 @@ fn a_replay_of_the_shipped_model_hits_as_often_as_its_run() {
         let setting = Setting { policy, experts_per_layer };
         let outcome = replay(&demand, setting, PROMPT + WARM, None).unwrap();
         let routing = done.decode.routing;
-        assert_eq!(outcome.hot_slots, routing.hot_slots, "{evict:?}, {scope:?}");
-        assert_eq!(outcome.slots, routing.routed_slots);
+        assert_eq!(outcome.hot_picks, routing.hot_picks, "{evict:?}, {scope:?}");
+        assert_eq!(outcome.picks, routing.routed_picks);
         assert_eq!(outcome.swap_ins, done.decode.pager.swap_ins);
         assert_eq!(outcome.bytes, done.decode.pager.bytes_read.0);
         assert!((outcome.regret.waited.mass - routing.regret.waited.mass).abs() < 1e-3);
@@ -115,6 +115,6 @@ fn a_trace_says_what_the_run_did() {
     assert_eq!(passes[..3], [(Phase::Setup, 0, 8), (Phase::Setup, 8, 4), (Phase::Narration, 12, 1)]);
     assert_eq!(passes.len(), 2 + WARM + COUNTED);
     assert!(chosen as usize == 6 * 8 * (PROMPT + WARM + COUNTED));
-    assert!(hot >= done.prefill.routing.hot_slots + done.decode.routing.hot_slots);
+    assert!(hot >= done.prefill.routing.hot_picks + done.decode.routing.hot_picks);
     assert!(demand >= done.prefill.pager.swap_ins + done.decode.pager.swap_ins);
 }

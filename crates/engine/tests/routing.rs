@@ -51,15 +51,15 @@ fn trust_that_tolerates_nothing_gives_the_native_bits() {
     }
 }
 
-/// Every native slot is agreed or lost in one way, and the masses are those of all slots.
+/// Every native pick is agreed or lost in one way, and the masses are those of all picks.
 fn adds_up(phase: &PhaseFigures, top_k: u64) {
     let r = &phase.routing;
-    let slots = r.agreed_slots + r.regret.substituted.slots + r.regret.dropped.slots;
-    assert_eq!(r.native_slots, slots);
-    assert_eq!(r.native_slots, phase.tokens as u64 * 3 * top_k);
-    assert_eq!(r.routed_slots, r.agreed_slots + r.regret.substituted.slots);
+    let picks = r.agreed_picks + r.regret.substituted.picks + r.regret.dropped.picks;
+    assert_eq!(r.native_picks, picks);
+    assert_eq!(r.native_picks, phase.tokens as u64 * 3 * top_k);
+    assert_eq!(r.routed_picks, r.agreed_picks + r.regret.substituted.picks);
     assert!((r.native_mass - phase.tokens as f64 * 3.0).abs() < 1e-2);
-    assert!(r.regret.waited.slots <= r.missed_slots && r.hit_rate() <= 1.0);
+    assert!(r.regret.waited.picks <= r.missed_picks && r.hit_rate() <= 1.0);
 }
 
 #[test]
@@ -87,8 +87,8 @@ fn every_policy_is_counted_and_priced() {
         );
         assert!(policy.pager.swap_ins < native.pager.swap_ins, "{} reads more", router.name());
         assert_eq!(
-            policy.routing.regret.dropped.slots > 0,
-            policy.routing.routed_slots < policy.routing.native_slots
+            policy.routing.regret.dropped.picks > 0,
+            policy.routing.routed_picks < policy.routing.native_picks
         );
     }
 }

@@ -74,8 +74,8 @@ pub(crate) fn route_chunk(
 pub(crate) fn group_by_expert(s: &mut Scratch, n: usize, k: usize) {
     let taken = |token: usize| token * k..token * k + s.chosen[token];
     s.starts.fill(0);
-    for slot in (0..n).flat_map(taken) {
-        s.starts[s.choices[slot].expert.index() + 1] += 1;
+    for pick in (0..n).flat_map(taken) {
+        s.starts[s.choices[pick].expert.index() + 1] += 1;
     }
     s.wanted.clear();
     for expert in 0..s.starts.len() - 1 {
@@ -85,9 +85,9 @@ pub(crate) fn group_by_expert(s: &mut Scratch, n: usize, k: usize) {
         s.starts[expert + 1] += s.starts[expert];
     }
     // `starts[e]` serves as e's cursor and ends where e's pairs end; shift back by one afterwards.
-    for slot in (0..n).flat_map(taken) {
-        let cursor = &mut s.starts[s.choices[slot].expert.index()];
-        s.pairs[*cursor] = Pair { token: (slot / k) as u32, slot: slot as u32 };
+    for pick in (0..n).flat_map(taken) {
+        let cursor = &mut s.starts[s.choices[pick].expert.index()];
+        s.pairs[*cursor] = Pair { input: (pick / k) as u32, output: pick as u32 };
         *cursor += 1;
     }
     s.starts.rotate_right(1);
@@ -99,7 +99,7 @@ pub(crate) fn group_by_expert(s: &mut Scratch, n: usize, k: usize) {
     }
 }
 
-/// Computes every expert of the pager's visit as it becomes ready; outputs land in their slots. Gate and
+/// Computes every expert of the pager's visit as it becomes ready; outputs land in the rows of their picks. Gate and
 /// up are computed as soon as they are there, even if down is not.
 pub(crate) fn compute_wanted(
     pool: &Pool,
@@ -155,17 +155,17 @@ pub(crate) fn sum_in_rank_order(
     for token in 0..n {
         let sum = &mut s.delta[..hidden];
         sum.fill(0.0);
-        for slot in token * k..token * k + s.chosen[token] {
-            let Choice { weight, .. } = s.choices[slot];
-            axpy(weight, &s.outputs[slot * hidden..(slot + 1) * hidden], sum);
+        for pick in token * k..token * k + s.chosen[token] {
+            let Choice { weight, .. } = s.choices[pick];
+            axpy(weight, &s.outputs[pick * hidden..(pick + 1) * hidden], sum);
         }
         let x = &mut s.x[token * hidden..(token + 1) * hidden];
         if let Some(learning) = &mut learning {
             let whole = norm(sum);
             s.contributions.clear();
-            s.contributions.extend((token * k..token * k + s.chosen[token]).map(|slot| {
-                let Choice { expert, weight } = s.choices[slot];
-                let output = norm(&s.outputs[slot * hidden..(slot + 1) * hidden]);
+            s.contributions.extend((token * k..token * k + s.chosen[token]).map(|pick| {
+                let Choice { expert, weight } = s.choices[pick];
+                let output = norm(&s.outputs[pick * hidden..(pick + 1) * hidden]);
                 Contribution { expert, weight, share: weight * output / whole }
             }));
             learning.contribute(layer, &s.contributions);

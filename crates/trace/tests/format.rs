@@ -440,7 +440,7 @@ fn a_summary_counts_what_was_seen_before() {
     while let Some(pass) = csv.next_pass() {
         summary.add(&pass);
     }
-    assert_eq!((summary.all_tokens(), summary.slots, summary.hit_rate()), (3, 6, 0.5));
+    assert_eq!((summary.all_tokens(), summary.picks, summary.hit_rate()), (3, 6, 0.5));
     assert_eq!(summary.seen_within()[0], 0.5);
     assert_eq!(summary.seen_within()[1], 0.0, "no token has four before it");
     assert_eq!(summary.distinct().collect::<Vec<_>>(), [4, 0]);

@@ -76,9 +76,9 @@ pub struct Settings {
 pub struct Phase {
     pub tokens_per_second: Spread,
     pub hit_rate: Spread,
-    /// Native slots chosen, of all.
+    /// Native picks chosen, of all.
     pub agreement: Spread,
-    /// Native slots not hot, of all.
+    /// Native picks not hot, of all.
     pub regret_rate: Spread,
     /// Shares of the native router mass: given to substitutes, left out, waited for.
     pub mass_substituted: Spread,
