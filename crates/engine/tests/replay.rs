@@ -24,7 +24,7 @@ fn shipped() -> Checkpoint {
     hotset_format::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/demo/demo.hotset")).unwrap()
 }
 
-/// A prompt and an answer, nothing read ahead, `chunk` prompt tokens at a time, on a traced engine.
+/// A prompt and an answer, nothing prefetched, `chunk` prompt tokens at a time, on a traced engine.
 fn run(model: &Checkpoint, evict: EvictKind, arena: ArenaPlan, chunk: usize, trace: &Path) -> Repetition {
     let options = EngineOptions {
         memory: Some(Bytes::mib(1024)),
@@ -101,7 +101,7 @@ fn a_trace_says_what_the_run_did() {
     while let Some(pass) = reader.next_pass().unwrap() {
         for visit in &pass.visits {
             demand += u64::from(visit.reads.demand);
-            assert_eq!((visit.reads.late, visit.reads.ahead), (0, 0));
+            assert_eq!((visit.reads.late, visit.reads.prefetch), (0, 0));
             for choice in visit.layer_tokens.iter().flat_map(|layer_token| &layer_token.chosen) {
                 chosen += 1;
                 hot += u64::from(visit.is_hot(choice.expert));

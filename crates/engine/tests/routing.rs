@@ -8,7 +8,7 @@ use hotset_base::{LayerId, Phase, WeightType};
 use hotset_engine::{EngineOptions, PhaseFigures, Price, Windowing, price};
 use hotset_format::Checkpoint;
 use hotset_io::{EngineKind, FaultPlan, ReadOptions};
-use hotset_model::{Foretell, KvCache, KvType, KvTypes};
+use hotset_model::{KvCache, KvType, KvTypes, Predictor};
 use hotset_policy::route::{CachePriorOptions, DropOptions, RouterOptions, StrictOptions, TrustOptions};
 use hotset_residency::{PagerOptions, Timing};
 use hotset_testkit::{TinyModel, TinyShape};
@@ -164,8 +164,8 @@ fn what_a_lossy_run_computes_does_not_depend_on_the_disk() {
             for arena in [Arena::Half, Arena::Tenth, Arena::Smallest] {
                 let on = |read| {
                     let pager = PagerOptions { lookahead, read, ..PagerOptions::default() };
-                    let foretell = Some(Foretell::Learn);
-                    lossy(&model, arena, EngineOptions { pager, foretell, ..options(router) }, &tokens)
+                    let predictor = Some(Predictor::Learn);
+                    lossy(&model, arena, EngineOptions { pager, predictor, ..options(router) }, &tokens)
                 };
                 let mut runs = disks().into_iter().map(on);
                 let first = runs.next().unwrap();

@@ -78,7 +78,7 @@ pub struct Scratch {
     /// What would be decided about a layer-token to come.
     pub(crate) foreseen: Decision,
     /// Up to `[experts]`: what a later layer will probably want.
-    pub(crate) expected: Vec<ExpertId>,
+    pub(crate) predicted: Vec<ExpertId>,
     /// `[n * k, expert_width]`: SwiGLU activations.
     pub(crate) activations: Vec<f32>,
     /// `[n * k, expert_width]`: those in int8.
@@ -119,7 +119,7 @@ impl Scratch {
             next_scores: floats(n * c.experts),
             votes: vec![(0, 0.0); c.experts],
             foreseen: Decision::default(),
-            expected: Vec::with_capacity(c.experts),
+            predicted: Vec::with_capacity(c.experts),
             activations: floats(picks * c.expert_width),
             activations_int8: kind.buffer(picks, c.expert_width),
             outputs: floats(picks * c.hidden),

@@ -95,17 +95,17 @@ impl Resident {
 
     pub fn admit(&mut self, _layer: LayerId, _expert: ExpertId) {}
 
-    pub fn recall(&mut self, _experts: &[(ExpertKey, f32)]) {}
+    pub fn preload(&mut self, _experts: &[(ExpertKey, f32)]) {}
 
-    pub fn wait_for_recalled(&mut self) {}
+    pub fn wait_for_preloaded(&mut self) {}
 
     pub fn is_settled(&self, _layer: LayerId) -> bool {
         true
     }
 
-    pub fn read_boldly(&mut self, _boldly: bool) {}
+    pub fn prefetch_eagerly(&mut self, _eagerly: bool) {}
 
-    pub fn expect(&mut self, _layer: LayerId, _experts: &[ExpertId], _kind: Prediction) {}
+    pub fn predicted(&mut self, _layer: LayerId, _experts: &[ExpertId], _kind: Prediction) {}
 
     pub fn request(&mut self, layer: LayerId, experts: &[ExpertId]) {
         self.layer = layer;

@@ -24,7 +24,7 @@ pub struct Summary {
     /// Chosen picks of tokens that have at least [`SEEN_WITHIN`] tokens before them, and those of them that were
     /// chosen by one of the last so many.
     seen: [(u64, u64); SEEN_WITHIN.len()],
-    /// Reads: demand, late, ahead.
+    /// Reads: demand, late, prefetch.
     pub reads: [u64; 3],
     /// Compute waited for reads.
     pub stall: Duration,
@@ -58,7 +58,7 @@ impl Summary {
             return;
         }
         for visit in &pass.visits {
-            let reads = [visit.reads.demand, visit.reads.late, visit.reads.ahead];
+            let reads = [visit.reads.demand, visit.reads.late, visit.reads.prefetch];
             self.reads.iter_mut().zip(reads).for_each(|(sum, n)| *sum += u64::from(n));
             self.stall += visit.stall;
             (0..pass.tokens.len()).for_each(|token| self.layer_token(visit, token));

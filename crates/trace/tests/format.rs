@@ -51,7 +51,7 @@ fn pass(header: &TraceHeader, tokens: usize, seed: u32) -> Pass {
     let visit = |layer: usize| Visit {
         layer: LayerId(layer as u16),
         hot: (0..header.experts).map(|e| number(layer + e, 3) == 0).collect(),
-        reads: Reads { demand: number(layer, 5) as u16, late: 1, ahead: 2 },
+        reads: Reads { demand: number(layer, 5) as u16, late: 1, prefetch: 2 },
         stall: Duration::from_nanos(number(layer, 1 << 40) as u64),
         layer_tokens: (0..tokens).map(|token| layer_token(layer * 1000 + token)).collect(),
     };

@@ -116,21 +116,21 @@ impl Pager {
     fn claim(&mut self, key: ExpertKey, slot: SlotId) -> Stage {
         let fill = &mut self.fills[slot.index()];
         if let SlotState::Filling(_) = self.slots.state(slot) {
-            if fill.ahead {
-                fill.ahead = false;
-                self.filling_ahead -= 1;
-                self.stats.ahead.late += 1;
-                if !fill.recalled {
-                    self.ahead.governor.spared(fill.age_us().min(self.ahead.service_us));
+            if fill.prefetch {
+                fill.prefetch = false;
+                self.prefetching -= 1;
+                self.stats.prefetch.late += 1;
+                if !fill.preloaded {
+                    self.prefetch.governor.saved(fill.age_us().min(self.prefetch.service_us));
                 }
                 (0..HALVES).for_each(|half| self.reader.hurry(ticket(slot, half)));
             }
             return Stage::Reading;
         }
         if std::mem::take(&mut fill.unused) {
-            self.stats.ahead.used += 1;
-            if !fill.recalled {
-                self.ahead.governor.spared(self.ahead.service_us);
+            self.stats.prefetch.used += 1;
+            if !fill.preloaded {
+                self.prefetch.governor.saved(self.prefetch.service_us);
             }
         }
         self.slots.set(slot, SlotState::Pinned(key));

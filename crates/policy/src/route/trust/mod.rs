@@ -162,7 +162,7 @@ impl Route for Trust {
         Ok(())
     }
 
-    /// What is refused is not read ahead, and nothing is where bytes are rationed: these are for what is chosen.
+    /// What is refused is not prefetched, and nothing is where bytes are rationed: these are for what is chosen.
     fn foresee(&self, token: &RowView<'_>, out: &mut Decision) -> Result<(), NotFinite> {
         let shape = self.shape;
         out.choose_native(token.layer, token.logits, shape.top_k, shape.norm_topk)?;
