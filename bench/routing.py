@@ -50,7 +50,7 @@ ABLATION = {
     "window 16": "--router-window 16",
     "mismatch 0 (experts are interchangeable)": "--router-mismatch 0",
     "with reading ahead": "--lookahead 2",
-    "with reading ahead by the routers as they are": "--lookahead 2 --foretell routers",
+    "with reading ahead by the routers as they are": "--lookahead 2 --predictor routers",
     "with an empty trust ledger": "--trust-ledger {ledger}",
     "with that and the gains it measures": "--trust-ledger {ledger} --router-trust 1",
     "with admission by regret": "--router-admission 4",

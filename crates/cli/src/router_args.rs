@@ -269,7 +269,7 @@ impl Settings {
     fn strict(&self) -> StrictOptions {
         let default = StrictOptions::default();
         StrictOptions {
-            hot: self.hot.unwrap_or(default.hot),
+            hot_set: self.hot.unwrap_or(default.hot_set),
             window: self.refresh.unwrap_or(default.window),
             half_life: self.horizon.unwrap_or(default.half_life),
             family_share: self.family_share.unwrap_or(default.family_share),

@@ -7,7 +7,7 @@ use hotset_base::{Bytes, Phase};
 use hotset_format::{Checkpoint, ModelConfig, ModelFile, Origin};
 use hotset_kernels::Pool;
 use hotset_ledger::LedgerWriter;
-use hotset_model::{DenseWeights, Foretell, KvCache, Qwen3Moe};
+use hotset_model::{DenseWeights, KvCache, Predictor, Qwen3Moe};
 use hotset_outputs::PartialFile;
 use hotset_policy::route::{Route, RouterOptions, RouterShape};
 use hotset_residency::{ExpertSource, Pager, Prediction};
@@ -82,8 +82,8 @@ impl Engine {
         checkpoint.files.iter().for_each(|file| machine::drop_page_cache(&file.file));
         let mut model =
             Qwen3Moe::new(checkpoint, dense, pool, pager, router, plan.chunk, options.activations);
-        if plan.foretell == Foretell::Learn {
-            model.learn_to_foretell();
+        if plan.predictor == Predictor::Learn {
+            model.learn_to_predict();
         }
         let layers = checkpoint.experts.chunks(config.experts);
         let expert_bytes = layers.map(|layer| layer[0].bytes().0).collect();
@@ -179,7 +179,7 @@ impl Engine {
             ("shared_by_layers", (self.plan.arena.partitions.len() < config.layers).to_string()),
             ("chunk", self.plan.chunk.to_string()),
             ("lookahead", self.model.pager().lookahead(Prediction::Token).to_string()),
-            ("foretell", self.plan.foretell.name().to_owned()),
+            ("foretell", self.plan.predictor.name().to_owned()),
             ("memory_bytes", self.plan.budget.0.to_string()),
         ];
         TraceHeader {

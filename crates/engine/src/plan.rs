@@ -6,7 +6,7 @@ use hotset_base::{Bytes, Families, limits};
 use hotset_format::{Checkpoint, ModelConfig};
 use hotset_kernels::Pool;
 use hotset_model::{
-    Activations, CoarseRouters, DenseWeights, EmbeddingPlace, Foretell, KvCache, KvTypes, Scratch,
+    Activations, CoarseRouters, DenseWeights, EmbeddingPlace, KvCache, KvTypes, Predictor, Scratch,
 };
 use hotset_policy::evict::EvictKind;
 use hotset_policy::route::RouterOptions;
@@ -67,7 +67,7 @@ pub struct EngineOptions {
     /// Reading.
     pub pager: PagerOptions,
     /// Whether predictions learn; `None` where the memory for it is small beside the budget.
-    pub foretell: Option<Foretell>,
+    pub predictor: Option<Predictor>,
     /// What is known of contexts from one run to the next.
     pub ledger: Option<LedgerSettings>,
     /// Tokens of the longest text that [`price`](crate::price) is asked about; 0 for none.
@@ -99,7 +99,7 @@ impl Default for EngineOptions {
             router: RouterOptions::Native,
             evict: EvictKind::WindowLfu { half_life: Some(DEFAULT_HALF_LIFE) },
             pager: PagerOptions::default(),
-            foretell: None,
+            predictor: None,
             ledger: None,
             compared_tokens: 0,
             families: Vec::new(),
@@ -159,7 +159,7 @@ pub struct Plan {
     /// Where the embedding table is.
     pub embedding: EmbeddingPlace,
     /// Whether predictions learn.
-    pub foretell: Foretell,
+    pub predictor: Predictor,
     /// Things the user should know.
     pub warnings: Vec<String>,
 }
@@ -230,7 +230,7 @@ impl Plan {
         let context = context(options.context, config.context)?;
         let source = ExpertSource::new(checkpoint);
         let embedding = options.embedding.unwrap_or(EmbeddingPlace::Memory);
-        let foretell = foretell(checkpoint, options);
+        let predictor = predictor(checkpoint, options);
         let smallest_chunk = CHUNKS[CHUNKS.len() - 1];
         let threads = threads(options.threads);
         let ledger = options.ledger.as_ref().map_or(Bytes(0), |ledger| ledger.planned_bytes(config));
@@ -241,8 +241,8 @@ impl Plan {
             budget: Bytes(0),
             budget_source: BudgetSource::Asked,
             process: resident + RUNTIME_RESERVE + pool + ledger + text + compared,
-            dense: dense_bytes(checkpoint, options, embedding, foretell),
-            foretell,
+            dense: dense_bytes(checkpoint, options, embedding, predictor),
+            predictor,
             kv: KvCache::planned_bytes(config, context, options.kv_types),
             scratch: Bytes(0),
             arena: ArenaPlan::per_layer(&source, options.experts_per_layer.unwrap_or(1)),
@@ -271,7 +271,7 @@ impl Plan {
         let pages = self.without_arena() + everything > self.budget;
         if options.embedding.is_none() && pages && checkpoint.dense.embedding.extent.bytes >= SMALL_TABLE {
             self.embedding = EmbeddingPlace::Disk;
-            self.dense = dense_bytes(checkpoint, options, self.embedding, self.foretell);
+            self.dense = dense_bytes(checkpoint, options, self.embedding, self.predictor);
         }
         if options.chunk.is_none() {
             let scratch = |chunk: usize| {
@@ -400,27 +400,31 @@ fn dense_bytes(
     checkpoint: &Checkpoint,
     options: &EngineOptions,
     embedding: EmbeddingPlace,
-    foretell: Foretell,
+    predictor: Predictor,
 ) -> Bytes {
     let coarse_routers = CoarseRouters::planned_bytes(&checkpoint.config, options.pager.lookahead);
-    let copies = match foretell {
-        Foretell::Learn => Foretell::planned_bytes(&checkpoint.config),
-        Foretell::Routers => Bytes(0),
+    let copies = match predictor {
+        Predictor::Learn => Predictor::planned_bytes(&checkpoint.config),
+        Predictor::Routers => Bytes(0),
     };
     DenseWeights::planned_bytes(checkpoint, embedding) + coarse_routers + copies
 }
 
 /// Whether predictions learn. Copies of routers take the place of experts, which may be worth more: on the model that ships, whose
 /// routers are large beside its experts, they are 1.25 MiB of 56, and cost more hits than they bring.
-fn foretell(checkpoint: &Checkpoint, options: &EngineOptions) -> Foretell {
+fn predictor(checkpoint: &Checkpoint, options: &EngineOptions) -> Predictor {
     if options.pager.lookahead == 0 {
-        return Foretell::Routers;
+        return Predictor::Routers;
     }
-    let copies = Foretell::planned_bytes(&checkpoint.config);
+    let copies = Predictor::planned_bytes(&checkpoint.config);
     let slots_are_given = options.experts_per_layer.is_some();
     let budget = || budget(checkpoint, options, Bytes(0));
     let small = || budget().is_ok_and(|(budget, _)| copies.0 * LEARNING_SHARE <= budget.0);
-    options.foretell.unwrap_or(if slots_are_given || small() { Foretell::Learn } else { Foretell::Routers })
+    options.predictor.unwrap_or(if slots_are_given || small() {
+        Predictor::Learn
+    } else {
+        Predictor::Routers
+    })
 }
 
 fn check_ranges(options: &EngineOptions) -> Result<(), PlanError> {

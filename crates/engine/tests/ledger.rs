@@ -44,7 +44,7 @@ fn read(model: &Checkpoint, options: EngineOptions, arena: Arena, chunk: usize) 
     let texts = texts(model.config.vocab);
     let found = texts.iter().flat_map(|text| bits(&logits(&mut engine, text, chunk))).collect();
     engine.save_ledger().unwrap();
-    (found, engine.model().pager_stats().recalled)
+    (found, engine.model().pager_stats().preloaded)
 }
 
 #[test]
@@ -60,9 +60,9 @@ fn a_ledger_changes_no_bit() {
             let way = EngineOptions { evict, ..options(Some(path)) };
             // The second run has something to start from.
             for run in 0..2 {
-                let (found, recalled) = read(&model, way.clone(), arena, chunk);
+                let (found, preloaded) = read(&model, way.clone(), arena, chunk);
                 assert!(found == expected, "{evict}, {arena:?}, chunks of {chunk}, run {run}");
-                assert!(run == 0 || recalled > 0, "{evict}, {arena:?}: nothing was recalled");
+                assert!(run == 0 || preloaded > 0, "{evict}, {arena:?}: nothing was preloaded");
             }
         }
     }
@@ -82,8 +82,8 @@ fn a_lossy_run_with_a_ledger_is_the_same_every_time() {
         let run = || {
             std::fs::write(&path, &before).unwrap();
             let way = EngineOptions { router, pager: pager.clone(), ..options(Some(path.clone())) };
-            let (found, recalled) = read(&model, way, Arena::Half, 1);
-            assert!(recalled > 0);
+            let (found, preloaded) = read(&model, way, Arena::Half, 1);
+            assert!(preloaded > 0);
             (found, std::fs::read(&path).unwrap())
         };
         let first = run();

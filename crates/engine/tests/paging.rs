@@ -7,7 +7,7 @@ use hotset_base::WeightType;
 use hotset_engine::EngineOptions;
 use hotset_format::Checkpoint;
 use hotset_io::{EngineKind, FaultPlan, ReadOptions};
-use hotset_model::{EmbeddingPlace, Foretell, ForwardError, KvCache, KvType, KvTypes};
+use hotset_model::{EmbeddingPlace, ForwardError, KvCache, KvType, KvTypes, Predictor};
 use hotset_policy::evict::EvictKind;
 use hotset_residency::PagerOptions;
 use hotset_testkit::TinyShape;
@@ -49,8 +49,8 @@ fn no_way_of_paging_changes_a_bit() {
         ] {
             ways.push(EngineOptions { evict, ..options(ReadOptions::default(), 1) });
         }
-        for foretell in [Foretell::Learn, Foretell::Routers].map(Some) {
-            ways.push(EngineOptions { foretell, ..options(ReadOptions::default(), 2) });
+        for predictor in [Predictor::Learn, Predictor::Routers].map(Some) {
+            ways.push(EngineOptions { predictor, ..options(ReadOptions::default(), 2) });
         }
         let embedding = Some(EmbeddingPlace::Disk);
         ways.push(EngineOptions { embedding, ..options(ReadOptions::default(), 1) });

@@ -144,12 +144,12 @@ impl Reader {
         self.ring_bell();
     }
 
-    /// Somebody waits for a read ahead now.
+    /// Somebody waits for a prefetch now.
     pub fn hurry(&mut self, ticket: u32) {
         self.shared.desk.hurry(ticket);
     }
 
-    /// Gives up reads ahead, all of them or, if one has started, none; says which. Gives their memory to
+    /// Gives up prefetches, all of them or, if one has started, none; says which. Gives their memory to
     /// `back` with their tickets.
     pub fn cancel(&mut self, tickets: &[u32], mut back: impl FnMut(u32, ReadTarget)) -> bool {
         let in_flight = &mut self.in_flight;

@@ -121,7 +121,7 @@ fn every_read_comes_back_whole_and_checksummed() {
     let (content, pages) = (content(), Pages::new());
     for mut reader in readers(&file(&content), &pages, None) {
         for i in 0..MAX_READS_IN_FLIGHT {
-            reader.submit(request(&pages, i, [Urgency::Demand, Urgency::Ahead][i % 2]));
+            reader.submit(request(&pages, i, [Urgency::Demand, Urgency::Prefetch][i % 2]));
         }
         let mut seen = [false; MAX_READS_IN_FLIGHT];
         while let Some(mut done) = reader.complete(true) {
@@ -176,10 +176,10 @@ fn a_file_that_ends_early_is_an_error_that_says_where() {
 }
 
 #[test]
-fn a_read_ahead_can_be_taken_back_until_it_starts() {
+fn a_prefetch_can_be_taken_back_until_it_starts() {
     let (content, pages) = (content(), Pages::new());
     for mut reader in readers(&file(&content), &pages, Some("rate=1MB".parse().unwrap())) {
-        (0..40).for_each(|i| reader.submit(request(&pages, i, Urgency::Ahead)));
+        (0..40).for_each(|i| reader.submit(request(&pages, i, Urgency::Prefetch)));
         reader.hurry(38);
         let mut back = Vec::new();
         assert!(!reader.cancel(&[37, 38], |ticket, _| back.push(ticket)), "somebody waits for 38");

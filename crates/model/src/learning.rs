@@ -1,4 +1,4 @@
-//! The trust ledger at work: it is told of every layer-token, and recalls the hot set of a context it knows.
+//! The trust ledger at work: it is told of every layer-token, and preloads the hot set of a context it knows.
 
 use hotset_base::{ExpertKey, LayerId, Phase};
 use hotset_policy::ledger::{ContextId, Ledger, Record, Turn};
@@ -8,8 +8,8 @@ use hotset_residency::{Pager, Timing};
 /// Tokens computed together that leave little of what the arena held before: they want most experts of every
 /// layer once.
 const WIDE: usize = 64;
-/// Tokens after a change of context in which reads ahead are bold.
-const BOLD: usize = 64;
+/// Tokens after a change of context in which prefetching is eager.
+const EAGER: usize = 64;
 
 /// Is shown the ledger after every pass, to keep it. Must not allocate while decoding.
 pub trait KeepLedger: Send {
@@ -23,7 +23,7 @@ pub(crate) struct Learning {
     /// As it was when the model was opened: what starting over starts from.
     first: Ledger,
     keeper: Box<dyn KeepLedger>,
-    /// A prompt with a wide pass has been computed and nothing recalled since its last pass.
+    /// A prompt with a wide pass has been computed and nothing preloaded since its last pass.
     stale: bool,
     /// Tokens since the context changed.
     settled: usize,
@@ -44,7 +44,7 @@ impl Learning {
     /// The arena holds nothing in particular: what comes next is probably like the last text.
     pub fn open(&mut self, pager: &mut Pager) {
         if let Some(present) = self.ledger.present() {
-            self.recall(present, pager);
+            self.preload(present, pager);
         }
     }
 
@@ -88,20 +88,20 @@ impl Learning {
             // Of a new context little is known, but that what was counted before is of another.
             Turn::Known(context) | Turn::Founded(context) => {
                 self.settled = 0;
-                self.recall(context, pager);
+                self.preload(context, pager);
             }
         }
-        pager.read_boldly(self.settled < BOLD);
+        pager.prefetch_eagerly(self.settled < EAGER);
         self.keeper.look(&self.ledger);
     }
 
-    fn recall(&mut self, context: ContextId, pager: &mut Pager) {
+    fn preload(&mut self, context: ContextId, pager: &mut Pager) {
         self.stale = false;
         self.ledger.hot_set(context, &mut self.hot);
-        pager.recall(&self.hot);
+        pager.preload(&self.hot);
         // Where decisions go by what is held, it may not depend on the disk's speed.
         if pager.timing() == Timing::ByDecisions {
-            pager.wait_for_recalled();
+            pager.wait_for_preloaded();
         }
     }
 }

@@ -6,12 +6,12 @@
 use hotset_base::{Bytes, ExpertId, LayerId, Phase, WeightType};
 use hotset_format::ModelConfig;
 use hotset_kernels::{Matrix, Pool, dequantize_row, matmul, quantize_row};
-use hotset_policy::route::{LayerToken, Route};
+use hotset_policy::route::{Route, RowView};
 use hotset_residency::{Pager, Prediction};
 
 use crate::DenseWeights;
-use crate::foretelling::Foretelling;
 use crate::learning::Learning;
+use crate::learnt_predictor::LearntPredictor;
 use crate::scratch::Scratch;
 
 /// What predictions are made with: copies of the routers in 8 bits. In f32 they would be read from memory once
@@ -40,7 +40,7 @@ impl CoarseRouters {
 
     /// Widens a layer's router: `[experts, hidden]`.
     pub(crate) fn widen(&self, layer: LayerId, out: &mut [f32]) {
-        let router = self.of(layer).expect("a layer that was foretold has a router");
+        let router = self.of(layer).expect("a layer that was predicted has a router");
         for (i, row) in out.chunks_exact_mut(router.cols()).enumerate() {
             dequantize_row(router.ty(), router.row_bytes(i), row);
         }
@@ -80,7 +80,7 @@ pub(crate) struct Lookahead<'a> {
     pub policy: &'a dyn Route,
     pub learning: Option<&'a Learning>,
     /// Where predictions learn.
-    pub foretelling: Option<&'a mut Foretelling>,
+    pub predictor: Option<&'a mut LearntPredictor>,
     /// Tokens computed before the pass, and what for.
     pub now: (u64, Phase),
 }
@@ -92,48 +92,48 @@ impl Lookahead<'_> {
     /// `s.normed`: `[n, hidden]`, the gate input of `layer`.
     pub fn predict(&mut self, layer: LayerId, pager: &mut Pager, s: &mut Scratch, (n, k): (usize, usize)) {
         let kind = if n == 1 { Prediction::Token } else { Prediction::Chunk };
-        for ahead in 1..=pager.lookahead(kind) {
-            let next = LayerId(layer.0 + ahead as u16);
+        for distance in 1..=pager.lookahead(kind) {
+            let next = LayerId(layer.0 + distance as u16);
             let Some(router) = self.routers.of(next) else { return };
             if pager.is_settled(next) {
                 continue;
             }
             // Copies learn from the layer before, and are good for no other distance.
             let copy =
-                self.foretelling.as_ref().filter(|_| n == 1 && ahead == 1).and_then(|f| f.copy_of(next));
+                self.predictor.as_ref().filter(|_| n == 1 && distance == 1).and_then(|p| p.copy_of(next));
             let router = copy.unwrap_or(router);
             let (experts, normed) = (router.rows(), &s.normed[..n * router.cols()]);
             let vectors = s.int8.vectors(self.pool, normed, router.cols(), &[router.ty()]);
             let scores = &mut s.next_scores[..n * experts];
             matmul(self.pool, router, vectors, scores);
-            if let Some(foretelling) = self.foretelling.as_mut().filter(|_| ahead == 1) {
-                foretelling.told((n == 1).then_some(next), normed, scores);
+            if let Some(predictor) = self.predictor.as_mut().filter(|_| distance == 1) {
+                predictor.predicted((n == 1).then_some(next), normed, scores);
             }
             match kind {
                 Prediction::Token => self.foresee(next, pager, s),
-                Prediction::Chunk => rank(scores, experts, k, &mut s.votes, &mut s.expected),
+                Prediction::Chunk => rank(scores, experts, k, &mut s.votes, &mut s.predicted),
             }
-            pager.expect(next, &s.expected, kind);
+            pager.predicted(next, &s.predicted, kind);
         }
     }
 
-    /// What the policy would choose of one token's scores. Of damaged ones nothing is expected: routing will
+    /// What the policy would choose of one token's scores. Of damaged ones nothing is predicted: routing will
     /// say what is wrong.
     fn foresee(&self, layer: LayerId, pager: &Pager, s: &mut Scratch) {
-        let hot = pager.held(layer);
-        let token = LayerToken {
+        let held = pager.held(layer);
+        let token = RowView {
             layer,
             clock: self.now.0,
             phase: self.now.1,
-            logits: &s.next_scores[..hot.len()],
-            hot,
+            logits: &s.next_scores[..held.len()],
+            held,
             expert_bytes: pager.expert_bytes(layer),
             read_us: pager.read_us() as f32,
             records: self.learning.map_or(&[], |learning| learning.records(layer)),
         };
-        s.expected.clear();
+        s.predicted.clear();
         if self.policy.foresee(&token, &mut s.foreseen).is_ok() {
-            s.expected.extend(s.foreseen.chosen.iter().map(|choice| choice.expert));
+            s.predicted.extend(s.foreseen.chosen.iter().map(|choice| choice.expert));
         }
     }
 }

@@ -12,8 +12,8 @@ use hotset_residency::{Pager, PagerStats, Prediction, Timing};
 
 use crate::attention::{attend, heads_together};
 use crate::experts::{ExpertGeometry, compute_wanted, group_by_expert, route_chunk, sum_in_rank_order};
-use crate::foretelling::Foretelling;
 use crate::learning::{KeepLedger, Learning};
+use crate::learnt_predictor::LearntPredictor;
 use crate::observe::{Observation, Observe};
 use crate::predict::{CoarseRouters, Lookahead};
 use crate::probe::Probe;
@@ -45,7 +45,7 @@ pub struct Qwen3Moe {
     phase: Phase,
     observation: Option<Observation>,
     learning: Option<Learning>,
-    foretelling: Option<Foretelling>,
+    predictor: Option<LearntPredictor>,
 }
 
 impl Qwen3Moe {
@@ -85,7 +85,7 @@ impl Qwen3Moe {
             phase: Phase::Setup,
             observation: None,
             learning: None,
-            foretelling: None,
+            predictor: None,
         }
     }
 
@@ -95,22 +95,22 @@ impl Qwen3Moe {
         self.pager.keep_time(timing_for(router.as_ref()));
         self.router = router;
         self.clock = 0;
-        if let Some(foretelling) = &mut self.foretelling {
-            foretelling.forget();
+        if let Some(predictor) = &mut self.predictor {
+            predictor.forget();
         }
         if let Some(learning) = &mut self.learning {
             learning.restart(&mut self.pager);
         }
     }
 
-    /// Where a layer is foretold badly, learns from every token from now on to do better. Nothing if nothing is looked ahead.
-    pub fn learn_to_foretell(&mut self) {
+    /// Where a layer is predicted badly, learns from every token from now on to do better. Nothing if nothing is looked ahead.
+    pub fn learn_to_predict(&mut self) {
         let looks_ahead = self.pager.lookahead(Prediction::Token) > 0;
-        self.foretelling = looks_ahead.then(|| Foretelling::new(&self.config));
+        self.predictor = looks_ahead.then(|| LearntPredictor::new(&self.config));
     }
 
-    /// Learns from every token from now on, and recalls what it knows of the present context; `keeper` is shown
-    /// the ledger after every pass. Under a lossy policy a token waits for what is recalled.
+    /// Learns from every token from now on, and preloads what it knows of the present context; `keeper` is shown
+    /// the ledger after every pass. Under a lossy policy a token waits for what is preloaded.
     pub fn learn(&mut self, ledger: Ledger, keeper: Box<dyn KeepLedger>) {
         let learning = self.learning.insert(Learning::new(ledger, keeper));
         learning.open(&mut self.pager);
@@ -299,7 +299,7 @@ impl Qwen3Moe {
         clock.lap(&mut times.projections);
     }
 
-    /// Norm, router, choice, a look ahead, experts as they become ready, sum in rank order, residual.
+    /// Norm, router, choice, predictions, experts as they become ready, sum in rank order, residual.
     fn experts(&mut self, layer: LayerId, n: usize) -> Result<(), ForwardError> {
         let Self {
             config: c,
@@ -314,7 +314,7 @@ impl Qwen3Moe {
             probe,
             observation,
             learning,
-            foretelling,
+            predictor,
             ..
         } = self;
         let now = (self.clock, self.phase);
@@ -338,13 +338,13 @@ impl Qwen3Moe {
         pager.request(layer, &s.wanted);
         s.admitted.iter().for_each(|&expert| pager.admit(layer, expert));
         let (policy, learnt) = (router.as_ref(), learning.as_ref());
-        let mut foretelling = foretelling.as_mut();
-        if let Some(foretelling) = &mut foretelling {
+        let mut predictor = predictor.as_mut();
+        if let Some(predictor) = &mut predictor {
             let own = (&s.scores[..n * c.experts], &s.decision.native[..]);
-            foretelling.compare(pool, layer, own, |copy| coarse_routers.widen(layer, copy));
+            predictor.compare(pool, layer, own, |copy| coarse_routers.widen(layer, copy));
         }
         let mut lookahead =
-            Lookahead { pool, routers: coarse_routers, policy, learning: learnt, foretelling, now };
+            Lookahead { pool, routers: coarse_routers, policy, learning: learnt, predictor, now };
         lookahead.predict(layer, pager, s, (n, c.top_k));
         clock.lap_beside(pager.stall(), &mut times.router);
         compute_wanted(pool, pager, self.geometry[layer.index()], s, n)?;

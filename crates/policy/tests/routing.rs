@@ -3,7 +3,7 @@
 use hotset_base::{Bytes, ExpertId, Families, LayerId, Phase};
 use hotset_policy::ledger::{Ledger, LedgerOptions, LedgerShape};
 use hotset_policy::route::{
-    CachePriorOptions, Contribution, Decision, DropOptions, LayerToken, RouterOptions, RouterShape,
+    CachePriorOptions, Contribution, Decision, DropOptions, RouterOptions, RouterShape, RowView,
     StrictOptions, TrustOptions,
 };
 use proptest::prelude::*;
@@ -17,19 +17,19 @@ struct Outcome {
     phase: Phase,
     layer: usize,
     logits: Vec<f32>,
-    hot: Vec<bool>,
+    held: Vec<bool>,
     decision: Decision,
 }
 
 impl Outcome {
     /// Experts that are waited for.
     fn waited(&self) -> usize {
-        self.decision.chosen.iter().filter(|c| !self.hot[c.expert.index()]).count()
+        self.decision.chosen.iter().filter(|c| !self.held[c.expert.index()]).count()
     }
 
-    /// A layer with nothing hot has to read something, whatever the budgets say.
+    /// A layer with nothing held has to read something, whatever the budgets say.
     fn forced(&self) -> bool {
-        self.hot.iter().all(|hot| !hot) && self.waited() == 1
+        self.held.iter().all(|held| !held) && self.waited() == 1
     }
 
     fn chose(&self, expert: ExpertId) -> bool {
@@ -58,13 +58,13 @@ fn run(policy: RouterOptions, text: &[Vec<Vec<f32>>], phase: impl Fn(usize) -> P
     for (clock, layers) in text.iter().enumerate() {
         ledger.enter_pass(1);
         for (layer, logits) in layers.iter().enumerate() {
-            let hot: Vec<bool> = (0..SHAPE.experts).map(|e| caches[layer].contains(&e)).collect();
-            let token = LayerToken {
+            let held: Vec<bool> = (0..SHAPE.experts).map(|e| caches[layer].contains(&e)).collect();
+            let token = RowView {
                 layer: LayerId(layer as u16),
                 clock: clock as u64,
                 phase: phase(clock),
                 logits,
-                hot: &hot,
+                held: &held,
                 expert_bytes: EXPERT,
                 read_us: 100.0,
                 records: ledger.present_records(LayerId(layer as u16)),
@@ -83,7 +83,7 @@ fn run(policy: RouterOptions, text: &[Vec<Vec<f32>>], phase: impl Fn(usize) -> P
             }
             cache.drain(..cache.len().saturating_sub(SHAPE.slots as usize));
             let (clock, phase, logits) = (clock as u64, phase(clock), logits.clone());
-            out.push(Outcome { clock, phase, layer, logits, hot, decision });
+            out.push(Outcome { clock, phase, layer, logits, held, decision });
         }
         ledger.advance(1);
     }
@@ -136,10 +136,14 @@ fn policies() -> impl Strategy<Value = RouterOptions> {
         sacred,
         window,
     });
-    let strict =
-        (1usize..13, 1u64..6, 1f32..50.0, 0f32..1.0).prop_map(|(hot, window, half_life, family_share)| {
-            StrictOptions { hot, window, half_life, family_share }
-        });
+    let strict = (1usize..13, 1u64..6, 1f32..50.0, 0f32..1.0).prop_map(
+        |(hot_set, window, half_life, family_share)| StrictOptions {
+            hot_set,
+            window,
+            half_life,
+            family_share,
+        },
+    );
     prop_oneof![
         Just(RouterOptions::Native),
         prior.prop_map(RouterOptions::CachePrior),
@@ -196,11 +200,11 @@ proptest! {
     }
 
     #[test]
-    fn drop_leaves_out_what_is_light_and_not_hot(factor in 0f32..1.0, text in texts(12)) {
+    fn drop_leaves_out_what_is_light_and_not_held(factor in 0f32..1.0, text in texts(12)) {
         for outcome in decode(RouterOptions::Drop(DropOptions { factor }), &text) {
             for (rank, native) in outcome.decision.native.iter().enumerate() {
                 let heavy = native.weight >= factor / SHAPE.top_k as f32;
-                let stays = rank == 0 || heavy || outcome.hot[native.expert.index()];
+                let stays = rank == 0 || heavy || outcome.held[native.expert.index()];
                 prop_assert_eq!(outcome.chose(native.expert), stays);
             }
             prop_assert!(outcome.ranks().iter().all(|&rank| rank < SHAPE.top_k));
@@ -215,7 +219,7 @@ proptest! {
             let window = options.window.max(SHAPE.top_k);
             prop_assert!(ranks.iter().all(|&rank| rank < window) || ranks.len() == 1);
             for (rank, native) in outcome.decision.native.iter().enumerate() {
-                let stays = rank < options.sacred || outcome.hot[native.expert.index()];
+                let stays = rank < options.sacred || outcome.held[native.expert.index()];
                 prop_assert!(!stays || outcome.chose(native.expert));
             }
         }
@@ -276,8 +280,8 @@ proptest! {
     }
 
     #[test]
-    fn strict_uses_no_more_than_its_hot_set(hot in 1usize..13, window in 1u64..6, text in texts(20)) {
-        let options = StrictOptions { hot, window, half_life: 20.0, family_share: 0.3 };
+    fn strict_uses_no_more_than_its_hot_set(hot_set in 1usize..13, window in 1u64..6, text in texts(20)) {
+        let options = StrictOptions { hot_set, window, half_life: 20.0, family_share: 0.3 };
         let outcomes = decode(RouterOptions::Strict(options), &text);
         for layer in 0..SHAPE.layers {
             // The hot set is chosen when a window's last token has been seen, for the tokens after it.
@@ -287,7 +291,7 @@ proptest! {
                 let mut used: Vec<ExpertId> = chosen.map(|c| c.expert).collect();
                 used.sort_unstable();
                 used.dedup();
-                prop_assert!(used.len() <= hot);
+                prop_assert!(used.len() <= hot_set);
             }
         }
     }
@@ -302,7 +306,7 @@ fn a_family_counts_for_its_members_in_strict() {
     // Experts 0, 8, 16, 24 and 32 are a family; the native six are these and expert 1.
     let text: Vec<Vec<Vec<f32>>> = vec![vec![logits(0).collect(); SHAPE.layers]; 4];
     let chosen = |family_share| {
-        let options = StrictOptions { hot: 7, window: 2, half_life: 20.0, family_share };
+        let options = StrictOptions { hot_set: 7, window: 2, half_life: 20.0, family_share };
         let mut turned = text.clone();
         // Whoever is in the hot set of expert 1's family is now wanted more than anybody else.
         turned[3].iter_mut().for_each(|layer| (0..5).for_each(|i| layer[1 + 8 * i] = 9.0));

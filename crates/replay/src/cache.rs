@@ -47,7 +47,7 @@ pub(crate) struct Cache {
     /// `[layers * experts]`
     places: Vec<Option<u32>>,
     /// `[layers * experts]`: what routing policies see.
-    hot: Vec<bool>,
+    held: Vec<bool>,
     /// `[experts]`: wanted by the present visit.
     wanted: Vec<bool>,
     /// `[layers]`: the experts of each layer's last visit, up to `[experts]`.
@@ -80,7 +80,7 @@ impl Cache {
             pool_of: (0..layers).map(|layer| layer.min(pools - 1)).collect(),
             residents: vec![ExpertKey::new(LayerId(0), ExpertId(0)); pools * size],
             places: vec![None; layers * experts],
-            hot: vec![false; layers * experts],
+            held: vec![false; layers * experts],
             wanted: vec![false; experts],
             latest: vec![Vec::new(); layers],
             missing: Vec::new(),
@@ -92,15 +92,15 @@ impl Cache {
 
     /// About what a cache takes when everything in it is in use.
     pub fn planned_bytes(demand: &Demand, policy: ReplayPolicy) -> usize {
-        /// Place, resident, history and order of one expert.
+        /// Place, held, history and order of one expert.
         const EXPERT: usize = 200;
         let known = if policy.is_clairvoyant() { demand.picks() * size_of::<u64>() } else { 0 };
         demand.header().layers * demand.header().experts * EXPERT + known
     }
 
-    /// `[experts]`: which experts of a layer are resident.
-    pub fn hot(&self, layer: LayerId) -> &[bool] {
-        &self.hot[layer.index() * self.experts..][..self.experts]
+    /// `[experts]`: which experts of a layer are held.
+    pub fn held(&self, layer: LayerId) -> &[bool] {
+        &self.held[layer.index() * self.experts..][..self.experts]
     }
 
     /// A visit: `experts` in rank order.
@@ -151,12 +151,12 @@ impl Cache {
                 return;
             }
             let flat = self.residents[slot].flat(self.experts);
-            (self.places[flat], self.hot[flat]) = (None, false);
+            (self.places[flat], self.held[flat]) = (None, false);
             slot
         };
         let flat = key.flat(self.experts);
         self.residents[slot] = key;
-        (self.places[flat], self.hot[flat]) = (Some(slot as u32), true);
+        (self.places[flat], self.held[flat]) = (Some(slot as u32), true);
         self.pools[pool].set_worth(slot, worth);
     }
 

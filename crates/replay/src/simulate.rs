@@ -39,15 +39,15 @@ pub fn replay(
     let mut wanted: Vec<ExpertId> = Vec::new();
     for token in 0..demand.tokens() {
         for layer in (0..header.layers as u16).map(LayerId) {
-            let hot = cache.hot(layer);
-            let chosen = router.choose(demand, (token, layer), hot)?;
+            let held = cache.held(layer);
+            let chosen = router.choose(demand, (token, layer), held)?;
             if chosen.is_empty() {
                 continue;
             }
             if token >= warm {
                 let native = demand.native(token, layer);
                 let expert_bytes = header.expert_bytes[layer.index()];
-                outcome.count((native, chosen), hot, expert_bytes, header.norm_topk);
+                outcome.count((native, chosen), held, expert_bytes, header.norm_topk);
             }
             wanted.clear();
             wanted.extend(chosen.iter().map(|choice| choice.expert));

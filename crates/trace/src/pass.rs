@@ -39,10 +39,10 @@ pub struct Visit {
 pub struct Reads {
     /// Begun because the visit wanted the expert.
     pub demand: u16,
-    /// Wanted while a read ahead of it was under way.
+    /// Wanted while a prefetch of it was under way.
     pub late: u16,
     /// Begun for a later layer.
-    pub ahead: u16,
+    pub prefetch: u16,
 }
 
 /// One layer evaluated for one token.

@@ -68,9 +68,9 @@ pub(crate) fn put_pass(
 }
 
 pub(crate) fn put_visit(out: &mut Vec<u8>, visit: &VisitHead<'_>) {
-    let Reads { demand, late, ahead } = visit.reads;
+    let Reads { demand, late, prefetch } = visit.reads;
     out.push(VISIT);
-    for number in [visit.layer.0, demand, late, ahead] {
+    for number in [visit.layer.0, demand, late, prefetch] {
         out.extend(number.to_le_bytes());
     }
     out.extend((visit.stall.as_nanos() as u64).to_le_bytes());
@@ -200,7 +200,7 @@ impl<'a> Records<'a> {
         if layer.index() >= header.layers {
             return Err(format!("layer {layer} of {}", header.layers));
         }
-        let reads = Reads { demand: u16_at(head, 2), late: u16_at(head, 4), ahead: u16_at(head, 6) };
+        let reads = Reads { demand: u16_at(head, 2), late: u16_at(head, 4), prefetch: u16_at(head, 6) };
         let stall = self.u64()?;
         if stall > MAX_TRACE_STALL {
             return Err(format!("a stall of {stall} ns; at most {MAX_TRACE_STALL} are possible"));

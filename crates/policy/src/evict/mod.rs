@@ -38,7 +38,7 @@ pub trait Evict: Send {
     /// expert, what was used most last; what is known otherwise is of another context.
     ///
     /// Policies that do not count take it for one use.
-    fn recall(&mut self, key: ExpertKey, uses: f32, now: u64) {
+    fn preload(&mut self, key: ExpertKey, uses: f32, now: u64) {
         if uses > 0.0 {
             self.used(key, now);
         }
@@ -157,17 +157,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_recalled_takes_the_place_of_what_was_counted() {
+    fn what_is_preloaded_takes_the_place_of_what_was_counted() {
         for kind in [LFU, EvictKind::Lfu { half_life: Some(4) }] {
             let mut policy = kind.build(1, 4);
             (0..40).for_each(|now| policy.used(key(0, 0), now + 1));
             for (expert, uses) in [(0, 0.0), (1, 3.5), (2, 6.0)] {
-                policy.recall(key(0, expert), uses, 41);
+                policy.preload(key(0, expert), uses, 41);
             }
             let mut order: Vec<u16> = (0..4).collect();
             order.sort_by_key(|&expert| policy.retention(key(0, expert)).0);
             assert_eq!(order, [0, 3, 1, 2]);
-            // Uses go on from what was recalled.
+            // Uses go on from what was preloaded.
             policy.used(key(0, 1), 42);
             policy.used(key(0, 3), 43);
             order.sort_by_key(|&expert| policy.retention(key(0, expert)).0);
@@ -177,7 +177,7 @@ mod tests {
         (0..3).for_each(|now| lru.used(key(0, now as u16), now + 1));
         [(2, 0.0), (1, 1.0), (0, 2.0)]
             .into_iter()
-            .for_each(|(expert, uses)| lru.recall(key(0, expert), uses, 4));
+            .for_each(|(expert, uses)| lru.preload(key(0, expert), uses, 4));
         assert!(lru.retention(key(0, 0)) > lru.retention(key(0, 1)));
     }
 

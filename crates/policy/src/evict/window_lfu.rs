@@ -44,8 +44,8 @@ impl Evict for WindowLfu {
         self.lfu.used(key, now);
     }
 
-    fn recall(&mut self, key: ExpertKey, uses: f32, now: u64) {
-        self.lfu.recall(key, uses, now);
+    fn preload(&mut self, key: ExpertKey, uses: f32, now: u64) {
+        self.lfu.preload(key, uses, now);
     }
 
     fn retention(&self, key: ExpertKey) -> Retention {

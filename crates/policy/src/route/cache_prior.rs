@@ -1,4 +1,4 @@
-//! Cache-prior: a bonus for experts that are hot.
+//! Cache-prior: a bonus for experts that are held.
 //!
 //! Source: Mixture of Cache-Conditional Experts (2412.00099).
 
@@ -9,7 +9,7 @@ use hotset_base::Phase;
 
 use super::decision::{insert, top_k};
 use super::scale::LogitRange;
-use super::{Choice, Decision, LayerToken, NotFinite, Route, RouterShape};
+use super::{Choice, Decision, NotFinite, Route, RouterShape, RowView};
 
 /// Parameters of [`CachePrior`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,7 +35,7 @@ impl Default for CachePriorOptions {
     }
 }
 
-/// The top `k` of `logit + lambda * range * hot` among the native top `window`; the native top `sacred`
+/// The top `k` of `logit + lambda * range * held` among the native top `window`; the native top `sacred`
 /// are in it. Mixing weights stay the router's.
 #[derive(Debug)]
 pub struct CachePrior {
@@ -50,8 +50,8 @@ impl CachePrior {
         Self { ranges: LogitRange::new(shape.layers), shape, options }
     }
 
-    /// The best by scores of which those of hot experts have a bonus.
-    fn choose(&self, token: &LayerToken<'_>, bonus: f32, out: &mut Decision) {
+    /// The best by scores of which those of held experts have a bonus.
+    fn choose(&self, token: &RowView<'_>, bonus: f32, out: &mut Decision) {
         let (shape, options) = (self.shape, self.options);
         if token.phase == Phase::Setup || bonus == 0.0 {
             return;
@@ -60,7 +60,7 @@ impl CachePrior {
         top_k(token.logits, options.window.clamp(shape.top_k, shape.experts), &mut candidates);
         let mut best = ArrayVec::<Choice, MAX_EXPERTS>::new();
         for (rank, &Choice { expert, weight }) in candidates.iter().enumerate() {
-            let score = match token.hot[expert.index()] {
+            let score = match token.held[expert.index()] {
                 _ if rank < options.sacred => f32::INFINITY,
                 true => weight + bonus,
                 false => weight,
@@ -72,14 +72,14 @@ impl CachePrior {
 }
 
 impl Route for CachePrior {
-    fn route(&mut self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
+    fn route(&mut self, token: &RowView<'_>, out: &mut Decision) -> Result<(), NotFinite> {
         out.choose_native(token.layer, token.logits, self.shape.top_k, self.shape.norm_topk)?;
         let bonus = self.options.lambda * self.ranges.update(token.layer, token.logits);
         self.choose(token, bonus, out);
         Ok(())
     }
 
-    fn foresee(&self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
+    fn foresee(&self, token: &RowView<'_>, out: &mut Decision) -> Result<(), NotFinite> {
         out.choose_native(token.layer, token.logits, self.shape.top_k, self.shape.norm_topk)?;
         self.choose(token, self.options.lambda * self.ranges.of(token.layer), out);
         Ok(())

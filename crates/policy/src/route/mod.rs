@@ -48,7 +48,7 @@ pub struct RouterShape {
 
 /// One layer-token as a policy sees it.
 #[derive(Clone, Copy, Debug)]
-pub struct LayerToken<'a> {
+pub struct RowView<'a> {
     /// The layer.
     pub layer: LayerId,
     /// Tokens computed before this one, by this engine.
@@ -59,7 +59,7 @@ pub struct LayerToken<'a> {
     /// `[experts]`, before the softmax.
     pub logits: &'a [f32],
     /// `[experts]`: in the arena, or being read into it.
-    pub hot: &'a [bool],
+    pub held: &'a [bool],
     /// What reading one expert of this layer fetches.
     pub expert_bytes: Bytes,
     /// Microseconds that reading one expert is expected to take; 0 while unknown.
@@ -84,11 +84,11 @@ pub trait Route: Send {
     /// Chooses the experts of one layer-token. `out` comes as the one before left it.
     ///
     /// Tokens come in order, each through all layers; those of one prompt chunk layer by layer.
-    fn route(&mut self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite>;
+    fn route(&mut self, token: &RowView<'_>, out: &mut Decision) -> Result<(), NotFinite>;
 
-    /// What it would choose of one layer-token to come, by these scores: what of that is not hot is read ahead.
+    /// What it would choose of one layer-token to come, by these scores: what of that is not held is prefetched.
     /// Learns nothing from it. `out` comes as the one before left it.
-    fn foresee(&self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite>;
+    fn foresee(&self, token: &RowView<'_>, out: &mut Decision) -> Result<(), NotFinite>;
 
     /// Whether the chosen set may differ from the native one: what is held then decides what is computed.
     fn is_lossy(&self) -> bool;

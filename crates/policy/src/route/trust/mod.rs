@@ -11,13 +11,13 @@ use hotset_base::{ExpertId, Phase};
 
 use super::bucket::Bucket;
 use super::decision::top_k;
-use super::{Choice, Decision, LayerToken, NotFinite, Route, RouterShape};
+use super::{Choice, Decision, NotFinite, Route, RouterShape, RowView};
 use exploration::Exploration;
 use gains::Gains;
 pub use options::TrustOptions;
 use regret::Regret;
 
-/// Every native expert that is not hot is worth a wait, or is refused: what its absence would change is
+/// Every native expert that is not held is worth a wait, or is refused: what its absence would change is
 /// weighed against the price of a read.
 ///
 /// The damage of computing a substitute of weight `v` (0: nothing) in the place of an expert of weight `w`
@@ -68,7 +68,7 @@ impl Trust {
     }
 
     /// Whether the token may wait for one more read; takes it out of its budgets.
-    fn may_wait(&mut self, token: &LayerToken<'_>) -> bool {
+    fn may_wait(&mut self, token: &RowView<'_>) -> bool {
         let late = self.waiting.1 + token.read_us;
         let in_time = self.options.deadline_us <= 0.0 || late <= self.options.deadline_us;
         if in_time && self.bucket.as_mut().is_none_or(|bucket| bucket.take(token.expert_bytes)) {
@@ -78,8 +78,8 @@ impl Trust {
         false
     }
 
-    /// Decides about every native expert that is not hot, the lightest first. Gives the chosen ones.
-    fn sort_out(&mut self, token: &LayerToken<'_>, out: &mut Decision) -> ArrayVec<ExpertId, MAX_TOP_K> {
+    /// Decides about every native expert that is not held, the lightest first. Gives the chosen ones.
+    fn sort_out(&mut self, token: &RowView<'_>, out: &mut Decision) -> ArrayVec<ExpertId, MAX_TOP_K> {
         let mut kept = ArrayVec::new();
         let price = self.price();
         let gains = Gains::new(token.records, self.options.trust);
@@ -87,7 +87,7 @@ impl Trust {
         let mut substitutes = candidates.iter().peekable();
         for (rank, &choice) in out.native.iter().enumerate().rev() {
             let expert = choice.expert;
-            if token.hot[expert.index()] {
+            if token.held[expert.index()] {
                 kept.push(expert);
                 continue;
             }
@@ -114,11 +114,11 @@ impl Trust {
         kept
     }
 
-    /// The hot ones among the next ranks after the native set, best first, with the weights they would have in
+    /// The held ones among the next ranks after the native set, best first, with the weights they would have in
     /// it, less what the ledger doubts.
     fn candidates(
         &self,
-        token: &LayerToken<'_>,
+        token: &RowView<'_>,
         gains: &Gains<'_>,
         out: &Decision,
     ) -> ArrayVec<Choice, MAX_EXPERTS> {
@@ -126,7 +126,7 @@ impl Trust {
         top_k(token.logits, self.options.window.clamp(self.shape.top_k, self.shape.experts), &mut candidates);
         let scale = out.native[0].weight / out.probability(candidates[0].weight);
         candidates.drain(..self.shape.top_k);
-        candidates.retain(|candidate| token.hot[candidate.expert.index()]);
+        candidates.retain(|candidate| token.held[candidate.expert.index()]);
         for candidate in &mut candidates {
             let trusted = gains.of(candidate.expert, self.options.caution).min(1.0);
             candidate.weight = scale * out.probability(candidate.weight) * trusted;
@@ -134,7 +134,7 @@ impl Trust {
         candidates
     }
 
-    fn may_admit(&mut self, token: &LayerToken<'_>) -> bool {
+    fn may_admit(&mut self, token: &RowView<'_>) -> bool {
         self.bucket.as_ref().is_none_or(|bucket| bucket.holds(token.expert_bytes))
             && self.exploration.take(token.phase, token.clock)
             && self.bucket.as_mut().is_none_or(|bucket| bucket.take(token.expert_bytes))
@@ -142,7 +142,7 @@ impl Trust {
 }
 
 impl Route for Trust {
-    fn route(&mut self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
+    fn route(&mut self, token: &RowView<'_>, out: &mut Decision) -> Result<(), NotFinite> {
         let shape = self.shape;
         out.choose_native(token.layer, token.logits, shape.top_k, shape.norm_topk)?;
         if token.phase == Phase::Setup || !self.options.is_lossy() {
@@ -162,8 +162,8 @@ impl Route for Trust {
         Ok(())
     }
 
-    /// What is refused is not read ahead, and nothing is where bytes are rationed: these are for what is chosen.
-    fn foresee(&self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
+    /// What is refused is not prefetched, and nothing is where bytes are rationed: these are for what is chosen.
+    fn foresee(&self, token: &RowView<'_>, out: &mut Decision) -> Result<(), NotFinite> {
         let shape = self.shape;
         out.choose_native(token.layer, token.logits, shape.top_k, shape.norm_topk)?;
         if token.phase == Phase::Setup || !self.options.is_lossy() {
@@ -176,7 +176,7 @@ impl Route for Trust {
         for (rank, &choice) in out.native.iter().enumerate().rev() {
             let damage = self.damage(&gains, choice, substitutes.peek().map_or(0.0, |s| s.weight));
             let deserves = self.bucket.is_none() && self.is_worth_a_read(rank, damage, price);
-            if token.hot[choice.expert.index()] || deserves {
+            if token.held[choice.expert.index()] || deserves {
                 kept.push(choice.expert);
             } else {
                 substitutes.next();
@@ -196,11 +196,11 @@ impl Route for Trust {
 }
 
 impl Trust {
-    /// One expert has to be computed: the best hot one, or, in a layer where nothing is hot, the best of all,
+    /// One expert has to be computed: the best held one, or, in a layer where nothing is held, the best of all,
     /// whose bytes are owed.
-    fn last_resort(&mut self, token: &LayerToken<'_>, out: &Decision) -> ExpertId {
-        let hot = (0..token.logits.len()).filter(|&e| token.hot[e]);
-        let best = hot.max_by(|&a, &b| token.logits[a].total_cmp(&token.logits[b]));
+    fn last_resort(&mut self, token: &RowView<'_>, out: &Decision) -> ExpertId {
+        let held = (0..token.logits.len()).filter(|&e| token.held[e]);
+        let best = held.max_by(|&a, &b| token.logits[a].total_cmp(&token.logits[b]));
         best.map_or_else(
             || {
                 if let Some(bucket) = &mut self.bucket {

@@ -5,7 +5,7 @@ use hotset_base::Bytes;
 /// With `tolerance` 0 nothing is ever refused and the policy is the native one, bit for bit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TrustOptions {
-    /// Mixing weight that one read is worth: below it, an expert that is not hot is refused.
+    /// Mixing weight that one read is worth: below it, an expert that is not held is refused.
     pub tolerance: f32,
     /// What a substitute of the same weight still changes, as a share of that weight: 0 takes experts for
     /// interchangeable, 1 for strangers.

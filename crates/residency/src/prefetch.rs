@@ -1,14 +1,14 @@
-//! What is expected to be wanted soon: kept in memory if it is there, read ahead if it is not.
+//! What will probably be wanted soon: protected if it is there, prefetched if it is not.
 
 use std::time::Instant;
 
 use hotset_base::{ExpertId, ExpertKey, LayerId};
-use hotset_policy::prefetch::{Governor, Guess};
+use hotset_policy::prefetch::{self, Governor};
 
 /// How experts of a later layer were predicted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Prediction {
-    /// For one token, surest first: each prediction is right or wrong by itself.
+    /// For one token, likeliest first: each prediction is right or wrong by itself.
     Token,
     /// For the many tokens of a prompt chunk, most wanted first.
     Chunk,
@@ -16,34 +16,34 @@ pub enum Prediction {
 
 /// An expert that was not in memory when it was predicted.
 #[derive(Clone, Copy)]
-pub(crate) struct Expected {
+pub(crate) struct Predicted {
     pub key: ExpertKey,
     /// The latest that was said of it; `None` for those of a chunk.
-    guess: Option<Guess>,
+    prediction: Option<prefetch::Prediction>,
     /// What was said of it from one layer farther away.
-    earlier: Option<Guess>,
+    earlier: Option<prefetch::Prediction>,
     /// A read has been begun.
     pub started: bool,
 }
 
 /// The predictions not yet come to their layer.
-pub(crate) struct Ahead {
+pub(crate) struct Prefetch {
     experts: usize,
     /// `[layers * experts]`: predicted, so not to be evicted if it can be helped.
-    expected: Vec<bool>,
-    /// Those to be read, surest first within a layer. Sized for [`Ahead::most`].
-    pub entries: Vec<Expected>,
+    predicted: Vec<bool>,
+    /// Those to be read, likeliest first within a layer. Sized for [`Prefetch::most`].
+    pub entries: Vec<Predicted>,
     pub governor: Governor,
     /// Microseconds the busy disk takes for an expert: a running mean.
     pub service_us: f64,
     last_arrival: Option<Instant>,
 }
 
-impl Ahead {
+impl Prefetch {
     pub fn new(layers: usize, experts: usize) -> Self {
         Self {
             experts,
-            expected: vec![false; layers * experts],
+            predicted: vec![false; layers * experts],
             entries: Vec::with_capacity(Self::most(experts)),
             governor: Governor::new(layers),
             service_us: 0.0,
@@ -56,19 +56,19 @@ impl Ahead {
         2 * experts
     }
 
-    /// Forgets what is expected and how predictions fared, not what was learnt of the disk.
+    /// Forgets what is predicted and how predictions fared, not what was learnt of the disk.
     pub fn forget(&mut self) {
-        self.expected.fill(false);
+        self.predicted.fill(false);
         self.entries.clear();
-        self.governor = Governor::new(self.expected.len() / self.experts);
+        self.governor = Governor::new(self.predicted.len() / self.experts);
     }
 
-    pub fn expects(&self, key: ExpertKey) -> bool {
-        self.expected[key.flat(self.experts)]
+    pub fn protects(&self, key: ExpertKey) -> bool {
+        self.predicted[key.flat(self.experts)]
     }
 
     /// Notes a prediction from `distance` layers before; `absent` tells whether an expert needs a read.
-    pub fn expect(
+    pub fn note(
         &mut self,
         (layer, distance): (LayerId, usize),
         experts: &[ExpertId],
@@ -77,54 +77,56 @@ impl Ahead {
     ) {
         for (rank, &expert) in experts.iter().enumerate() {
             let key = ExpertKey::new(layer, expert);
-            let guess = (kind == Prediction::Token).then_some(Guess { layer, distance, rank });
-            let known = std::mem::replace(&mut self.expected[key.flat(self.experts)], true);
+            let prediction =
+                (kind == Prediction::Token).then_some(prefetch::Prediction { layer, distance, rank });
+            let known = std::mem::replace(&mut self.predicted[key.flat(self.experts)], true);
             if known {
-                self.expect_again(key, guess);
+                self.note_again(key, prediction);
             } else if absent(key) && self.entries.len() < self.entries.capacity() {
-                self.entries.push(Expected { key, guess, earlier: None, started: false });
+                self.entries.push(Predicted { key, prediction, earlier: None, started: false });
             }
         }
     }
 
     /// From nearer it shows better what an expert is worth that has not been read yet.
-    fn expect_again(&mut self, key: ExpertKey, guess: Option<Guess>) {
+    fn note_again(&mut self, key: ExpertKey, prediction: Option<prefetch::Prediction>) {
         if let Some(entry) = self.entries.iter_mut().find(|e| e.key == key && !e.started) {
-            entry.earlier = std::mem::replace(&mut entry.guess, guess);
+            entry.earlier = std::mem::replace(&mut entry.prediction, prediction);
         }
     }
 
-    /// The next one that is nearly sure. `absent` as in [`Ahead::expect`]: others may have read it meanwhile.
-    pub fn next_sure(&self, absent: impl Fn(ExpertKey) -> bool) -> Option<usize> {
-        let deserves = |e: &Expected| e.guess.is_some_and(|guess| self.governor.is_sure(guess));
+    /// The next one that is nearly certain. `absent` as in [`Prefetch::note`]: others may have read it meanwhile.
+    pub fn next_certain(&self, absent: impl Fn(ExpertKey) -> bool) -> Option<usize> {
+        let deserves =
+            |e: &Predicted| e.prediction.is_some_and(|prediction| self.governor.is_certain(prediction));
         self.entries.iter().position(|e| !e.started && deserves(e) && absent(e.key))
     }
 
     /// The next one that deserves a read; `absent` as above.
     pub fn next(&self, absent: impl Fn(ExpertKey) -> bool) -> Option<usize> {
-        let deserves = |e: &Expected| match e.guess {
-            Some(guess) => self.governor.allows(guess),
+        let deserves = |e: &Predicted| match e.prediction {
+            Some(prediction) => self.governor.allows(prediction),
             None => self.governor.is_on(),
         };
         self.entries.iter().position(|e| !e.started && deserves(e) && absent(e.key))
     }
 
     /// The layer's turn has come: its predictions are compared with what is wanted, and forgotten.
-    /// Appends those whose reads were begun for nothing to `unwanted`.
-    pub fn arrive(&mut self, layer: LayerId, wanted: &[bool], unwanted: &mut Vec<ExpertKey>) {
+    /// Appends those whose reads were begun for nothing to `withdrawn`.
+    pub fn arrive(&mut self, layer: LayerId, wanted: &[bool], withdrawn: &mut Vec<ExpertKey>) {
         let first = layer.index() * self.experts;
-        self.expected[first..first + self.experts].fill(false);
+        self.predicted[first..first + self.experts].fill(false);
         let governor = &mut self.governor;
         self.entries.retain(|e| {
             if e.key.layer != layer {
                 return true;
             }
             let chosen = wanted[e.key.expert.index()];
-            for guess in e.guess.into_iter().chain(e.earlier) {
-                governor.predicted(guess, chosen);
+            for prediction in e.prediction.into_iter().chain(e.earlier) {
+                governor.predicted(prediction, chosen);
             }
             if e.started && !chosen {
-                unwanted.push(e.key);
+                withdrawn.push(e.key);
             }
             false
         });
@@ -146,33 +148,33 @@ mod tests {
 
     const LAYER: LayerId = LayerId(1);
 
-    fn expecting(distance: usize) -> Ahead {
-        let mut ahead = Ahead::new(2, 4);
-        ahead.expect((LAYER, distance), &[ExpertId(2)], Prediction::Token, |_| true);
-        ahead
+    fn predicting(distance: usize) -> Prefetch {
+        let mut prefetch = Prefetch::new(2, 4);
+        prefetch.note((LAYER, distance), &[ExpertId(2)], Prediction::Token, |_| true);
+        prefetch
     }
 
     #[test]
     fn what_something_else_has_read_meanwhile_is_not_read_again() {
-        let ahead = expecting(1);
-        assert_eq!([ahead.next(|_| true), ahead.next(|_| false)], [Some(0), None]);
-        assert_eq!([ahead.next_sure(|_| true), ahead.next_sure(|_| false)], [Some(0), None]);
+        let prefetch = predicting(1);
+        assert_eq!([prefetch.next(|_| true), prefetch.next(|_| false)], [Some(0), None]);
+        assert_eq!([prefetch.next_certain(|_| true), prefetch.next_certain(|_| false)], [Some(0), None]);
     }
 
     #[test]
     fn from_nearer_it_shows_better_what_an_expert_is_worth() {
-        let arrive = |ahead: &mut Ahead, came_true: bool| {
+        let arrive = |prefetch: &mut Prefetch, came_true: bool| {
             let wanted = [false, false, came_true, false];
-            ahead.arrive(LAYER, &wanted, &mut Vec::new());
+            prefetch.arrive(LAYER, &wanted, &mut Vec::new());
         };
-        let mut ahead = expecting(2);
+        let mut prefetch = predicting(2);
         for _ in 0..200 {
-            arrive(&mut ahead, false);
-            ahead.expect((LAYER, 2), &[ExpertId(2)], Prediction::Token, |_| true);
+            arrive(&mut prefetch, false);
+            prefetch.note((LAYER, 2), &[ExpertId(2)], Prediction::Token, |_| true);
         }
-        assert_eq!(ahead.next(|_| true), None, "from two layers away it is always wrong");
-        ahead.expect((LAYER, 1), &[ExpertId(2)], Prediction::Token, |_| true);
-        assert_eq!(ahead.next(|_| true), Some(0), "from one it has not been tried");
-        assert_eq!(ahead.entries.len(), 1);
+        assert_eq!(prefetch.next(|_| true), None, "from two layers away it is always wrong");
+        prefetch.note((LAYER, 1), &[ExpertId(2)], Prediction::Token, |_| true);
+        assert_eq!(prefetch.next(|_| true), Some(0), "from one it has not been tried");
+        assert_eq!(prefetch.entries.len(), 1);
     }
 }
