@@ -21,7 +21,7 @@ mod model_args;
 mod output;
 mod prompt;
 mod router_args;
-mod routing_report;
+mod run_report;
 mod sampling_args;
 mod stop;
 mod stream;

@@ -12,7 +12,7 @@ use hotset_outputs::PartialFile;
 use hotset_policy::route::{Route, RouterOptions, RouterShape};
 use hotset_residency::{ExpertSource, Pager, Prediction};
 use hotset_text::Tokenizer;
-use hotset_trace::{Totals, TraceHeader};
+use hotset_trace::{TraceHeader, TraceTotals};
 
 use crate::ledger::{self, OpenLedger};
 use crate::machine;
@@ -155,7 +155,7 @@ impl Engine {
     ///
     /// # Errors
     /// If the disk refused it: there is no trace then.
-    pub fn end_trace(&mut self) -> Result<Option<Totals>, EngineError> {
+    pub fn end_trace(&mut self) -> Result<Option<TraceTotals>, EngineError> {
         let Some(tracing) = self.tracing.take() else { return Ok(None) };
         Ok(Some(tracing.end(&mut self.model)?))
     }

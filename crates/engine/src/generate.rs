@@ -145,7 +145,7 @@ impl Request<'_> {
             row = Some(chunk.len() - 1);
             self.listener.prefill(done, prompt.len());
         }
-        out.figures.prefill = start.phase(model, done);
+        out.figures.prefill = start.since(model, done);
         Ok(row)
     }
 
@@ -193,7 +193,7 @@ impl Request<'_> {
             computed += 1;
             row = 0;
         };
-        out.figures.decode = start.phase(model, computed);
+        out.figures.decode = start.since(model, computed);
         if matches!(out.finish, Finish::StopString(_)) {
             // What is held came before a token that is a stop string; after one of text nothing is.
             self.listener.text(self.stops.finish());

@@ -3,13 +3,14 @@
 use std::ops::Range;
 
 use hotset_base::Phase;
+use hotset_base::figures::Totals;
 use hotset_model::KvCache;
 use hotset_text::Tokenizer;
 
 use crate::engine::check_cancelled;
 use crate::figures::Snapshot;
 use crate::pricing::step_window;
-use crate::{Engine, EngineError, PhaseFigures, Session};
+use crate::{Engine, EngineError, Session};
 
 /// How a text is cut and which tokens are scored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,7 +34,7 @@ pub struct Perplexity {
     /// Sum of their negative log likelihoods, nats.
     pub nll: f64,
     /// What it cost.
-    pub figures: PhaseFigures,
+    pub figures: Totals,
 }
 
 impl Perplexity {
@@ -147,7 +148,7 @@ impl<'a> Scorer<'a> {
         if self.total.scored == 0 {
             return Err(EngineError::TextTooShort(self.total.tokens));
         }
-        self.total.figures = self.start.phase(self.engine.model(), self.computed);
+        self.total.figures = self.start.since(self.engine.model(), self.computed);
         self.engine.check_sources()?;
         Ok(self.total)
     }

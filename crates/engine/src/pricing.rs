@@ -197,7 +197,7 @@ fn step(
     if total.scored == 0 {
         return Err(EngineError::TextTooShort(text.len()));
     }
-    total.figures = start.phase(engine.model(), computed);
+    total.figures = start.since(engine.model(), computed);
     engine.check_sources()?;
     Ok(total)
 }

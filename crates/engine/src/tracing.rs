@@ -3,7 +3,7 @@
 use hotset_base::Phase;
 use hotset_model::{LayerVisit, Observe, Qwen3Moe};
 use hotset_outputs::PartialFile;
-use hotset_trace::{Reads, Recorder, Scores, Totals, TraceError, TraceFile, TraceHeader, VisitHead};
+use hotset_trace::{Reads, Recorder, Scores, TraceError, TraceFile, TraceHeader, TraceTotals, VisitHead};
 
 /// A trace that is being written.
 pub(crate) struct Tracing(TraceFile);
@@ -15,7 +15,7 @@ impl Tracing {
         Ok(Self(file))
     }
 
-    pub fn end(self, model: &mut Qwen3Moe) -> Result<Totals, TraceError> {
+    pub fn end(self, model: &mut Qwen3Moe) -> Result<TraceTotals, TraceError> {
         drop(model.end_observation());
         self.0.finish()
     }

@@ -4,7 +4,8 @@ mod common;
 
 use common::*;
 use hotset_base::WeightType;
-use hotset_engine::{EngineOptions, PhaseFigures, Windowing, perplexity};
+use hotset_base::figures::Totals;
+use hotset_engine::{EngineOptions, Windowing, perplexity};
 use hotset_format::Checkpoint;
 use hotset_io::{FaultPlan, ReadOptions};
 use hotset_policy::route::{RouterOptions, TrustOptions};
@@ -18,7 +19,7 @@ fn tiny(dir: &std::path::Path) -> Checkpoint {
 }
 
 /// Figures of a text that is scored on a disk with these faults.
-fn scored(model: &Checkpoint, router: RouterOptions, lookahead: usize, faults: &str) -> PhaseFigures {
+fn scored(model: &Checkpoint, router: RouterOptions, lookahead: usize, faults: &str) -> Totals {
     let faults: Option<FaultPlan> = Some(faults.parse().unwrap());
     // Few reads at a time: a policy that goes by decisions waits for room before it can ask for more.
     let read = ReadOptions { faults, depth: 4, ..ReadOptions::default() };

@@ -13,6 +13,7 @@ use hotset_replay::{Demand, Eviction, Part, ReplayPolicy, Scope, Setting, replay
 use hotset_residency::{ArenaPlan, ExpertSource, PagerOptions};
 use hotset_trace::{Ending, TraceReader, TraceSource};
 
+use hotset_base::figures::*;
 use hotset_base::{Bytes, Phase, WeightType};
 use hotset_format::Checkpoint;
 use hotset_outputs::FileKind;
@@ -79,13 +80,17 @@ fn a_replay_of_the_shipped_model_hits_as_often_as_its_run() {
         assert_eq!(demand.tokens(), PROMPT + WARM + COUNTED);
         let policy = ReplayPolicy { eviction: Eviction::Live(evict), scope };
         let setting = Setting { policy, experts_per_layer };
-        let outcome = replay(&demand, setting, PROMPT + WARM, None).unwrap();
-        let routing = done.decode.routing;
-        assert_eq!(outcome.hot_picks, routing.hot_picks, "{evict:?}, {scope:?}");
-        assert_eq!(outcome.picks, routing.routed_picks);
-        assert_eq!(outcome.swap_ins, done.decode.pager.swap_ins);
-        assert_eq!(outcome.bytes, done.decode.pager.bytes_read.0);
-        assert!((outcome.regret.waited.mass - routing.regret.waited.mass).abs() < 1e-3);
+        let found = replay(&demand, setting, PROMPT + WARM, None).unwrap().totals;
+        let of_run = done.decode;
+        let counted = |totals: &Totals| {
+            let (routing, pager) = (totals.routing, totals.pager);
+            (routing.hot_picks, routing.routed_picks, pager.swap_ins, pager.bytes_read, pager.demanded)
+        };
+        assert_eq!(counted(&found), counted(&of_run), "{evict:?}, {scope:?}");
+        for figure in [&HIT_RATE, &AGREEMENT, &REGRET_RATE, &SWAP_INS_PER_TOKEN, &READ_MIB_PER_TOKEN] {
+            assert_eq!(found.get(figure), of_run.get(figure), "{}", figure.name);
+        }
+        assert!((found.routing.regret.waited.mass - of_run.routing.regret.waited.mass).abs() < 1e-3);
     }
 }
 
@@ -148,8 +153,8 @@ fn a_replay_loses_the_mass_that_its_run_lost() {
         engine.end_trace().unwrap();
         let demand = Demand::load(&mut TraceSource::open(&trace).unwrap(), Part::Decoded, false).unwrap();
         let setting = Setting { policy: "lru".parse().unwrap(), experts_per_layer: 10 };
-        let (of_replay, of_run) =
-            (replay(&demand, setting, 0, None).unwrap().mass_lost(), scored.figures.routing.mass_lost());
+        let of_replay = replay(&demand, setting, 0, None).unwrap().totals.get(&MASS_LOST).unwrap();
+        let of_run = scored.figures.get(&MASS_LOST).unwrap();
         assert!(of_run > 0.0 && (of_replay / of_run - 1.0).abs() < 1e-3, "{of_replay}, {of_run}");
     }
 }

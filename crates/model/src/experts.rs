@@ -1,14 +1,15 @@
 //! The expert half of a layer: route, page, compute what is ready, sum in rank order.
 
 use arrayvec::ArrayVec;
+use hotset_base::figures::RoutingTotals;
 use hotset_base::{ExpertId, LayerId, Phase};
 use hotset_kernels::{Down, GateUp, Matrix, Pair, Pool, activate, axpy, project};
-use hotset_policy::route::{Choice, Contribution, Route, RowView};
+use hotset_policy::route::{Choice, Contribution, Route, RowView, count};
 use hotset_residency::{Arrived, Pager};
 
+use crate::ForwardError;
 use crate::learning::Learning;
 use crate::scratch::Scratch;
-use crate::{ForwardError, RoutingStats};
 
 /// Experts computed in one parallel region.
 const JOBS: usize = 16;
@@ -47,7 +48,7 @@ pub(crate) fn route_chunk(
     pager: &Pager,
     s: &mut Scratch,
     (n, k): (usize, usize),
-    (stats, mut learning): (&mut RoutingStats, Option<&mut Learning>),
+    (stats, mut learning): (&mut RoutingTotals, Option<&mut Learning>),
 ) -> Result<(), ForwardError> {
     let experts = pager.hot(layer).len();
     let (expert_bytes, read_us) = (pager.expert_bytes(layer), pager.read_us() as f32);
@@ -59,7 +60,7 @@ pub(crate) fn route_chunk(
         let records = learning.as_ref().map_or(&[][..], |learning| learning.records(layer));
         let view = RowView { layer, clock, phase, logits, held, expert_bytes, read_us, records };
         router.route(&view, &mut s.decision)?;
-        stats.count(&s.decision, pager.hot(layer));
+        count(stats, (&s.decision.native, &s.decision.chosen), pager.hot(layer), 1.0);
         if let Some(learning) = &mut learning {
             learning.observe(layer, token, &s.decision.native);
         }

@@ -2,13 +2,14 @@
 
 use std::ops::Range;
 
+use hotset_base::figures::{PagerTotals, RoutingTotals, StageTimes};
 use hotset_base::{LayerId, Phase};
 use hotset_format::{Checkpoint, ModelConfig};
 use hotset_kernels::{Pool, Vectors, matmul, rms_norm, rms_norm_in_place};
 use hotset_policy::evict::Evict;
 use hotset_policy::ledger::Ledger;
 use hotset_policy::route::Route;
-use hotset_residency::{Pager, PagerStats, Prediction, Timing};
+use hotset_residency::{Pager, Prediction, Timing};
 
 use crate::attention::{attend, heads_together};
 use crate::experts::{ExpertGeometry, compute_wanted, group_by_expert, route_chunk, sum_in_rank_order};
@@ -19,10 +20,8 @@ use crate::predict::{CoarseRouters, Lookahead};
 use crate::probe::Probe;
 use crate::rope::{self, Rotation};
 use crate::scratch::HEAD_ROWS;
-use crate::stage_times::StageClock;
-use crate::{
-    Activations, DenseWeights, ForwardError, KvCache, RouterProbe, RoutingStats, Scratch, StageTimes,
-};
+use crate::stage_clock::StageClock;
+use crate::{Activations, DenseWeights, ForwardError, KvCache, RouterProbe, Scratch};
 
 /// A loaded model. Source of the architecture: the Qwen3-MoE implementation in transformers
 /// (`modeling_qwen3_moe.py`) and the Qwen3 technical report (2505.09388).
@@ -37,7 +36,7 @@ pub struct Qwen3Moe {
     router: Box<dyn Route>,
     scratch: Scratch,
     chunk: usize,
-    stats: RoutingStats,
+    stats: RoutingTotals,
     times: StageTimes,
     probe: Option<Probe>,
     /// Tokens computed so far: the clock of routing.
@@ -78,7 +77,7 @@ impl Qwen3Moe {
             pager,
             router,
             chunk,
-            stats: RoutingStats::default(),
+            stats: RoutingTotals::default(),
             times: StageTimes::default(),
             probe: None,
             clock: 0,
@@ -132,7 +131,7 @@ impl Qwen3Moe {
     }
 
     /// What routing has done since the model was loaded.
-    pub fn routing_stats(&self) -> RoutingStats {
+    pub fn routing_stats(&self) -> RoutingTotals {
         self.stats
     }
 
@@ -142,7 +141,7 @@ impl Qwen3Moe {
     }
 
     /// What the pager has done since the model was loaded.
-    pub fn pager_stats(&self) -> PagerStats {
+    pub fn pager_stats(&self) -> PagerTotals {
         self.pager.stats()
     }
 

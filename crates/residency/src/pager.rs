@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hotset_base::figures::PagerTotals;
 use hotset_base::{Bytes, ExpertId, ExpertKey, LayerId};
 use hotset_format::Checkpoint;
 use hotset_io::{ReadFile, ReadOptions, Reader};
@@ -26,6 +27,7 @@ use hotset_policy::evict::{Evict, Retention};
 
 pub use self::visit::Arrived;
 use self::visit::Stage;
+use crate::PagerError;
 use crate::arena::Arena;
 use crate::fill::Fill;
 use crate::join::Joins;
@@ -34,7 +36,6 @@ use crate::slots::{ArenaPlan, SlotId, SlotState, SlotTable};
 #[cfg(feature = "noop-paging")]
 use crate::source::PARTS;
 use crate::source::{ExpertSource, HALVES};
-use crate::{PagerError, PagerStats};
 
 /// Experts being prefetched at once: enough to keep a disk busy, few enough not to delay a demand.
 const MOST_PREFETCHES: usize = 6;
@@ -80,7 +81,7 @@ pub struct Pager {
     /// asked for again before a search.
     worth: Vec<Retention>,
     paths: Vec<PathBuf>,
-    stats: PagerStats,
+    stats: PagerTotals,
     lookahead: usize,
     timing: Timing,
     /// Counts visits: the clock of the eviction policy.
@@ -143,7 +144,7 @@ impl Pager {
             evict,
             worth: vec![Retention(0, 0); plan.slots()],
             paths: checkpoint.files.iter().map(|f| f.path.clone()).collect(),
-            stats: PagerStats::default(),
+            stats: PagerTotals::default(),
             lookahead: if everything { 0 } else { options.lookahead },
             timing: Timing::default(),
             now: 0,
@@ -225,7 +226,7 @@ impl Pager {
     }
 
     /// Totals since the pager opened.
-    pub fn stats(&self) -> PagerStats {
+    pub fn stats(&self) -> PagerTotals {
         self.stats
     }
 

@@ -8,15 +8,14 @@ use std::io;
 use std::ops::Range;
 use std::time::Duration;
 
+use hotset_base::figures::PagerTotals;
 use hotset_base::{Bytes, ExpertId, ExpertKey, LayerId};
 use hotset_format::Checkpoint;
 use hotset_policy::evict::Evict;
 
 use crate::pager::Pager;
 use crate::source::PARTS;
-use crate::{
-    ArenaPlan, Arrived, ExpertSource, PagerError, PagerOptions, PagerStats, Prediction, SlotId, Timing,
-};
+use crate::{ArenaPlan, Arrived, ExpertSource, PagerError, PagerOptions, Prediction, SlotId, Timing};
 
 /// See the module's text. The methods are the pager's.
 pub struct Resident {
@@ -80,8 +79,8 @@ impl Resident {
         0.0
     }
 
-    pub fn stats(&self) -> PagerStats {
-        PagerStats::default()
+    pub fn stats(&self) -> PagerTotals {
+        PagerTotals::default()
     }
 
     pub fn stall(&self) -> Duration {

@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use hotset_base::Phase;
+use hotset_base::figures::Totals;
 use hotset_model::Qwen3Moe;
 
 use crate::engine::check_cancelled;
 use crate::figures::Snapshot;
 use crate::machine::CpuTime;
-use crate::{Engine, EngineError, PhaseFigures, Session};
+use crate::{Engine, EngineError, Session};
 
 /// What one repetition does. Decoding is greedy and does not stop at stop tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,13 +33,9 @@ impl Workload {
 #[derive(Clone, Debug, Default)]
 pub struct Repetition {
     /// The prompt, all its tokens.
-    pub prefill: PhaseFigures,
+    pub prefill: Totals,
     /// The tokens that count.
-    pub decode: PhaseFigures,
-    /// Processor time of the prompt.
-    pub prefill_cpu: CpuTime,
-    /// Processor time of the tokens that count.
-    pub decode_cpu: CpuTime,
+    pub decode: Totals,
     /// Wall time of each token that counts: computing it, scoring the vocabulary and choosing the next.
     pub latencies: Vec<Duration>,
 }
@@ -80,7 +77,7 @@ impl Engine {
             progress(chunk.len());
         }
         let mut token = likeliest(model, row)?;
-        (out.prefill, out.prefill_cpu) = (start.phase(model, prompt.len()), CpuTime::now() - cpu);
+        out.prefill = Totals { cpu: cpu.since(prompt.len()), ..start.since(model, prompt.len()) };
         model.enter(Phase::Narration);
         for _ in 0..workload.warmup {
             check_cancelled(cancel)?;
@@ -95,7 +92,7 @@ impl Engine {
             out.latencies.push(began.elapsed());
             progress(1);
         }
-        (out.decode, out.decode_cpu) = (start.phase(model, workload.predict), CpuTime::now() - cpu);
+        out.decode = Totals { cpu: cpu.since(workload.predict), ..start.since(model, workload.predict) };
         self.check_sources()?;
         Ok(out)
     }

@@ -20,7 +20,7 @@ pub use config::RouterOptions;
 pub use decision::{Choice, Decision};
 pub use drop::{Drop, DropOptions};
 pub use native::Native;
-pub use regret::{Fate, Regret, RegretByKind, fates};
+pub use regret::count;
 pub use strict::{Strict, StrictOptions};
 pub use trust::{Trust, TrustOptions};
 

@@ -34,6 +34,7 @@ impl Pager {
             }
             let Some(slot) = self.victim(self.layer, Urgency::Demand) else { return };
             self.wants[i].1 = Stage::Reading;
+            self.stats.demanded += 1;
             self.begin(ExpertKey::new(self.layer, expert), slot, Urgency::Demand);
         }
         self.start_admissions();
