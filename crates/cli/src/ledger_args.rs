@@ -7,7 +7,7 @@ use clap::Args;
 use hotset_base::limits::MAX_LEDGER_WINDOW;
 use hotset_engine::{Engine, LedgerSettings};
 use hotset_outputs::{FileKind, Outputs};
-use hotset_policy::ledger::LedgerOptions;
+use hotset_policy::contexts::ContextsOptions;
 
 use crate::output;
 use crate::output::Usage;
@@ -41,8 +41,8 @@ impl LedgerArgs {
     /// The ledger that was asked for, if one was; its file is tried.
     pub fn settings(&self, outputs: &mut Outputs) -> Result<Option<LedgerSettings>> {
         let Some(path) = &self.trust_ledger else { return Ok(None) };
-        let default = LedgerOptions::default();
-        let options = LedgerOptions {
+        let default = ContextsOptions::default();
+        let options = ContextsOptions {
             window: self.ledger_window.unwrap_or(default.window),
             drift: self.ledger_drift.unwrap_or(default.drift),
             patience: self.ledger_patience.unwrap_or(default.patience),

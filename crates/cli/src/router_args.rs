@@ -68,7 +68,7 @@ struct Settings {
     #[arg(long = "router-horizon", value_name = "TOKENS")]
     horizon: Option<f32>,
 
-    /// trust: regret, in prices of a read, at which a refused expert is read for later tokens; 0 for
+    /// trust: what is owed, in prices of a read, when a refused expert is read for later tokens; 0 for
     /// never [default: 0]
     #[arg(long = "router-admission", value_name = "X")]
     admission: Option<f32>,

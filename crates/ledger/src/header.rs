@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use hotset_outputs::LEDGER_MAGIC as MAGIC;
-use hotset_policy::ledger::{ContextId, LedgerShape};
+use hotset_policy::contexts::{ContextId, ContextsShape};
 
 use crate::LedgerError;
 use crate::snapshot::check_sizes;
@@ -22,7 +22,7 @@ pub(crate) const RECORD: usize = 20;
 
 pub(crate) struct Header {
     pub identity: [u8; 32],
-    pub shape: LedgerShape,
+    pub shape: ContextsShape,
     pub contexts: usize,
     pub present: Option<ContextId>,
     pub tokens: u64,
@@ -76,7 +76,7 @@ impl Header {
         };
         Ok(Self {
             identity: bytes[32..64].try_into().expect("32 bytes"),
-            shape: LedgerShape { layers, experts },
+            shape: ContextsShape { layers, experts },
             contexts,
             present,
             tokens: u64_at(bytes, 24),

@@ -5,14 +5,14 @@ use std::ops::Range;
 use hotset_base::{LayerId, Phase};
 use hotset_format::{Checkpoint, ModelConfig};
 use hotset_kernels::{Pool, Vectors, matmul, rms_norm, rms_norm_in_place};
+use hotset_policy::contexts::Contexts;
 use hotset_policy::evict::Evict;
-use hotset_policy::ledger::Ledger;
 use hotset_policy::route::Route;
 use hotset_residency::{Pager, PagerStats, Prediction, Timing};
 
 use crate::attention::{attend, heads_together};
 use crate::experts::{ExpertGeometry, compute_wanted, group_by_expert, route_chunk, sum_in_rank_order};
-use crate::learning::{KeepLedger, Learning};
+use crate::learning::{KeepContexts, Learning};
 use crate::learnt_predictor::LearntPredictor;
 use crate::observe::{Observation, Observe};
 use crate::predict::{CoarseRouters, Lookahead};
@@ -110,15 +110,15 @@ impl Qwen3Moe {
     }
 
     /// Learns from every token from now on, and preloads what it knows of the present context; `keeper` is shown
-    /// the ledger after every pass. Under a lossy policy a token waits for what is preloaded.
-    pub fn learn(&mut self, ledger: Ledger, keeper: Box<dyn KeepLedger>) {
-        let learning = self.learning.insert(Learning::new(ledger, keeper));
+    /// the contexts after every pass. Under a lossy policy a token waits for what is preloaded.
+    pub fn learn(&mut self, contexts: Contexts, keeper: Box<dyn KeepContexts>) {
+        let learning = self.learning.insert(Learning::new(contexts, keeper));
         learning.open(&mut self.pager);
     }
 
     /// What has been learnt.
-    pub fn ledger(&self) -> Option<&Ledger> {
-        self.learning.as_ref().map(Learning::ledger)
+    pub fn contexts(&self) -> Option<&Contexts> {
+        self.learning.as_ref().map(Learning::contexts)
     }
 
     /// Shape of the model.

@@ -5,8 +5,8 @@
 //! of the live engine.
 #![forbid(unsafe_code)]
 
+pub mod contexts;
 pub mod evict;
 pub mod families;
-pub mod ledger;
 pub mod prefetch;
 pub mod route;

@@ -1,7 +1,7 @@
 //! What every routing policy promises, over random layer-tokens and a small cache.
 
 use hotset_base::{Bytes, ExpertId, Families, LayerId, Phase};
-use hotset_policy::ledger::{Ledger, LedgerOptions, LedgerShape};
+use hotset_policy::contexts::{Contexts, ContextsOptions, ContextsShape};
 use hotset_policy::route::{
     CachePriorOptions, Contribution, Decision, DropOptions, RouterOptions, RouterShape, RowView,
     StrictOptions, TrustOptions,
@@ -51,12 +51,12 @@ impl Outcome {
 /// Runs a policy beside a cache of `SHAPE.slots` experts per layer, first in, first out.
 fn run(policy: RouterOptions, text: &[Vec<Vec<f32>>], phase: impl Fn(usize) -> Phase) -> Vec<Outcome> {
     let mut router = policy.build(SHAPE, &families());
-    let learns = LedgerOptions { window: 2, ..LedgerOptions::default() };
-    let mut ledger = Ledger::new(LedgerShape { layers: SHAPE.layers, experts: SHAPE.experts }, learns);
+    let learns = ContextsOptions { window: 2, ..ContextsOptions::default() };
+    let mut contexts = Contexts::new(ContextsShape { layers: SHAPE.layers, experts: SHAPE.experts }, learns);
     let mut caches: Vec<Vec<usize>> = vec![Vec::new(); SHAPE.layers];
     let mut out = Vec::new();
     for (clock, layers) in text.iter().enumerate() {
-        ledger.enter_pass(1);
+        contexts.enter_pass(1);
         for (layer, logits) in layers.iter().enumerate() {
             let held: Vec<bool> = (0..SHAPE.experts).map(|e| caches[layer].contains(&e)).collect();
             let token = RowView {
@@ -67,14 +67,14 @@ fn run(policy: RouterOptions, text: &[Vec<Vec<f32>>], phase: impl Fn(usize) -> P
                 held: &held,
                 expert_bytes: EXPERT,
                 read_us: 100.0,
-                records: ledger.present_records(LayerId(layer as u16)),
+                records: contexts.present_records(LayerId(layer as u16)),
             };
             let mut decision = Decision::default();
             router.route(&token, &mut decision).unwrap();
             let layer_id = token.layer;
-            ledger.observe(layer_id, 0, &decision.native);
+            contexts.observe(layer_id, 0, &decision.native);
             let used: Vec<Contribution> = decision.chosen.iter().map(|c| did(c.expert, c.weight)).collect();
-            ledger.contribute(layer_id, &used);
+            contexts.contribute(layer_id, &used);
             let cache = &mut caches[layer];
             for expert in decision.chosen.iter().map(|c| c.expert).chain(decision.admit.iter().copied()) {
                 if !cache.contains(&expert.index()) {
@@ -85,7 +85,7 @@ fn run(policy: RouterOptions, text: &[Vec<Vec<f32>>], phase: impl Fn(usize) -> P
             let (clock, phase, logits) = (clock as u64, phase(clock), logits.clone());
             out.push(Outcome { clock, phase, layer, logits, held, decision });
         }
-        ledger.advance(1);
+        contexts.advance(1);
     }
     out
 }

@@ -13,7 +13,7 @@ mod trust;
 
 use hotset_base::{Bytes, ExpertId, LayerId, Phase};
 
-use crate::ledger::Record;
+use crate::contexts::Record;
 
 pub use cache_prior::{CachePrior, CachePriorOptions};
 pub use config::RouterOptions;
@@ -64,7 +64,7 @@ pub struct RowView<'a> {
     pub expert_bytes: Bytes,
     /// Microseconds that reading one expert is expected to take; 0 while unknown.
     pub read_us: f32,
-    /// `[experts]`: what the trust ledger knows of them in the present context; empty without one.
+    /// `[experts]`: what is known of them in the present context; empty without a trust ledger.
     pub records: &'a [Record],
 }
 
@@ -93,7 +93,7 @@ pub trait Route: Send {
     /// Whether the chosen set may differ from the native one: what is held then decides what is computed.
     fn is_lossy(&self) -> bool;
 
-    /// Whether the ledger is to be told what the chosen experts do; measuring it costs a pass over the outputs.
+    /// Whether contexts are to be told what the chosen experts do; measuring it costs a pass over the outputs.
     fn wants_contributions(&self) -> bool {
         false
     }

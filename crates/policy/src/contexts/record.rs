@@ -1,4 +1,4 @@
-//! What the ledger knows of one expert in one context.
+//! What is known of one expert in one context.
 
 /// Contributions that a mean reaches back over.
 const REACH: f32 = 32.0;

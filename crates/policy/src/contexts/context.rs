@@ -10,7 +10,7 @@ const REACH: u32 = 32;
 pub struct Context {
     /// Tokens learnt from.
     pub tokens: u64,
-    /// The ledger's tokens when it was last learnt from.
+    /// Tokens of all contexts when it was last learnt from.
     pub last: u64,
     /// Windows learnt from.
     pub windows: u32,

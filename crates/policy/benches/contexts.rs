@@ -1,44 +1,44 @@
-//! What the trust ledger costs per token: 48 layers of 128 experts, 8 of them used, all contexts taken.
-//! `cargo bench -p hotset-policy --bench ledger`.
+//! What contexts cost per token: 48 layers of 128 experts, 8 of them used, all contexts taken.
+//! `cargo bench -p hotset-policy --bench contexts`.
 
 use std::time::Instant;
 
 use hotset_base::{ExpertId, LayerId};
-use hotset_policy::ledger::{Ledger, LedgerOptions, LedgerShape};
+use hotset_policy::contexts::{Contexts, ContextsOptions, ContextsShape};
 use hotset_policy::route::{Choice, Contribution};
 
-const SHAPE: LedgerShape = LedgerShape { layers: 48, experts: 128 };
+const SHAPE: ContextsShape = ContextsShape { layers: 48, experts: 128 };
 const TOKENS: usize = 32 * 64;
 
 fn main() {
-    let options = LedgerOptions::default();
-    let mut ledger = Ledger::new(SHAPE, options);
+    let options = ContextsOptions::default();
+    let mut contexts = Contexts::new(SHAPE, options);
     for domain in 0..options.contexts {
-        read(&mut ledger, domain, 32 * 8);
+        read(&mut contexts, domain, 32 * 8);
     }
     let start = Instant::now();
-    read(&mut ledger, 0, TOKENS);
+    read(&mut contexts, 0, TOKENS);
     let mean = start.elapsed().as_secs_f64() * 1e6 / TOKENS as f64;
-    println!("{mean:.1} us per token on average, {} contexts", ledger.contexts().len());
+    println!("{mean:.1} us per token on average, {} contexts", contexts.known().len());
     let worst = (0..64).map(|_| {
-        read(&mut ledger, 0, options.window as usize - 1);
+        read(&mut contexts, 0, options.window as usize - 1);
         let start = Instant::now();
-        read(&mut ledger, 0, 1);
+        read(&mut contexts, 0, 1);
         start.elapsed()
     });
     println!("{:.1} us for the worst token that ends a window", worst.max().unwrap().as_secs_f64() * 1e6);
 }
 
-fn read(ledger: &mut Ledger, domain: usize, tokens: usize) {
+fn read(contexts: &mut Contexts, domain: usize, tokens: usize) {
     for token in 0..tokens {
         for layer in 0..SHAPE.layers {
             let expert =
                 |rank: usize| ExpertId(((domain * 8 + rank * (1 + token % 2)) % SHAPE.experts) as u16);
             let native: [Choice; 8] = std::array::from_fn(|r| Choice { expert: expert(r), weight: 0.125 });
             let used = native.map(|c| Contribution { expert: c.expert, weight: c.weight, share: 0.1 });
-            ledger.observe(LayerId(layer as u16), 0, &native);
-            ledger.contribute(LayerId(layer as u16), &used);
+            contexts.observe(LayerId(layer as u16), 0, &native);
+            contexts.contribute(LayerId(layer as u16), &used);
         }
-        ledger.advance(1);
+        contexts.advance(1);
     }
 }
