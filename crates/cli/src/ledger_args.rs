@@ -43,14 +43,14 @@ impl LedgerArgs {
         let Some(path) = &self.trust_ledger else { return Ok(None) };
         let default = ContextsOptions::default();
         let options = ContextsOptions {
-            window: self.ledger_window.unwrap_or(default.window),
+            context_window: self.ledger_window.unwrap_or(default.context_window),
             drift: self.ledger_drift.unwrap_or(default.drift),
             patience: self.ledger_patience.unwrap_or(default.patience),
             family_tokens: self.ledger_family_tokens.unwrap_or(default.family_tokens),
             ..default
         };
-        if !(1..=MAX_LEDGER_WINDOW).contains(&options.window) {
-            let window = options.window;
+        if !(1..=MAX_LEDGER_WINDOW).contains(&options.context_window) {
+            let window = options.context_window;
             return Err(
                 Usage(format!("--ledger-window {window} is out of range: 1 to {MAX_LEDGER_WINDOW}")).into()
             );

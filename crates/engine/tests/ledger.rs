@@ -24,7 +24,8 @@ fn tiny(dir: &Path, seed: u64) -> Checkpoint {
 }
 
 fn options(path: Option<PathBuf>) -> EngineOptions {
-    let learns = ContextsOptions { window: 8, drift: 0.02, patience: 1, ..ContextsOptions::default() };
+    let learns =
+        ContextsOptions { context_window: 8, drift: 0.02, patience: 1, ..ContextsOptions::default() };
     let ledger = path.map(|path| {
         let target = claim_repeated(FileKind::TrustLedger, &path);
         LedgerSettings { options: learns, save_every: 16, ..LedgerSettings::new(target) }

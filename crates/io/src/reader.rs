@@ -15,7 +15,7 @@ use crate::{BufferRange, Completion, ReadFile, ReadRequest, ReadTarget, pread, u
 
 /// Which engine reads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum EngineKind {
+pub enum ReaderKind {
     /// io_uring where the kernel allows it, else positioned reads.
     #[default]
     Auto,
@@ -25,7 +25,7 @@ pub enum EngineKind {
     Pread,
 }
 
-impl fmt::Display for EngineKind {
+impl fmt::Display for ReaderKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Auto => "auto",
@@ -35,7 +35,7 @@ impl fmt::Display for EngineKind {
     }
 }
 
-impl FromStr for EngineKind {
+impl FromStr for ReaderKind {
     type Err = String;
     fn from_str(name: &str) -> Result<Self, String> {
         [Self::Auto, Self::Uring, Self::Pread]
@@ -49,7 +49,7 @@ impl FromStr for EngineKind {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReadOptions {
     /// Which engine.
-    pub engine: EngineKind,
+    pub engine: ReaderKind,
     /// Past the page cache where the file system allows it.
     pub direct: bool,
     /// Reads given to the kernel at once.
@@ -62,7 +62,7 @@ pub struct ReadOptions {
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        Self { engine: EngineKind::Auto, direct: true, depth: 8, keep_page_cache: false, faults: None }
+        Self { engine: ReaderKind::Auto, direct: true, depth: 8, keep_page_cache: false, faults: None }
     }
 }
 
@@ -103,9 +103,9 @@ impl Reader {
             depth,
         });
         let ring = match options.engine {
-            EngineKind::Pread => None,
-            EngineKind::Uring => Some(uring::Ring::open(depth, buffers)?),
-            EngineKind::Auto => uring::Ring::open(depth, buffers).ok(),
+            ReaderKind::Pread => None,
+            ReaderKind::Uring => Some(uring::Ring::open(depth, buffers)?),
+            ReaderKind::Auto => uring::Ring::open(depth, buffers).ok(),
         };
         let (threads, bell, engine) = match ring {
             Some(ring) => {

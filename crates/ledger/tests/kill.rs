@@ -17,7 +17,7 @@ const KILLS: u64 = 60;
 fn numbered(n: u64) -> Snapshot {
     let shape = ContextsShape { layers: 8, experts: 64 };
     let mut ledger = Contexts::new(shape, ContextsOptions::default());
-    ledger.advance(ContextsOptions::default().window);
+    ledger.advance(ContextsOptions::default().context_window);
     let mut snapshot = Snapshot::of(&ledger, [n as u8; 32]);
     snapshot.tokens = n;
     snapshot.records.iter_mut().for_each(|record| record.mass = n as f32);

@@ -15,7 +15,7 @@ const SHAPE: ContextsShape = ContextsShape { layers: 2, experts: 8 };
 const IDENTITY: [u8; 32] = [7; 32];
 
 fn options() -> ContextsOptions {
-    ContextsOptions { window: 8, contexts: 4, ..ContextsOptions::default() }
+    ContextsOptions { context_window: 8, contexts: 4, ..ContextsOptions::default() }
 }
 
 /// A ledger with two contexts.

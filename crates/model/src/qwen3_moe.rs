@@ -40,8 +40,8 @@ pub struct Qwen3Moe {
     stats: RoutingStats,
     times: StageTimes,
     probe: Option<Probe>,
-    /// Tokens computed so far: the clock of routing.
-    clock: u64,
+    /// Tokens computed so far.
+    tokens_routed: u64,
     phase: Phase,
     observation: Option<Observation>,
     learning: Option<Learning>,
@@ -81,7 +81,7 @@ impl Qwen3Moe {
             stats: RoutingStats::default(),
             times: StageTimes::default(),
             probe: None,
-            clock: 0,
+            tokens_routed: 0,
             phase: Phase::Setup,
             observation: None,
             learning: None,
@@ -94,7 +94,7 @@ impl Qwen3Moe {
         self.pager.clear(evict);
         self.pager.keep_time(timing_for(router.as_ref()));
         self.router = router;
-        self.clock = 0;
+        self.tokens_routed = 0;
         if let Some(predictor) = &mut self.predictor {
             predictor.forget();
         }
@@ -190,7 +190,7 @@ impl Qwen3Moe {
             self.experts(layer, tokens.len())?;
         }
         cache.advance(tokens.len());
-        self.clock += tokens.len() as u64;
+        self.tokens_routed += tokens.len() as u64;
         if let Some(learning) = &mut self.learning {
             learning.end_pass(tokens.len(), &mut self.pager);
         }
@@ -317,7 +317,7 @@ impl Qwen3Moe {
             predictor,
             ..
         } = self;
-        let now = (self.clock, self.phase);
+        let now = (self.tokens_routed, self.phase);
         let mut clock = StageClock::start();
         normalise(&s.x, &dense.layer(layer).ffn_norm, c.rms_eps, &mut s.normed, n);
         // Routers stay exact whatever their type: they decide, where the others only sum up.

@@ -21,7 +21,7 @@ fn main() {
     let mean = start.elapsed().as_secs_f64() * 1e6 / TOKENS as f64;
     println!("{mean:.1} us per token on average, {} contexts", contexts.known().len());
     let worst = (0..64).map(|_| {
-        read(&mut contexts, 0, options.window as usize - 1);
+        read(&mut contexts, 0, options.context_window as usize - 1);
         let start = Instant::now();
         read(&mut contexts, 0, 1);
         start.elapsed()

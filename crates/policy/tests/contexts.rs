@@ -10,7 +10,7 @@ const PICKS: usize = 4;
 
 fn options() -> ContextsOptions {
     ContextsOptions {
-        window: 16,
+        context_window: 16,
         horizon: 128.0,
         drift: 0.1,
         patience: 2,

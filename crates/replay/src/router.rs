@@ -58,7 +58,7 @@ impl Router {
         logits.iter_mut().zip(probabilities).for_each(|(logit, p)| *logit = log(p));
         let view = RowView {
             layer,
-            clock: token as u64,
+            tokens_routed: token as u64,
             phase: Phase::Narration,
             logits,
             held,

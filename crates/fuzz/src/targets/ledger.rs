@@ -26,7 +26,7 @@ pub fn make(_: &Workshop) -> io::Result<Box<dyn Target>> {
 }
 
 fn options() -> ContextsOptions {
-    ContextsOptions { window: 8, contexts: 4, ..ContextsOptions::default() }
+    ContextsOptions { context_window: 8, contexts: 4, ..ContextsOptions::default() }
 }
 
 /// Bytes of a ledger with two contexts.

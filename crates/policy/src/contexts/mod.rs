@@ -48,7 +48,7 @@ impl ContextsShape {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ContextsOptions {
     /// Tokens of a window: distances are taken once per window.
-    pub window: u32,
+    pub context_window: u32,
     /// Tokens after which evidence counts half (the Markov relevancy horizon).
     pub horizon: f32,
     /// A window this much farther from a context than its windows usually are is strange to it. In
@@ -68,7 +68,7 @@ pub struct ContextsOptions {
 impl Default for ContextsOptions {
     fn default() -> Self {
         Self {
-            window: 8,
+            context_window: 8,
             horizon: 256.0,
             drift: 0.08,
             patience: 1,
@@ -135,7 +135,7 @@ impl Contexts {
     /// No context is known yet.
     pub fn new(shape: ContextsShape, options: ContextsOptions) -> Self {
         let options = ContextsOptions {
-            window: options.window.max(1),
+            context_window: options.context_window.max(1),
             contexts: options.contexts.clamp(1, MAX_LEDGER_CONTEXTS),
             ..options
         };
@@ -244,13 +244,13 @@ impl Contexts {
     /// This many tokens are about to go through all layers together. The last ones of many are the window:
     /// what comes next is like them, and all windows are of one size, as distances must be.
     pub fn enter_pass(&mut self, tokens: u32) {
-        if self.in_window + tokens > self.options.window {
+        if self.in_window + tokens > self.options.context_window {
             for (bulk, evidence) in self.bulk.iter_mut().zip(&mut self.window) {
                 bulk.add(std::mem::take(evidence));
             }
             self.in_bulk += std::mem::take(&mut self.in_window);
         }
-        self.before_window = tokens.saturating_sub(self.options.window);
+        self.before_window = tokens.saturating_sub(self.options.context_window);
     }
 
     /// The native set of one layer-token; `token` is its place in the pass.
@@ -280,7 +280,7 @@ impl Contexts {
         let before_window = std::mem::take(&mut self.before_window);
         self.in_bulk += before_window;
         self.in_window += tokens - before_window;
-        if self.in_window < self.options.window {
+        if self.in_window < self.options.context_window {
             return Turn::Same;
         }
         let turn = self.decide();

@@ -52,7 +52,7 @@ pub struct RowView<'a> {
     /// The layer.
     pub layer: LayerId,
     /// Tokens computed before this one, by this engine.
-    pub clock: u64,
+    pub tokens_routed: u64,
     /// What the token is for. The experts of a prompt are paged once for a whole chunk, so lossy policies save
     /// little there, and everything later rests on it: they choose as the model does, and learn.
     pub phase: Phase,

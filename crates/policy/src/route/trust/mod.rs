@@ -102,7 +102,7 @@ impl Trust {
                 kept.push(substitute.expert);
                 substitutes.next();
             }
-            let owed = self.owed.add(token.layer, expert, token.clock, damage);
+            let owed = self.owed.add(token.layer, expert, token.tokens_routed, damage);
             if self.options.admission > 0.0 && owed >= self.options.admission * price && self.may_admit(token)
             {
                 self.owed.settle(token.layer, expert);
@@ -121,7 +121,11 @@ impl Trust {
         out: &Decision,
     ) -> ArrayVec<Choice, MAX_EXPERTS> {
         let mut candidates = ArrayVec::<Choice, MAX_EXPERTS>::new();
-        top_k(token.logits, self.options.window.clamp(self.shape.top_k, self.shape.experts), &mut candidates);
+        top_k(
+            token.logits,
+            self.options.substitute_ranks.clamp(self.shape.top_k, self.shape.experts),
+            &mut candidates,
+        );
         let scale = out.native[0].weight / out.probability(candidates[0].weight);
         candidates.drain(..self.shape.top_k);
         candidates.retain(|candidate| token.held[candidate.expert.index()]);
@@ -134,7 +138,7 @@ impl Trust {
 
     fn may_admit(&mut self, token: &RowView<'_>) -> bool {
         self.bucket.as_ref().is_none_or(|bucket| bucket.holds(token.expert_bytes))
-            && self.exploration.take(token.phase, token.clock)
+            && self.exploration.take(token.phase, token.tokens_routed)
             && self.bucket.as_mut().is_none_or(|bucket| bucket.take(token.expert_bytes))
     }
 }
@@ -147,10 +151,10 @@ impl Route for Trust {
             return Ok(());
         }
         if let Some(bucket) = &mut self.bucket {
-            bucket.fill(token.clock);
+            bucket.fill(token.tokens_routed);
         }
-        if self.waiting.0 != token.clock {
-            self.waiting = (token.clock, 0.0);
+        if self.waiting.0 != token.tokens_routed {
+            self.waiting = (token.tokens_routed, 0.0);
         }
         let mut kept = self.sort_out(token, out);
         if kept.is_empty() {

@@ -20,7 +20,7 @@ pub struct TrustOptions {
     /// The first ranks of the native order, which are refused only when a budget is spent.
     pub sacred: usize,
     /// Substitutes come from these first ranks.
-    pub window: usize,
+    pub substitute_ranks: usize,
     /// What a refused expert is owed when it is admitted, in prices of a read; 0 admits none.
     pub admission: f32,
     /// How much dearer a read becomes as the swap budget is spent, as a multiple.
@@ -58,7 +58,7 @@ impl Default for TrustOptions {
             caution: 1.0,
             horizon: 256.0,
             sacred: 2,
-            window: 32,
+            substitute_ranks: 32,
             admission: 0.0,
             cost: 0.0,
             swap_budget: Bytes(0),

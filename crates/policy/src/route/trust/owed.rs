@@ -24,10 +24,10 @@ impl Owed {
     }
 
     /// Adds a refusal's damage and gives the sum.
-    pub fn add(&mut self, layer: LayerId, expert: ExpertId, clock: u64, damage: f32) -> f32 {
+    pub fn add(&mut self, layer: LayerId, expert: ExpertId, tokens_routed: u64, damage: f32) -> f32 {
         let entry = &mut self.entries[layer.index() * self.experts + expert.index()];
-        let idle = clock.saturating_sub(entry.1) as f32;
-        *entry = (entry.0 * (-idle / self.half_life).exp2() + damage, clock);
+        let idle = tokens_routed.saturating_sub(entry.1) as f32;
+        *entry = (entry.0 * (-idle / self.half_life).exp2() + damage, tokens_routed);
         entry.0
     }
 
