@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod bytes;
+mod choice;
 mod extent;
 mod families;
 mod ids;
@@ -13,6 +14,7 @@ mod phase;
 mod weight_type;
 
 pub use bytes::{Bytes, ParseBytesError};
+pub use choice::{Choice, Contribution};
 pub use extent::{Extent, ExtentError, checked_extent};
 pub use families::{Families, LabelError};
 pub use ids::{ExpertId, ExpertKey, FileId, LayerId};

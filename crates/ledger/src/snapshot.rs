@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use hotset_base::limits::{MAX_EXPERTS, MAX_LAYERS, MAX_LEDGER_CONTEXTS};
-use hotset_policy::contexts::{Context, ContextId, Contexts, ContextsOptions, ContextsShape, Record};
+use hotset_policy::Record;
+use hotset_policy::contexts::{Context, ContextId, Contexts, ContextsOptions, ContextsShape};
 
 use crate::LedgerError;
 use crate::header::{CONTEXT, HEADER, Header, RECORD, u32_at, u64_at};

@@ -4,11 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use hotset_base::limits::MAX_LEDGER_CONTEXTS;
-use hotset_base::{ExpertId, LayerId};
+use hotset_base::{Choice, Contribution, ExpertId, LayerId};
 use hotset_ledger::{LedgerError, Snapshot, load};
 use hotset_outputs::{FileKind, Force, Outputs};
-use hotset_policy::contexts::{Context, Contexts, ContextsOptions, ContextsShape, Record};
-use hotset_policy::route::{Choice, Contribution};
+use hotset_policy::Record;
+use hotset_policy::contexts::{Context, Contexts, ContextsOptions, ContextsShape};
 use proptest::prelude::*;
 
 const SHAPE: ContextsShape = ContextsShape { layers: 2, experts: 8 };

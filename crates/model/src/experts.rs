@@ -1,9 +1,9 @@
 //! The expert half of a layer: route, page, compute what is ready, sum in rank order.
 
 use arrayvec::ArrayVec;
-use hotset_base::{ExpertId, LayerId, Phase};
+use hotset_base::{Choice, Contribution, ExpertId, LayerId, Phase};
 use hotset_kernels::{Down, GateUp, Matrix, Pair, Pool, activate, axpy, project};
-use hotset_policy::route::{Choice, Contribution, Route, RowView};
+use hotset_policy::route::{Route, RowView};
 use hotset_residency::{Arrived, Pager};
 
 use crate::learning::Learning;

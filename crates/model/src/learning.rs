@@ -1,8 +1,8 @@
 //! Contexts at work: they are told of every layer-token, and the hot set of a known one is preloaded.
 
-use hotset_base::{ExpertKey, LayerId, Phase};
-use hotset_policy::contexts::{ContextId, Contexts, Record, Turn};
-use hotset_policy::route::{Choice, Contribution};
+use hotset_base::{Choice, Contribution, ExpertKey, LayerId, Phase};
+use hotset_policy::Record;
+use hotset_policy::contexts::{ContextId, Contexts, Turn};
 use hotset_residency::{Pager, Timing};
 
 /// Tokens computed together that leave little of what the arena held before: they want most experts of every

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use hotset_base::{LayerId, Phase};
-use hotset_policy::route::Choice;
+use hotset_base::{Choice, LayerId, Phase};
 use hotset_residency::{Pager, PagerStats};
 
 use crate::scratch::Scratch;

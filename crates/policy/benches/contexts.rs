@@ -3,9 +3,8 @@
 
 use std::time::Instant;
 
-use hotset_base::{ExpertId, LayerId};
+use hotset_base::{Choice, Contribution, ExpertId, LayerId};
 use hotset_policy::contexts::{Contexts, ContextsOptions, ContextsShape};
-use hotset_policy::route::{Choice, Contribution};
 
 const SHAPE: ContextsShape = ContextsShape { layers: 48, experts: 128 };
 const TOKENS: usize = 32 * 64;

@@ -9,4 +9,7 @@ pub mod contexts;
 pub mod evict;
 pub mod families;
 pub mod prefetch;
+mod record;
 pub mod route;
+
+pub use record::Record;

@@ -1,8 +1,7 @@
 //! Contexts are found, left, known again and replaced; records fade; what is hot follows the mass.
 
-use hotset_base::{ExpertId, ExpertKey, Families, LayerId};
+use hotset_base::{Choice, Contribution, ExpertId, ExpertKey, Families, LayerId};
 use hotset_policy::contexts::{ContextId, Contexts, ContextsOptions, ContextsShape, Turn};
-use hotset_policy::route::{Choice, Contribution};
 use proptest::prelude::*;
 
 const SHAPE: ContextsShape = ContextsShape { layers: 3, experts: 32 };

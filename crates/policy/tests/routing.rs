@@ -1,10 +1,10 @@
 //! What every routing policy promises, over random layer-tokens and a small cache.
 
-use hotset_base::{Bytes, ExpertId, Families, LayerId, Phase};
+use hotset_base::{Bytes, Contribution, ExpertId, Families, LayerId, Phase};
 use hotset_policy::contexts::{Contexts, ContextsOptions, ContextsShape};
 use hotset_policy::route::{
-    CachePriorOptions, Contribution, Decision, DropOptions, RouterOptions, RouterShape, RowView,
-    StrictOptions, TrustOptions,
+    CachePriorOptions, Decision, DropOptions, RouterOptions, RouterShape, RowView, StrictOptions,
+    TrustOptions,
 };
 use proptest::prelude::*;
 

@@ -1,6 +1,7 @@
 //! What a replay counted. Words as in ARCHITECTURE.md, section "Words and metrics".
 
-use hotset_policy::route::{Choice, RegretByKind, fates};
+use hotset_base::Choice;
+use hotset_policy::route::{RegretByKind, fates};
 
 use crate::ReplayPolicy;
 

@@ -1,8 +1,8 @@
 //! Where the demand of a layer-token comes from: the record, or a routing policy over the recorded scores.
 
 use half::f16;
-use hotset_base::{Bytes, LayerId, Phase};
-use hotset_policy::route::{Choice, Decision, NotFinite, Route, RouterShape, RowView};
+use hotset_base::{Bytes, Choice, LayerId, Phase};
+use hotset_policy::route::{Decision, NotFinite, Route, RouterShape, RowView};
 
 use crate::Demand;
 

@@ -5,8 +5,7 @@ use std::time::Duration;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use hotset_base::limits::{MAX_CHUNK, MAX_TRACE_POSITION, MAX_TRACE_STALL, MAX_VOCAB};
-use hotset_base::{ExpertId, LayerId, Phase};
-use hotset_policy::route::Choice;
+use hotset_base::{Choice, ExpertId, LayerId, Phase};
 
 use crate::recorder::VisitHead;
 use crate::{LayerToken, Reads, TraceHeader, Visit};

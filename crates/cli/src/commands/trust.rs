@@ -8,7 +8,8 @@ use clap::{Args, Subcommand};
 use hotset_base::limits::MAX_LEDGER_JSON;
 use hotset_ledger::{LedgerError, Snapshot, load, save};
 use hotset_outputs::FileKind;
-use hotset_policy::contexts::{Context, ContextId, ContextsShape, Record};
+use hotset_policy::Record;
+use hotset_policy::contexts::{Context, ContextId, ContextsShape};
 use serde::{Deserialize, Serialize};
 
 use crate::output::Usage;

@@ -4,10 +4,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use hotset_base::{ExpertId, LayerId};
+use hotset_base::{Choice, Contribution, ExpertId, LayerId};
 use hotset_ledger::{Snapshot, load};
 use hotset_policy::contexts::{ContextId, Contexts, ContextsOptions, ContextsShape};
-use hotset_policy::route::{Choice, Contribution};
 use hotset_testkit::Random;
 
 use crate::formats::ledger;

@@ -5,17 +5,15 @@
 
 mod context;
 mod distance;
-mod record;
 
 use arrayvec::ArrayVec;
 use hotset_base::limits::{MAX_EXPERTS, MAX_LEDGER_CONTEXTS};
-use hotset_base::{Bytes, ExpertId, ExpertKey, Families, LayerId};
+use hotset_base::{Bytes, Choice, Contribution, ExpertId, ExpertKey, Families, LayerId};
 
+use crate::Record;
 use crate::families::FamilyPrior;
-use crate::route::{Choice, Contribution};
 pub use context::Context;
 use distance::hellinger;
-pub use record::Record;
 
 /// One of the contexts, counted from 0 in the order of their places.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -5,11 +5,11 @@
 use arrayvec::ArrayVec;
 use hotset_base::limits::MAX_EXPERTS;
 
-use hotset_base::Phase;
+use hotset_base::{Choice, Phase};
 
 use super::decision::{insert, top_k};
 use super::scale::LogitRange;
-use super::{Choice, Decision, NotFinite, Route, RouterShape, RowView};
+use super::{Decision, NotFinite, Route, RouterShape, RowView};
 
 /// Parameters of [`CachePrior`].
 #[derive(Clone, Copy, Debug, PartialEq)]

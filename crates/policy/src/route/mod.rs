@@ -11,13 +11,13 @@ mod scale;
 mod strict;
 mod trust;
 
-use hotset_base::{Bytes, ExpertId, LayerId, Phase};
+use hotset_base::{Bytes, LayerId, Phase};
 
-use crate::contexts::Record;
+use crate::Record;
 
 pub use cache_prior::{CachePrior, CachePriorOptions};
 pub use config::RouterOptions;
-pub use decision::{Choice, Decision};
+pub use decision::Decision;
 pub use drop::{Drop, DropOptions};
 pub use native::Native;
 pub use regret::{Fate, Regret, RegretByKind, fates};
@@ -66,17 +66,6 @@ pub struct RowView<'a> {
     pub read_us: f32,
     /// `[experts]`: what is known of them in the present context; empty without a trust ledger.
     pub records: &'a [Record],
-}
-
-/// What an expert did for a token.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Contribution {
-    /// The expert.
-    pub expert: ExpertId,
-    /// Its mixing weight.
-    pub weight: f32,
-    /// `weight * ||E(x)|| / ||sum||`, with the sum over all chosen experts of the token.
-    pub share: f32,
 }
 
 /// A routing policy: a pure state machine with tables of fixed size.

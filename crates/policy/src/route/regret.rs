@@ -3,7 +3,7 @@
 
 use std::ops::{Add, Sub};
 
-use super::Choice;
+use hotset_base::Choice;
 
 /// What became of a native expert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

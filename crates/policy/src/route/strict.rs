@@ -2,10 +2,10 @@
 
 use arrayvec::ArrayVec;
 use hotset_base::limits::{MAX_EXPERTS, MAX_TOP_K};
-use hotset_base::{ExpertId, Families, Phase};
+use hotset_base::{Choice, ExpertId, Families, Phase};
 
 use super::decision::insert;
-use super::{Choice, Decision, NotFinite, Route, RouterShape, RowView};
+use super::{Decision, NotFinite, Route, RouterShape, RowView};
 use crate::families::FamilyPrior;
 
 /// Parameters of [`Strict`].

@@ -2,7 +2,7 @@
 
 use hotset_base::ExpertId;
 
-use crate::contexts::Record;
+use crate::Record;
 
 /// Contributions before an expert's own mean is believed.
 const ENOUGH: f32 = 4.0;

@@ -7,11 +7,11 @@ mod owed;
 
 use arrayvec::ArrayVec;
 use hotset_base::limits::{MAX_EXPERTS, MAX_TOP_K};
-use hotset_base::{ExpertId, Phase};
+use hotset_base::{Choice, ExpertId, Phase};
 
 use super::bucket::Bucket;
 use super::decision::top_k;
-use super::{Choice, Decision, NotFinite, Route, RouterShape, RowView};
+use super::{Decision, NotFinite, Route, RouterShape, RowView};
 use exploration::Exploration;
 use gains::Gains;
 pub use options::TrustOptions;
