@@ -176,7 +176,7 @@ impl EngineArgs {
     /// How experts are read.
     pub fn read_options(&self) -> ReadOptions {
         ReadOptions {
-            engine: self.read_engine,
+            kind: self.read_engine,
             direct: !(self.no_direct_io || self.keep_page_cache),
             depth: self.read_depth,
             keep_page_cache: self.keep_page_cache,

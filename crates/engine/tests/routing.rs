@@ -129,7 +129,7 @@ fn disks() -> Vec<ReadOptions> {
     let slow = |faults: &str| Some(faults.parse::<FaultPlan>().unwrap());
     vec![
         ReadOptions::default(),
-        ReadOptions { engine: ReaderKind::Pread, depth: 1, ..ReadOptions::default() },
+        ReadOptions { kind: ReaderKind::Pread, depth: 1, ..ReadOptions::default() },
         ReadOptions { faults: slow("seed=1,slow=15"), ..ReadOptions::default() },
         ReadOptions { faults: slow("rate=200MB"), depth: 2, ..ReadOptions::default() },
     ]

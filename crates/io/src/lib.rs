@@ -12,6 +12,7 @@ mod progress;
 mod queue;
 mod reader;
 mod request;
+mod shared;
 mod target;
 mod uring;
 

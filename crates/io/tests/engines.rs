@@ -105,7 +105,8 @@ fn readers(file: &Arc<File>, pages: &Arc<Pages>, faults: Option<FaultPlan>) -> V
                 true => ReadFile::direct_if_possible(Arc::clone(file)),
                 false => ReadFile::buffered(Arc::clone(file)),
             };
-            let options = ReadOptions { engine, faults: faults.clone(), depth: 3, ..ReadOptions::default() };
+            let options =
+                ReadOptions { kind: engine, faults: faults.clone(), depth: 3, ..ReadOptions::default() };
             match Reader::open(vec![file], &[pages.range()], &options) {
                 Ok(reader) => readers.push(reader),
                 // A kernel or a container without io_uring: the other engine is tested alone.

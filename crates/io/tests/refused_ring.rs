@@ -78,7 +78,7 @@ fn open(engine: ReaderKind, content: &[u8]) -> std::io::Result<Reader> {
     file.write_all(content).unwrap();
     let file: Arc<File> = Arc::new(file);
     let files = vec![ReadFile::buffered(file)];
-    Reader::open(files, &[], &ReadOptions { engine, ..ReadOptions::default() })
+    Reader::open(files, &[], &ReadOptions { kind: engine, ..ReadOptions::default() })
 }
 
 #[test]
