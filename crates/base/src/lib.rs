@@ -10,6 +10,7 @@ mod extent;
 mod families;
 mod ids;
 pub mod limits;
+pub mod little_endian;
 mod phase;
 mod weight_type;
 

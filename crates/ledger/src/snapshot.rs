@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use hotset_base::limits::{MAX_EXPERTS, MAX_LAYERS, MAX_LEDGER_CONTEXTS};
+use hotset_base::little_endian::{u32_at, u64_at};
 use hotset_policy::Record;
 use hotset_policy::contexts::{Context, ContextId, Contexts, ContextsOptions, ContextsShape};
 
 use crate::LedgerError;
-use crate::header::{CONTEXT, HEADER, Header, RECORD, u32_at, u64_at};
+use crate::header::{CONTEXT, HEADER, Header, RECORD};
 
 /// A moment of a ledger, and the model it was learnt from.
 #[derive(Clone, Debug, PartialEq)]
