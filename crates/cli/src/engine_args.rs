@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use hotset_base::Bytes;
 use hotset_engine::{DEFAULT_HALF_LIFE, Engine, EngineOptions, Plan, resident_memory};
 use hotset_format::Checkpoint;
-use hotset_io::{EngineKind, FaultPlan, ReadOptions};
+use hotset_io::{FaultPlan, ReadOptions, ReaderKind};
 use hotset_model::{Activations, EmbeddingPlace, KvType, KvTypes, Predictor};
 use hotset_outputs::Outputs;
 use hotset_policy::evict::EvictKind;
@@ -91,7 +91,7 @@ pub struct EngineArgs {
 
     /// How experts are read: io_uring, pread (threads), or auto: io_uring where the kernel allows it
     #[arg(long, env = "HOTSET_READ_ENGINE", value_name = "ENGINE", default_value = "auto")]
-    pub read_engine: EngineKind,
+    pub read_engine: ReaderKind,
 
     /// Reads given to the disk at once
     #[arg(long, env = "HOTSET_READ_DEPTH", value_name = "N", default_value_t = 8)]
@@ -176,7 +176,7 @@ impl EngineArgs {
     /// How experts are read.
     pub fn read_options(&self) -> ReadOptions {
         ReadOptions {
-            engine: self.read_engine,
+            kind: self.read_engine,
             direct: !(self.no_direct_io || self.keep_page_cache),
             depth: self.read_depth,
             keep_page_cache: self.keep_page_cache,

@@ -1,4 +1,4 @@
-//! The figures of a run. Words as in ARCHITECTURE.md, section "Words and metrics".
+//! The figures of a run. Words as in ARCHITECTURE.md.
 
 use std::time::Instant;
 

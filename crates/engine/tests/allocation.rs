@@ -13,7 +13,7 @@ use hotset_base::WeightType;
 use hotset_engine::{EngineOptions, LedgerSettings, Listener};
 use hotset_model::Predictor;
 use hotset_outputs::FileKind;
-use hotset_policy::ledger::LedgerOptions;
+use hotset_policy::contexts::ContextsOptions;
 use hotset_policy::route::{CachePriorOptions, DropOptions, RouterOptions, StrictOptions, TrustOptions};
 use hotset_testkit::{TinyModel, TinyShape, claim, claim_repeated};
 use hotset_text::{LogitBias, Sampler, SamplerConfig, StopStrings};
@@ -40,7 +40,7 @@ fn main() {
     // With a ledger: one that is begun, then one that is known, both saved while decoding.
     let target = claim_repeated(FileKind::TrustLedger, &dir.path().join("a.ledger"));
     let ledger = LedgerSettings { save_every: 16, ..LedgerSettings::new(target) };
-    let learns = LedgerOptions { window: 8, drift: 0.0, patience: 1, ..ledger.options };
+    let learns = ContextsOptions { context_window: 8, drift: 0.0, patience: 1, ..ledger.options };
     let ledger = LedgerSettings { options: learns, ..ledger };
     for router in [RouterOptions::Native, RouterOptions::Native, RouterOptions::Trust(trust())] {
         decode_with(dir.path(), None, router, Some(ledger.clone()));
@@ -53,7 +53,7 @@ fn main() {
 }
 
 fn decode(path: &Path, trace: Option<&Path>) {
-    let strict = StrictOptions { hot_set: 6, window: 8, half_life: 32.0, family_share: 0.0 };
+    let strict = StrictOptions { hot_set: 6, refresh_tokens: 8, half_life: 32.0, family_share: 0.0 };
     let routers = [
         RouterOptions::Native,
         RouterOptions::CachePrior(CachePriorOptions::default()),

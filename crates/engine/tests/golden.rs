@@ -137,7 +137,12 @@ fn lossy(out: &mut String, model: &Checkpoint) {
         RouterOptions::Trust(TrustOptions { tolerance: 0.1, admission: 0.1, ..TrustOptions::default() }),
         RouterOptions::Drop(DropOptions::default()),
         RouterOptions::CachePrior(CachePriorOptions::default()),
-        RouterOptions::Strict(StrictOptions { hot_set: 24, window: 32, half_life: 64.0, family_share: 0.0 }),
+        RouterOptions::Strict(StrictOptions {
+            hot_set: 24,
+            refresh_tokens: 32,
+            half_life: 64.0,
+            family_share: 0.0,
+        }),
     ];
     for router in policies {
         for mib in [6, 20] {

@@ -11,8 +11,9 @@ use hotset_engine::{EngineError, EngineOptions, LedgerSettings, Plan};
 use hotset_format::Checkpoint;
 use hotset_ledger::LedgerError;
 use hotset_outputs::FileKind;
+use hotset_policy::Record;
+use hotset_policy::contexts::ContextsOptions;
 use hotset_policy::evict::EvictKind;
-use hotset_policy::ledger::{LedgerOptions, Record};
 use hotset_policy::route::{RouterOptions, TrustOptions};
 use hotset_residency::PagerOptions;
 use hotset_testkit::{TinyModel, TinyShape, claim_repeated};
@@ -24,7 +25,8 @@ fn tiny(dir: &Path, seed: u64) -> Checkpoint {
 }
 
 fn options(path: Option<PathBuf>) -> EngineOptions {
-    let learns = LedgerOptions { window: 8, drift: 0.02, patience: 1, ..LedgerOptions::default() };
+    let learns =
+        ContextsOptions { context_window: 8, drift: 0.02, patience: 1, ..ContextsOptions::default() };
     let ledger = path.map(|path| {
         let target = claim_repeated(FileKind::TrustLedger, &path);
         LedgerSettings { options: learns, save_every: 16, ..LedgerSettings::new(target) }
@@ -118,11 +120,11 @@ fn starting_over_starts_from_the_ledger_as_it_was() {
     let path = dir.path().join("ledger");
     read(&model, options(Some(path.clone())), Arena::Half, 1);
     let mut engine = engine_with(&model, Arena::Half, options(Some(path))).unwrap();
-    let start = engine.model().ledger().unwrap().tokens();
+    let start = engine.model().contexts().unwrap().tokens();
     logits(&mut engine, &texts(model.config.vocab)[0], 1);
-    assert!(engine.model().ledger().unwrap().tokens() > start);
+    assert!(engine.model().contexts().unwrap().tokens() > start);
     engine.restart(RouterOptions::Native);
-    assert_eq!(engine.model().ledger().unwrap().tokens(), start);
+    assert_eq!(engine.model().contexts().unwrap().tokens(), start);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use hotset_base::figures::{AGREEMENT, HIT_RATE, MASS_LOST, Totals};
 use hotset_base::{LayerId, Phase, WeightType};
 use hotset_engine::{EngineOptions, Price, Windowing, price};
 use hotset_format::Checkpoint;
-use hotset_io::{EngineKind, FaultPlan, ReadOptions};
+use hotset_io::{FaultPlan, ReadOptions, ReaderKind};
 use hotset_model::{KvCache, KvType, KvTypes, Predictor};
 use hotset_policy::route::{CachePriorOptions, DropOptions, RouterOptions, StrictOptions, TrustOptions};
 use hotset_residency::{PagerOptions, Timing};
@@ -71,7 +71,12 @@ fn every_policy_is_counted_and_priced() {
         RouterOptions::CachePrior(CachePriorOptions { lambda: 0.3, ..CachePriorOptions::default() }),
         RouterOptions::Drop(DropOptions { factor: 1.0 }),
         RouterOptions::Trust(trust()),
-        RouterOptions::Strict(StrictOptions { hot_set: 6, window: 8, half_life: 32.0, family_share: 0.0 }),
+        RouterOptions::Strict(StrictOptions {
+            hot_set: 6,
+            refresh_tokens: 8,
+            half_life: 32.0,
+            family_share: 0.0,
+        }),
     ];
     for router in policies {
         let found = price_of(&model, router);
@@ -125,7 +130,7 @@ fn disks() -> Vec<ReadOptions> {
     let slow = |faults: &str| Some(faults.parse::<FaultPlan>().unwrap());
     vec![
         ReadOptions::default(),
-        ReadOptions { engine: EngineKind::Pread, depth: 1, ..ReadOptions::default() },
+        ReadOptions { kind: ReaderKind::Pread, depth: 1, ..ReadOptions::default() },
         ReadOptions { faults: slow("seed=1,slow=15"), ..ReadOptions::default() },
         ReadOptions { faults: slow("rate=200MB"), depth: 2, ..ReadOptions::default() },
     ]

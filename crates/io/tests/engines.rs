@@ -99,17 +99,18 @@ fn check(content: &[u8], done: &mut Completion) {
 /// Every engine that this machine has, direct and not, with these faults.
 fn readers(file: &Arc<File>, pages: &Arc<Pages>, faults: Option<FaultPlan>) -> Vec<Reader> {
     let mut readers = Vec::new();
-    for engine in [EngineKind::Uring, EngineKind::Pread] {
+    for engine in [ReaderKind::Uring, ReaderKind::Pread] {
         for direct in [true, false] {
             let file = match direct {
                 true => ReadFile::direct_if_possible(Arc::clone(file)),
                 false => ReadFile::buffered(Arc::clone(file)),
             };
-            let options = ReadOptions { engine, faults: faults.clone(), depth: 3, ..ReadOptions::default() };
+            let options =
+                ReadOptions { kind: engine, faults: faults.clone(), depth: 3, ..ReadOptions::default() };
             match Reader::open(vec![file], &[pages.range()], &options) {
                 Ok(reader) => readers.push(reader),
                 // A kernel or a container without io_uring: the other engine is tested alone.
-                Err(error) => assert_eq!(engine, EngineKind::Uring, "{error}"),
+                Err(error) => assert_eq!(engine, ReaderKind::Uring, "{error}"),
             }
         }
     }

@@ -2,9 +2,9 @@
 
 use arrayvec::ArrayVec;
 use hotset_base::figures::RoutingTotals;
-use hotset_base::{ExpertId, LayerId, Phase};
+use hotset_base::{Choice, Contribution, ExpertId, LayerId, Phase};
 use hotset_kernels::{Down, GateUp, Matrix, Pair, Pool, activate, axpy, project};
-use hotset_policy::route::{Choice, Contribution, Route, RowView, count};
+use hotset_policy::route::{Route, RowView, count};
 use hotset_residency::{Arrived, Pager};
 
 use crate::ForwardError;
@@ -40,11 +40,11 @@ impl ExpertGeometry {
 
 /// Chooses the experts of every token of the chunk, counts what was hot, and tells who learns.
 ///
-/// `clock`: tokens computed before the chunk.
+/// `tokens_routed`: tokens computed before the chunk.
 pub(crate) fn route_chunk(
     layer: LayerId,
     router: &mut dyn Route,
-    (clock, phase): (u64, Phase),
+    (tokens_routed, phase): (u64, Phase),
     pager: &Pager,
     s: &mut Scratch,
     (n, k): (usize, usize),
@@ -55,10 +55,10 @@ pub(crate) fn route_chunk(
     s.admitted.clear();
     for token in 0..n {
         let logits = &s.scores[token * experts..(token + 1) * experts];
-        let clock = clock + token as u64;
+        let tokens_routed = tokens_routed + token as u64;
         let held = pager.held(layer);
         let records = learning.as_ref().map_or(&[][..], |learning| learning.records(layer));
-        let view = RowView { layer, clock, phase, logits, held, expert_bytes, read_us, records };
+        let view = RowView { layer, tokens_routed, phase, logits, held, expert_bytes, read_us, records };
         router.route(&view, &mut s.decision)?;
         count(stats, (&s.decision.native, &s.decision.chosen), pager.hot(layer), 1.0);
         if let Some(learning) = &mut learning {

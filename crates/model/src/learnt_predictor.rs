@@ -6,10 +6,9 @@
 //! router. Nothing depends on it but what is held and when it is read, as for every prediction.
 
 use hotset_base::limits::MAX_PREDICTED_LAYERS;
-use hotset_base::{Bytes, LayerId, WeightType};
+use hotset_base::{Bytes, Choice, LayerId, WeightType};
 use hotset_format::ModelConfig;
 use hotset_kernels::{Matrix, Pool, axpy, dot_f32};
-use hotset_policy::route::Choice;
 
 /// How far a correction goes: 1 would have made the last prediction right, and forgets the others for it.
 const RATE: f32 = 0.3;

@@ -24,7 +24,7 @@ mod stage_clock;
 pub use dense::{DenseWeights, EmbeddingPlace};
 pub use error::{ForwardError, LoadError};
 pub use kv_cache::{KvCache, KvType, KvTypes};
-pub use learning::KeepLedger;
+pub use learning::KeepContexts;
 pub use learnt_predictor::Predictor;
 pub use observe::{LayerVisit, Observe};
 pub use predict::CoarseRouters;

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use hotset_base::figures::PagerTotals;
-use hotset_base::{LayerId, Phase};
-use hotset_policy::route::Choice;
+use hotset_base::{Choice, LayerId, Phase};
 use hotset_residency::Pager;
 
 use crate::scratch::Scratch;

@@ -123,7 +123,7 @@ impl Lookahead<'_> {
         let held = pager.held(layer);
         let token = RowView {
             layer,
-            clock: self.now.0,
+            tokens_routed: self.now.0,
             phase: self.now.1,
             logits: &s.next_scores[..held.len()],
             held,

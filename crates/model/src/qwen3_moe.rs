@@ -6,14 +6,14 @@ use hotset_base::figures::{PagerTotals, RoutingTotals, StageTimes};
 use hotset_base::{LayerId, Phase};
 use hotset_format::{Checkpoint, ModelConfig};
 use hotset_kernels::{Pool, Vectors, matmul, rms_norm, rms_norm_in_place};
+use hotset_policy::contexts::Contexts;
 use hotset_policy::evict::Evict;
-use hotset_policy::ledger::Ledger;
 use hotset_policy::route::Route;
 use hotset_residency::{Pager, Prediction, Timing};
 
 use crate::attention::{attend, heads_together};
 use crate::experts::{ExpertGeometry, compute_wanted, group_by_expert, route_chunk, sum_in_rank_order};
-use crate::learning::{KeepLedger, Learning};
+use crate::learning::{KeepContexts, Learning};
 use crate::learnt_predictor::LearntPredictor;
 use crate::observe::{Observation, Observe};
 use crate::predict::{CoarseRouters, Lookahead};
@@ -39,8 +39,8 @@ pub struct Qwen3Moe {
     stats: RoutingTotals,
     times: StageTimes,
     probe: Option<Probe>,
-    /// Tokens computed so far: the clock of routing.
-    clock: u64,
+    /// Tokens computed so far.
+    tokens_routed: u64,
     phase: Phase,
     observation: Option<Observation>,
     learning: Option<Learning>,
@@ -80,7 +80,7 @@ impl Qwen3Moe {
             stats: RoutingTotals::default(),
             times: StageTimes::default(),
             probe: None,
-            clock: 0,
+            tokens_routed: 0,
             phase: Phase::Setup,
             observation: None,
             learning: None,
@@ -93,7 +93,7 @@ impl Qwen3Moe {
         self.pager.clear(evict);
         self.pager.keep_time(timing_for(router.as_ref()));
         self.router = router;
-        self.clock = 0;
+        self.tokens_routed = 0;
         if let Some(predictor) = &mut self.predictor {
             predictor.forget();
         }
@@ -109,15 +109,15 @@ impl Qwen3Moe {
     }
 
     /// Learns from every token from now on, and preloads what it knows of the present context; `keeper` is shown
-    /// the ledger after every pass. Under a lossy policy a token waits for what is preloaded.
-    pub fn learn(&mut self, ledger: Ledger, keeper: Box<dyn KeepLedger>) {
-        let learning = self.learning.insert(Learning::new(ledger, keeper));
+    /// the contexts after every pass. Under a lossy policy a token waits for what is preloaded.
+    pub fn learn(&mut self, contexts: Contexts, keeper: Box<dyn KeepContexts>) {
+        let learning = self.learning.insert(Learning::new(contexts, keeper));
         learning.open(&mut self.pager);
     }
 
     /// What has been learnt.
-    pub fn ledger(&self) -> Option<&Ledger> {
-        self.learning.as_ref().map(Learning::ledger)
+    pub fn contexts(&self) -> Option<&Contexts> {
+        self.learning.as_ref().map(Learning::contexts)
     }
 
     /// Shape of the model.
@@ -189,7 +189,7 @@ impl Qwen3Moe {
             self.experts(layer, tokens.len())?;
         }
         cache.advance(tokens.len());
-        self.clock += tokens.len() as u64;
+        self.tokens_routed += tokens.len() as u64;
         if let Some(learning) = &mut self.learning {
             learning.end_pass(tokens.len(), &mut self.pager);
         }
@@ -316,7 +316,7 @@ impl Qwen3Moe {
             predictor,
             ..
         } = self;
-        let now = (self.clock, self.phase);
+        let now = (self.tokens_routed, self.phase);
         let mut clock = StageClock::start_beside(pager.stall());
         normalise(&s.x, &dense.layer(layer).ffn_norm, c.rms_eps, &mut s.normed, n);
         // Routers stay exact whatever their type: they decide, where the others only sum up.

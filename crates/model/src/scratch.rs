@@ -1,9 +1,9 @@
 //! Every buffer a forward pass writes, made once. Shapes: `n` tokens of a chunk, `k` experts each.
 
-use hotset_base::{Bytes, ExpertId};
+use hotset_base::{Bytes, Choice, Contribution, ExpertId};
 use hotset_format::ModelConfig;
 use hotset_kernels::{Int8Buffer, Pair};
-use hotset_policy::route::{Choice, Contribution, Decision};
+use hotset_policy::route::Decision;
 use hotset_residency::Arrived;
 
 /// Tokens whose logits are computed together.

@@ -55,8 +55,8 @@ pub(crate) struct Cache {
     /// Up to `[experts]`: room for what a visit does not find.
     missing: Vec<ExpertKey>,
     layer: LayerId,
-    /// Counts visits: the clock of the eviction policy.
-    now: u64,
+    /// Visits so far.
+    visit_number: u64,
 }
 
 impl Cache {
@@ -85,7 +85,7 @@ impl Cache {
             latest: vec![Vec::new(); layers],
             missing: Vec::new(),
             layer: LayerId(0),
-            now: 0,
+            visit_number: 0,
             evict,
         }
     }
@@ -105,11 +105,11 @@ impl Cache {
 
     /// A visit: `experts` in rank order.
     pub fn visit(&mut self, layer: LayerId, experts: &[ExpertId]) {
-        self.now += 1;
+        self.visit_number += 1;
         self.layer = layer;
         for &expert in experts {
             self.wanted[expert.index()] = true;
-            self.evict.used(ExpertKey::new(layer, expert), self.now);
+            self.evict.used(ExpertKey::new(layer, expert), self.visit_number);
         }
         let pool = self.pool_of[layer.index()];
         self.weigh_latest(pool, layer, experts);

@@ -1,8 +1,8 @@
-//! What a replay counted. Words as in ARCHITECTURE.md, section "Words and metrics".
+//! What a replay counted. Words as in ARCHITECTURE.md.
 
-use hotset_base::Bytes;
 use hotset_base::figures::Totals;
-use hotset_policy::route::{Choice, count};
+use hotset_base::{Bytes, Choice};
+use hotset_policy::route::count;
 
 use crate::ReplayPolicy;
 

@@ -1,8 +1,8 @@
 //! Where the demand of a layer-token comes from: the record, or a routing policy over the recorded scores.
 
 use half::f16;
-use hotset_base::{Bytes, LayerId, Phase};
-use hotset_policy::route::{Choice, Decision, NotFinite, Route, RouterShape, RowView};
+use hotset_base::{Bytes, Choice, LayerId, Phase};
+use hotset_policy::route::{Decision, NotFinite, Route, RouterShape, RowView};
 
 use crate::Demand;
 
@@ -58,7 +58,7 @@ impl Router {
         logits.iter_mut().zip(probabilities).for_each(|(logit, p)| *logit = log(p));
         let view = RowView {
             layer,
-            clock: token as u64,
+            tokens_routed: token as u64,
             phase: Phase::Narration,
             logits,
             held,

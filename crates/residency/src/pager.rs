@@ -84,8 +84,8 @@ pub struct Pager {
     stats: PagerTotals,
     lookahead: usize,
     timing: Timing,
-    /// Counts visits: the clock of the eviction policy.
-    now: u64,
+    /// Visits so far.
+    visit_number: u64,
     layer: LayerId,
     /// The present visit's experts, in the order they were asked for. Sized for a whole layer.
     wants: Vec<(ExpertId, Stage)>,
@@ -147,7 +147,7 @@ impl Pager {
             stats: PagerTotals::default(),
             lookahead: if everything { 0 } else { options.lookahead },
             timing: Timing::default(),
-            now: 0,
+            visit_number: 0,
             layer: LayerId(0),
             wants: Vec::with_capacity(experts),
             wanted: vec![false; experts],

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use half::f16;
-use hotset_base::{ExpertId, LayerId, Phase};
-use hotset_policy::route::Choice;
+use hotset_base::{Choice, ExpertId, LayerId, Phase};
 
 /// Tokens computed together: one while decoding, a chunk of a prompt.
 #[derive(Clone, Debug, Default, PartialEq)]

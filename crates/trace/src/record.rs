@@ -5,8 +5,8 @@ use std::time::Duration;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use hotset_base::limits::{MAX_CHUNK, MAX_TRACE_POSITION, MAX_TRACE_STALL, MAX_VOCAB};
-use hotset_base::{ExpertId, LayerId, Phase};
-use hotset_policy::route::Choice;
+use hotset_base::little_endian::{u16_at, u32_at};
+use hotset_base::{Choice, ExpertId, LayerId, Phase};
 
 use crate::recorder::VisitHead;
 use crate::{LayerToken, Reads, TraceHeader, Visit};
@@ -36,14 +36,6 @@ pub(crate) enum Record {
     Visit(Visit),
     LayerToken(LayerToken),
     End { tokens: u64, waits: u64, waited: Duration },
-}
-
-pub(crate) fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes(bytes[at..at + 2].try_into().expect("two bytes"))
-}
-
-pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
 }
 
 /// Bytes of the largest record of such a trace.

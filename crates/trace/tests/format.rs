@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use half::f16;
 use hotset_base::figures::{HIT_RATE, TOKENS_PER_SECOND};
-use hotset_base::{ExpertId, LayerId, Phase};
+use hotset_base::{Choice, ExpertId, LayerId, Phase};
 use hotset_outputs::{FileKind, Force, Outputs, PartialFile};
-use hotset_policy::route::Choice;
 use hotset_trace::{
     CsvTrace, Ending, LayerToken, Pass, Reads, Recorder, Scores, Summary, TraceError, TraceHeader,
     TraceReader, TraceSource, Visit, VisitHead, export_csv, export_parquet,

@@ -6,9 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use half::f16;
-use hotset_base::{ExpertId, LayerId, Phase};
+use hotset_base::{Choice, ExpertId, LayerId, Phase};
 use hotset_outputs::FileKind;
-use hotset_policy::route::Choice;
 use hotset_replay::{Demand, Part};
 use hotset_testkit::{Random, claim};
 use hotset_trace::{

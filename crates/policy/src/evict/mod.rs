@@ -23,24 +23,24 @@ pub struct Retention(pub u64, pub u64);
 
 /// An eviction policy over the experts of one model.
 ///
-/// `now` counts layer-tokens and never falls. The pager asks for the retention of every expert that
-/// may leave and overwrites the smallest; pinned experts and those the present layer-token picked
-/// are not its business.
+/// `visit_number` counts visits, over all layers: a layer visited for a whole chunk of tokens is one. It never
+/// falls. The pager asks for the retention of every expert that may leave and overwrites the smallest; pinned
+/// experts and those that the present visit wants are not its business.
 pub trait Evict: Send {
     /// Name on the command line.
     fn name(&self) -> &'static str;
 
     /// A layer-token chose this expert, whether or not it was hot. Its experts come in rank order, those of a
     /// prompt chunk in the order of their numbers.
-    fn used(&mut self, key: ExpertKey, now: u64);
+    fn used(&mut self, key: ExpertKey, visit_number: u64);
 
     /// A context is known again: how often this expert was used in it, in uses that have faded. Told of every
     /// expert, what was used most last; what is known otherwise is of another context.
     ///
     /// Policies that do not count take it for one use.
-    fn preload(&mut self, key: ExpertKey, uses: f32, now: u64) {
+    fn preload(&mut self, key: ExpertKey, uses: f32, visit_number: u64) {
         if uses > 0.0 {
-            self.used(key, now);
+            self.used(key, visit_number);
         }
     }
 

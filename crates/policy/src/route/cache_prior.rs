@@ -5,11 +5,11 @@
 use arrayvec::ArrayVec;
 use hotset_base::limits::MAX_EXPERTS;
 
-use hotset_base::Phase;
+use hotset_base::{Choice, Phase};
 
 use super::decision::{insert, top_k};
 use super::scale::LogitRange;
-use super::{Choice, Decision, NotFinite, Route, RouterShape, RowView};
+use super::{Decision, NotFinite, Route, RouterShape, RowView};
 
 /// Parameters of [`CachePrior`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,7 +19,7 @@ pub struct CachePriorOptions {
     /// The first ranks of the native order, which are always chosen.
     pub sacred: usize,
     /// Only these first ranks may be chosen.
-    pub window: usize,
+    pub substitute_ranks: usize,
 }
 
 impl CachePriorOptions {
@@ -31,11 +31,11 @@ impl CachePriorOptions {
 
 impl Default for CachePriorOptions {
     fn default() -> Self {
-        Self { lambda: 0.05, sacred: 2, window: 16 }
+        Self { lambda: 0.05, sacred: 2, substitute_ranks: 16 }
     }
 }
 
-/// The top `k` of `logit + lambda * range * held` among the native top `window`; the native top `sacred`
+/// The top `k` of `logit + lambda * range * held` among the native top `substitute_ranks`; the native top `sacred`
 /// are in it. Mixing weights stay the router's.
 #[derive(Debug)]
 pub struct CachePrior {
@@ -57,7 +57,7 @@ impl CachePrior {
             return;
         }
         let mut candidates = ArrayVec::<Choice, MAX_EXPERTS>::new();
-        top_k(token.logits, options.window.clamp(shape.top_k, shape.experts), &mut candidates);
+        top_k(token.logits, options.substitute_ranks.clamp(shape.top_k, shape.experts), &mut candidates);
         let mut best = ArrayVec::<Choice, MAX_EXPERTS>::new();
         for (rank, &Choice { expert, weight }) in candidates.iter().enumerate() {
             let score = match token.held[expert.index()] {

@@ -11,13 +11,13 @@ mod scale;
 mod strict;
 mod trust;
 
-use hotset_base::{Bytes, ExpertId, LayerId, Phase};
+use hotset_base::{Bytes, LayerId, Phase};
 
-use crate::ledger::Record;
+use crate::Record;
 
 pub use cache_prior::{CachePrior, CachePriorOptions};
 pub use config::RouterOptions;
-pub use decision::{Choice, Decision};
+pub use decision::Decision;
 pub use drop::{Drop, DropOptions};
 pub use native::Native;
 pub use regret::count;
@@ -52,7 +52,7 @@ pub struct RowView<'a> {
     /// The layer.
     pub layer: LayerId,
     /// Tokens computed before this one, by this engine.
-    pub clock: u64,
+    pub tokens_routed: u64,
     /// What the token is for. The experts of a prompt are paged once for a whole chunk, so lossy policies save
     /// little there, and everything later rests on it: they choose as the model does, and learn.
     pub phase: Phase,
@@ -64,19 +64,8 @@ pub struct RowView<'a> {
     pub expert_bytes: Bytes,
     /// Microseconds that reading one expert is expected to take; 0 while unknown.
     pub read_us: f32,
-    /// `[experts]`: what the trust ledger knows of them in the present context; empty without one.
+    /// `[experts]`: what is known of them in the present context; empty without a trust ledger.
     pub records: &'a [Record],
-}
-
-/// What an expert did for a token.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Contribution {
-    /// The expert.
-    pub expert: ExpertId,
-    /// Its mixing weight.
-    pub weight: f32,
-    /// `weight * ||E(x)|| / ||sum||`, with the sum over all chosen experts of the token.
-    pub share: f32,
 }
 
 /// A routing policy: a pure state machine with tables of fixed size.
@@ -93,7 +82,7 @@ pub trait Route: Send {
     /// Whether the chosen set may differ from the native one: what is held then decides what is computed.
     fn is_lossy(&self) -> bool;
 
-    /// Whether the ledger is to be told what the chosen experts do; measuring it costs a pass over the outputs.
+    /// Whether contexts are to be told what the chosen experts do; measuring it costs a pass over the outputs.
     fn wants_contributions(&self) -> bool {
         false
     }

@@ -41,7 +41,7 @@ mod tests {
         let shape = RouterShape { layers: 8, experts: logits.len(), top_k: k, norm_topk, slots: 1.0 };
         let token = RowView {
             layer: LayerId(7),
-            clock: 0,
+            tokens_routed: 0,
             phase: Phase::Narration,
             logits,
             held: &held,

@@ -1,9 +1,7 @@
-//! What became of what the model wanted: the one place where regret is told by its kinds. Words as in
-//! ARCHITECTURE.md, section "Words and metrics".
+//! What became of what the model wanted: the one place where regret is told by its kinds. Words as in ARCHITECTURE.md.
 
+use hotset_base::Choice;
 use hotset_base::figures::RoutingTotals;
-
-use super::Choice;
 
 /// What became of a native expert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,10 +2,10 @@
 
 use arrayvec::ArrayVec;
 use hotset_base::limits::{MAX_EXPERTS, MAX_TOP_K};
-use hotset_base::{ExpertId, Families, Phase};
+use hotset_base::{Choice, ExpertId, Families, Phase};
 
 use super::decision::insert;
-use super::{Choice, Decision, NotFinite, Route, RouterShape, RowView};
+use super::{Decision, NotFinite, Route, RouterShape, RowView};
 use crate::families::FamilyPrior;
 
 /// Parameters of [`Strict`].
@@ -14,7 +14,7 @@ pub struct StrictOptions {
     /// Experts of a layer's hot set; 0 for as many as a layer has slots.
     pub hot_set: usize,
     /// Tokens between two choices of the hot set.
-    pub window: u64,
+    pub refresh_tokens: u64,
     /// Tokens after which evidence counts half.
     pub half_life: f32,
     /// The share of its family's evidence in that of an expert, from 0 to 1.
@@ -23,7 +23,7 @@ pub struct StrictOptions {
 
 impl Default for StrictOptions {
     fn default() -> Self {
-        Self { hot_set: 0, window: 64, half_life: 256.0, family_share: 0.0 }
+        Self { hot_set: 0, refresh_tokens: 64, half_life: 256.0, family_share: 0.0 }
     }
 }
 
@@ -93,7 +93,7 @@ impl Strict {
         }
         let window = &mut self.layers[token.layer.index()];
         window.tokens += 1;
-        if !window.tokens.is_multiple_of(self.options.window.max(1)) {
+        if !window.tokens.is_multiple_of(self.options.refresh_tokens.max(1)) {
             return;
         }
         window.chosen = true;

@@ -16,7 +16,7 @@ impl Pager {
             self.drain();
         }
         for &(key, uses) in experts.iter().rev() {
-            self.evict.preload(key, uses, self.now);
+            self.evict.preload(key, uses, self.visit_number);
         }
         for (slot, worth) in self.worth.iter_mut().enumerate() {
             let state = self.slots.state(SlotId(slot as u32));

@@ -79,7 +79,7 @@ impl Pager {
 
     /// Tells the eviction policy of a use; gives the expert's slot, if it has one.
     pub(super) fn note_use(&mut self, key: ExpertKey) -> Option<SlotId> {
-        self.evict.used(key, self.now);
+        self.evict.used(key, self.visit_number);
         self.slots.place(key)
     }
 

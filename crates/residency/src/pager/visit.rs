@@ -37,7 +37,7 @@ impl Pager {
     pub fn request(&mut self, layer: LayerId, experts: &[ExpertId]) {
         self.close();
         self.layer = layer;
-        self.now += 1;
+        self.visit_number += 1;
         experts.iter().for_each(|expert| self.wanted[expert.index()] = true);
         self.forget_predictions(layer);
         for &expert in experts {

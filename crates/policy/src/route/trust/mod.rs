@@ -3,19 +3,19 @@
 mod exploration;
 mod gains;
 mod options;
-mod regret;
+mod owed;
 
 use arrayvec::ArrayVec;
 use hotset_base::limits::{MAX_EXPERTS, MAX_TOP_K};
-use hotset_base::{ExpertId, Phase};
+use hotset_base::{Choice, ExpertId, Phase};
 
 use super::bucket::Bucket;
 use super::decision::top_k;
-use super::{Choice, Decision, NotFinite, Route, RouterShape, RowView};
+use super::{Decision, NotFinite, Route, RouterShape, RowView};
 use exploration::Exploration;
 use gains::Gains;
 pub use options::TrustOptions;
-use regret::Regret;
+use owed::Owed;
 
 /// Every native expert that is not held is worth a wait, or is refused: what its absence would change is
 /// weighed against the price of a read.
@@ -23,13 +23,13 @@ use regret::Regret;
 /// The damage of computing a substitute of weight `v` (0: nothing) in the place of an expert of weight `w`
 /// is `((w - v) + mismatch * w)^2`, the price `tolerance^2`: independent changes of a layer's output add up
 /// in squares, and so does what they do to the distribution of the next token. Refused damage adds up in the
-/// regret ledger; an expert whose regret passes the price is admitted, without being waited for. Mixing
+/// account of what is owed; an expert that is owed more than the price is admitted, without being waited for. Mixing
 /// weights stay the router's.
 #[derive(Debug)]
 pub struct Trust {
     shape: RouterShape,
     options: TrustOptions,
-    regret: Regret,
+    owed: Owed,
     bucket: Option<Bucket>,
     exploration: Exploration,
     /// The token whose reads are being counted, and microseconds it waits for so far.
@@ -41,7 +41,7 @@ impl Trust {
     pub fn new(shape: RouterShape, options: TrustOptions) -> Self {
         let budget = options.swap_budget;
         Self {
-            regret: Regret::new(shape, options.horizon),
+            owed: Owed::new(shape, options.horizon),
             bucket: (budget.0 > 0).then(|| Bucket::new(budget, options.swap_window)),
             exploration: Exploration::new(options.explore, options.explore_window),
             waiting: (0, 0.0),
@@ -94,7 +94,7 @@ impl Trust {
             let substitute = substitutes.peek();
             let damage = self.damage(&gains, choice, substitute.map_or(0.0, |s| s.weight));
             if self.is_worth_a_read(rank, damage, price) && self.may_wait(token) {
-                self.regret.settle(token.layer, expert);
+                self.owed.settle(token.layer, expert);
                 kept.push(expert);
                 continue;
             }
@@ -102,12 +102,10 @@ impl Trust {
                 kept.push(substitute.expert);
                 substitutes.next();
             }
-            let regret = self.regret.add(token.layer, expert, token.clock, damage);
-            if self.options.admission > 0.0
-                && regret >= self.options.admission * price
-                && self.may_admit(token)
+            let owed = self.owed.add(token.layer, expert, token.tokens_routed, damage);
+            if self.options.admission > 0.0 && owed >= self.options.admission * price && self.may_admit(token)
             {
-                self.regret.settle(token.layer, expert);
+                self.owed.settle(token.layer, expert);
                 out.admit.push(expert);
             }
         }
@@ -115,7 +113,7 @@ impl Trust {
     }
 
     /// The held ones among the next ranks after the native set, best first, with the weights they would have in
-    /// it, less what the ledger doubts.
+    /// it, less what is in doubt.
     fn candidates(
         &self,
         token: &RowView<'_>,
@@ -123,7 +121,11 @@ impl Trust {
         out: &Decision,
     ) -> ArrayVec<Choice, MAX_EXPERTS> {
         let mut candidates = ArrayVec::<Choice, MAX_EXPERTS>::new();
-        top_k(token.logits, self.options.window.clamp(self.shape.top_k, self.shape.experts), &mut candidates);
+        top_k(
+            token.logits,
+            self.options.substitute_ranks.clamp(self.shape.top_k, self.shape.experts),
+            &mut candidates,
+        );
         let scale = out.native[0].weight / out.probability(candidates[0].weight);
         candidates.drain(..self.shape.top_k);
         candidates.retain(|candidate| token.held[candidate.expert.index()]);
@@ -136,7 +138,7 @@ impl Trust {
 
     fn may_admit(&mut self, token: &RowView<'_>) -> bool {
         self.bucket.as_ref().is_none_or(|bucket| bucket.holds(token.expert_bytes))
-            && self.exploration.take(token.phase, token.clock)
+            && self.exploration.take(token.phase, token.tokens_routed)
             && self.bucket.as_mut().is_none_or(|bucket| bucket.take(token.expert_bytes))
     }
 }
@@ -149,10 +151,10 @@ impl Route for Trust {
             return Ok(());
         }
         if let Some(bucket) = &mut self.bucket {
-            bucket.fill(token.clock);
+            bucket.fill(token.tokens_routed);
         }
-        if self.waiting.0 != token.clock {
-            self.waiting = (token.clock, 0.0);
+        if self.waiting.0 != token.tokens_routed {
+            self.waiting = (token.tokens_routed, 0.0);
         }
         let mut kept = self.sort_out(token, out);
         if kept.is_empty() {

@@ -1,4 +1,4 @@
-//! The regret ledger: what refusing each expert has cost so far. Ski rental: renting until the rents add up
+//! What is owed: what refusing each expert has cost so far. Ski rental: renting until the rents add up
 //! to the price costs at most twice what the best decision in hindsight would have.
 
 use hotset_base::{ExpertId, LayerId};
@@ -7,14 +7,14 @@ use super::super::RouterShape;
 
 /// Refused damage of every expert, fading with the horizon.
 #[derive(Debug)]
-pub(super) struct Regret {
+pub(super) struct Owed {
     experts: usize,
     half_life: f32,
     /// `[layers * experts]`: damage, and the token it was added at.
     entries: Vec<(f32, u64)>,
 }
 
-impl Regret {
+impl Owed {
     pub fn new(shape: RouterShape, half_life: f32) -> Self {
         Self {
             experts: shape.experts,
@@ -24,10 +24,10 @@ impl Regret {
     }
 
     /// Adds a refusal's damage and gives the sum.
-    pub fn add(&mut self, layer: LayerId, expert: ExpertId, clock: u64, damage: f32) -> f32 {
+    pub fn add(&mut self, layer: LayerId, expert: ExpertId, tokens_routed: u64, damage: f32) -> f32 {
         let entry = &mut self.entries[layer.index() * self.experts + expert.index()];
-        let idle = clock.saturating_sub(entry.1) as f32;
-        *entry = (entry.0 * (-idle / self.half_life).exp2() + damage, clock);
+        let idle = tokens_routed.saturating_sub(entry.1) as f32;
+        *entry = (entry.0 * (-idle / self.half_life).exp2() + damage, tokens_routed);
         entry.0
     }
 
