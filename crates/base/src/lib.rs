@@ -10,6 +10,7 @@ mod families;
 mod ids;
 pub mod limits;
 mod phase;
+mod row;
 mod weight_type;
 
 pub use bytes::{Bytes, ParseBytesError};
@@ -17,4 +18,5 @@ pub use extent::{Extent, ExtentError, checked_extent};
 pub use families::{Families, LabelError};
 pub use ids::{ExpertId, ExpertKey, FileId, LayerId};
 pub use phase::Phase;
+pub use row::{Batch, BatchError, Row, RowKind, SequenceId};
 pub use weight_type::{ParseWeightTypeError, WeightType};

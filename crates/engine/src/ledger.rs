@@ -37,10 +37,10 @@ impl LedgerSettings {
     }
 
     /// What learning takes: the ledger, the one it began as, the hot set and the buffer of the writer.
-    pub(crate) fn planned_bytes(&self, config: &ModelConfig) -> Bytes {
+    pub(crate) fn planned_bytes(&self, config: &ModelConfig, sessions: usize) -> Bytes {
         let shape = shape(config);
         let hot_set = Bytes((shape.all() * size_of::<(ExpertKey, f32)>()) as u64);
-        let ledger = Ledger::planned_bytes(shape, self.options);
+        let ledger = Ledger::planned_bytes(shape, self.options, sessions);
         ledger + ledger + hot_set + LedgerWriter::planned_bytes(shape, self.options)
     }
 }
@@ -58,6 +58,7 @@ impl OpenLedger {
         settings: &LedgerSettings,
         checkpoint: &Checkpoint,
         families: &[Families],
+        sessions: usize,
     ) -> Result<Self, EngineError> {
         let (identity, shape) = (identity(checkpoint)?, shape(&checkpoint.config));
         let mut ledger = match hotset_ledger::load(settings.target.at())? {
@@ -68,7 +69,7 @@ impl OpenLedger {
             None => Ledger::new(shape, settings.options),
         };
         ledger.set_families(families);
-        Ok(Self { ledger, identity })
+        Ok(Self { ledger: ledger.following(sessions), identity })
     }
 
     /// Lets the model learn.

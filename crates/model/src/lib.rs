@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod attention;
+mod caches;
 mod dense;
 mod embedding;
 mod error;
@@ -22,10 +23,12 @@ mod routing_stats;
 mod scratch;
 mod stage_times;
 
+pub use caches::Caches;
 pub use dense::{DenseWeights, EmbeddingPlace};
 pub use error::{ForwardError, LoadError};
 pub use foretelling::Foretell;
-pub use kv_cache::{KvCache, KvType, KvTypes};
+use kv_cache::KvCache;
+pub use kv_cache::{KvType, KvTypes};
 pub use learning::KeepLedger;
 pub use observe::{LayerVisit, Observe};
 pub use predict::CoarseRouters;

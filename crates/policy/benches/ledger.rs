@@ -3,9 +3,12 @@
 
 use std::time::Instant;
 
-use hotset_base::{ExpertId, LayerId};
+use hotset_base::{ExpertId, LayerId, SequenceId};
 use hotset_policy::ledger::{Ledger, LedgerOptions, LedgerShape};
 use hotset_policy::route::{Choice, Contribution};
+
+/// The one text that is followed.
+const TEXT: SequenceId = SequenceId(0);
 
 const SHAPE: LedgerShape = LedgerShape { layers: 48, experts: 128 };
 const TOKENS: usize = 32 * 64;
@@ -36,9 +39,9 @@ fn read(ledger: &mut Ledger, domain: usize, tokens: usize) {
                 |rank: usize| ExpertId(((domain * 8 + rank * (1 + token % 2)) % SHAPE.experts) as u16);
             let native: [Choice; 8] = std::array::from_fn(|r| Choice { expert: expert(r), weight: 0.125 });
             let used = native.map(|c| Contribution { expert: c.expert, weight: c.weight, share: 0.1 });
-            ledger.observe(LayerId(layer as u16), 0, &native);
-            ledger.contribute(LayerId(layer as u16), &used);
+            ledger.observe(TEXT, LayerId(layer as u16), 0, &native);
+            ledger.contribute(TEXT, LayerId(layer as u16), &used);
         }
-        ledger.advance(1);
+        ledger.advance(TEXT, 1);
     }
 }

@@ -1,9 +1,12 @@
 //! Contexts are found, left, known again and replaced; records fade; what is hot follows the mass.
 
-use hotset_base::{ExpertId, ExpertKey, Families, LayerId};
+use hotset_base::{ExpertId, ExpertKey, Families, LayerId, SequenceId};
 use hotset_policy::ledger::{ContextId, Ledger, LedgerOptions, LedgerShape, Turn};
 use hotset_policy::route::{Choice, Contribution};
 use proptest::prelude::*;
+
+/// The one text that is followed.
+const TEXT: SequenceId = SequenceId(0);
 
 const SHAPE: LedgerShape = LedgerShape { layers: 3, experts: 32 };
 const PICKS: usize = 4;
@@ -34,7 +37,7 @@ impl Dice {
 fn read(ledger: &mut Ledger, dice: &mut Dice, domain: usize, tokens: usize) -> Vec<Turn> {
     let mut turns = Vec::new();
     for _ in 0..tokens {
-        ledger.enter_pass(1);
+        ledger.enter_pass(TEXT, 1);
         for layer in 0..SHAPE.layers {
             let mut native = Vec::new();
             while native.len() < PICKS {
@@ -43,9 +46,9 @@ fn read(ledger: &mut Ledger, dice: &mut Dice, domain: usize, tokens: usize) -> V
                     native.push(Choice { expert, weight: 0.25 });
                 }
             }
-            ledger.observe(LayerId(layer as u16), 0, &native);
+            ledger.observe(TEXT, LayerId(layer as u16), 0, &native);
         }
-        turns.extend(Some(ledger.advance(1)).filter(|turn| *turn != Turn::Same));
+        turns.extend(Some(ledger.advance(TEXT, 1)).filter(|turn| *turn != Turn::Same));
     }
     turns
 }
@@ -59,7 +62,7 @@ fn a_domain_is_found_left_and_known_again() {
     assert_eq!(read(&mut ledger, &mut dice, 0, 31), []);
     assert_eq!(read(&mut ledger, &mut dice, 0, 1), [Turn::Known(ContextId(0))]);
     // A new text has no patience.
-    ledger.begin();
+    ledger.begin(TEXT);
     assert_eq!(read(&mut ledger, &mut dice, 1, 16), [Turn::Known(ContextId(1))]);
 }
 
@@ -99,10 +102,10 @@ fn a_family_counts_for_its_members_where_a_context_is_young() {
     let mut hot = Vec::new();
     let mut uses = |ledger: &mut Ledger, tokens: usize| {
         for _ in 0..tokens {
-            ledger.enter_pass(1);
+            ledger.enter_pass(TEXT, 1);
             let native = [Choice { expert: ExpertId(9), weight: 1.0 }];
-            (0..SHAPE.layers).for_each(|layer| ledger.observe(LayerId(layer as u16), 0, &native));
-            ledger.advance(1);
+            (0..SHAPE.layers).for_each(|layer| ledger.observe(TEXT, LayerId(layer as u16), 0, &native));
+            ledger.advance(TEXT, 1);
         }
         ledger.hot_set(ContextId(0), &mut hot);
         let of = |expert| hot.iter().find(|(key, _)| *key == ExpertKey::new(LayerId(1), ExpertId(expert)));
@@ -119,9 +122,9 @@ fn a_family_counts_for_its_members_where_a_context_is_young() {
 fn contributions_count_for_the_present_context() {
     let (mut ledger, mut dice) = (Ledger::new(SHAPE, options()), Dice(4));
     let used = [Contribution { expert: ExpertId(3), weight: 0.5, share: 1.0 }];
-    ledger.contribute(LayerId(1), &used);
+    ledger.contribute(TEXT, LayerId(1), &used);
     read(&mut ledger, &mut dice, 0, 16);
-    (0..100).for_each(|_| ledger.contribute(LayerId(1), &used));
+    (0..100).for_each(|_| ledger.contribute(TEXT, LayerId(1), &used));
     let record = ledger.records(ContextId(0))[32 + 3];
     assert_eq!((record.mean, record.variance, record.seen), (2.0, 0.0, 32.0));
 }
@@ -149,13 +152,13 @@ fn a_wide_pass_is_judged_by_its_end_and_learnt_whole() {
     let before = ledger.records(ContextId(0)).iter().map(|record| record.uses).sum::<f32>();
     let pick = |ledger: &mut Ledger, token, expert| {
         let native = [Choice { expert: ExpertId(expert), weight: 1.0 }];
-        (0..SHAPE.layers).for_each(|layer| ledger.observe(LayerId(layer as u16), token, &native));
+        (0..SHAPE.layers).for_each(|layer| ledger.observe(TEXT, LayerId(layer as u16), token, &native));
     };
-    ledger.begin();
-    ledger.enter_pass(100);
+    ledger.begin(TEXT);
+    ledger.enter_pass(TEXT, 100);
     // The first 84 tokens are of another domain, the last 16 of this one.
     (0..100).for_each(|token| pick(&mut ledger, token, if token < 84 { 20 } else { token as u16 % 8 }));
-    assert_eq!(ledger.advance(100), Turn::Known(ContextId(0)));
+    assert_eq!(ledger.advance(TEXT, 100), Turn::Known(ContextId(0)));
     let after = ledger.records(ContextId(0)).iter().map(|record| record.uses).sum::<f32>();
     let faded = before * (-100.0f32 / 128.0).exp2();
     assert!((after - faded - 300.0).abs() < 0.1, "{before}, {after}");

@@ -1,12 +1,15 @@
 //! What every routing policy promises, over random layer-tokens and a small cache.
 
-use hotset_base::{Bytes, ExpertId, Families, LayerId, Phase};
+use hotset_base::{Bytes, ExpertId, Families, LayerId, Phase, SequenceId};
 use hotset_policy::ledger::{Ledger, LedgerOptions, LedgerShape};
 use hotset_policy::route::{
     CachePriorOptions, Contribution, Decision, DropOptions, LayerToken, RouterOptions, RouterShape,
     StrictOptions, TrustOptions,
 };
 use proptest::prelude::*;
+
+/// The one text that is followed.
+const TEXT: SequenceId = SequenceId(0);
 
 const SHAPE: RouterShape = RouterShape { layers: 3, experts: 40, top_k: 6, norm_topk: true, slots: 12.0 };
 const EXPERT: Bytes = Bytes(1000);
@@ -56,25 +59,26 @@ fn run(policy: RouterOptions, text: &[Vec<Vec<f32>>], phase: impl Fn(usize) -> P
     let mut caches: Vec<Vec<usize>> = vec![Vec::new(); SHAPE.layers];
     let mut out = Vec::new();
     for (clock, layers) in text.iter().enumerate() {
-        ledger.enter_pass(1);
+        ledger.enter_pass(TEXT, 1);
         for (layer, logits) in layers.iter().enumerate() {
             let hot: Vec<bool> = (0..SHAPE.experts).map(|e| caches[layer].contains(&e)).collect();
             let token = LayerToken {
                 layer: LayerId(layer as u16),
                 clock: clock as u64,
+                pass: clock as u64,
                 phase: phase(clock),
                 logits,
                 hot: &hot,
                 expert_bytes: EXPERT,
                 read_us: 100.0,
-                records: ledger.present_records(LayerId(layer as u16)),
+                records: ledger.present_records(TEXT, LayerId(layer as u16)),
             };
             let mut decision = Decision::default();
             router.route(&token, &mut decision).unwrap();
             let layer_id = token.layer;
-            ledger.observe(layer_id, 0, &decision.native);
+            ledger.observe(TEXT, layer_id, 0, &decision.native);
             let used: Vec<Contribution> = decision.chosen.iter().map(|c| did(c.expert, c.weight)).collect();
-            ledger.contribute(layer_id, &used);
+            ledger.contribute(TEXT, layer_id, &used);
             let cache = &mut caches[layer];
             for expert in decision.chosen.iter().map(|c| c.expert).chain(decision.admit.iter().copied()) {
                 if !cache.contains(&expert.index()) {
@@ -85,7 +89,7 @@ fn run(policy: RouterOptions, text: &[Vec<Vec<f32>>], phase: impl Fn(usize) -> P
             let (clock, phase, logits) = (clock as u64, phase(clock), logits.clone());
             out.push(Outcome { clock, phase, layer, logits, hot, decision });
         }
-        ledger.advance(1);
+        ledger.advance(TEXT, 1);
     }
     out
 }

@@ -59,6 +59,7 @@ impl Router {
         let view = LayerToken {
             layer,
             clock: token as u64,
+            pass: token as u64,
             phase: Phase::Narration,
             logits,
             hot,

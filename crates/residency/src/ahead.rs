@@ -2,28 +2,33 @@
 
 use std::time::Instant;
 
-use hotset_base::{ExpertId, ExpertKey, LayerId};
+use hotset_base::limits::MAX_LOOKAHEAD;
+use hotset_base::{ExpertId, ExpertKey, LayerId, RowKind};
 use hotset_policy::prefetch::{Governor, Guess};
-
-/// How experts of a later layer were predicted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Prediction {
-    /// For one token, surest first: each prediction is right or wrong by itself.
-    Token,
-    /// For the many tokens of a prompt chunk, most wanted first.
-    Chunk,
-}
 
 /// An expert that was not in memory when it was predicted.
 #[derive(Clone, Copy)]
 pub(crate) struct Expected {
     pub key: ExpertKey,
-    /// The latest that was said of it; `None` for those of a chunk.
-    guess: Option<Guess>,
-    /// What was said of it from one layer farther away.
-    earlier: Option<Guess>,
+    /// What was said of it from each distance, the nearest first: of all rows that said so, the surest. None
+    /// for those of a prompt.
+    guesses: [Option<Guess>; MAX_LOOKAHEAD],
     /// A read has been begun.
     pub started: bool,
+}
+
+impl Expected {
+    fn note(&mut self, guess: Guess) {
+        let known = &mut self.guesses[guess.distance.clamp(1, MAX_LOOKAHEAD) - 1];
+        if known.is_none_or(|known| guess.rank < known.rank) {
+            *known = Some(guess);
+        }
+    }
+
+    /// What was said of it last.
+    fn nearest(&self) -> Option<Guess> {
+        self.guesses.into_iter().flatten().next()
+    }
 }
 
 /// The predictions not yet come to their layer.
@@ -51,9 +56,9 @@ impl Ahead {
         }
     }
 
-    /// Predictions kept at once: all experts of two layers.
+    /// Predictions kept at once: all experts of the layers that are looked ahead.
     pub fn most(experts: usize) -> usize {
-        2 * experts
+        MAX_LOOKAHEAD * experts
     }
 
     /// Forgets what is expected and how predictions fared, not what was learnt of the disk.
@@ -67,42 +72,51 @@ impl Ahead {
         self.expected[key.flat(self.experts)]
     }
 
-    /// Notes a prediction from `distance` layers before; `absent` tells whether an expert needs a read.
+    /// Notes a prediction from `distance` layers before, surest first; `absent` tells whether an expert needs a
+    /// read. One that there is no room for is not noted at all.
     pub fn expect(
         &mut self,
         (layer, distance): (LayerId, usize),
         experts: &[ExpertId],
-        kind: Prediction,
+        kind: RowKind,
         absent: impl Fn(ExpertKey) -> bool,
     ) {
         for (rank, &expert) in experts.iter().enumerate() {
             let key = ExpertKey::new(layer, expert);
-            let guess = (kind == Prediction::Token).then_some(Guess { layer, distance, rank });
-            let known = std::mem::replace(&mut self.expected[key.flat(self.experts)], true);
-            if known {
+            let guess = (!kind.is_prompt()).then_some(Guess { layer, distance, rank });
+            if self.expects(key) {
                 self.expect_again(key, guess);
-            } else if absent(key) && self.entries.len() < self.entries.capacity() {
-                self.entries.push(Expected { key, guess, earlier: None, started: false });
+                continue;
             }
+            if absent(key) {
+                if self.entries.len() == Self::most(self.experts) {
+                    continue;
+                }
+                let mut entry = Expected { key, guesses: [None; MAX_LOOKAHEAD], started: false };
+                guess.into_iter().for_each(|guess| entry.note(guess));
+                self.entries.push(entry);
+            }
+            self.expected[key.flat(self.experts)] = true;
         }
     }
 
     /// From nearer it shows better what an expert is worth that has not been read yet.
     fn expect_again(&mut self, key: ExpertKey, guess: Option<Guess>) {
-        if let Some(entry) = self.entries.iter_mut().find(|e| e.key == key && !e.started) {
-            entry.earlier = std::mem::replace(&mut entry.guess, guess);
+        let entry = self.entries.iter_mut().find(|e| e.key == key && !e.started);
+        if let (Some(entry), Some(guess)) = (entry, guess) {
+            entry.note(guess);
         }
     }
 
     /// The next one that is nearly sure. `absent` as in [`Ahead::expect`]: others may have read it meanwhile.
     pub fn next_sure(&self, absent: impl Fn(ExpertKey) -> bool) -> Option<usize> {
-        let deserves = |e: &Expected| e.guess.is_some_and(|guess| self.governor.is_sure(guess));
+        let deserves = |e: &Expected| e.nearest().is_some_and(|guess| self.governor.is_sure(guess));
         self.entries.iter().position(|e| !e.started && deserves(e) && absent(e.key))
     }
 
     /// The next one that deserves a read; `absent` as above.
     pub fn next(&self, absent: impl Fn(ExpertKey) -> bool) -> Option<usize> {
-        let deserves = |e: &Expected| match e.guess {
+        let deserves = |e: &Expected| match e.nearest() {
             Some(guess) => self.governor.allows(guess),
             None => self.governor.is_on(),
         };
@@ -120,7 +134,7 @@ impl Ahead {
                 return true;
             }
             let chosen = wanted[e.key.expert.index()];
-            for guess in e.guess.into_iter().chain(e.earlier) {
+            for guess in e.guesses.into_iter().flatten() {
                 governor.predicted(guess, chosen);
             }
             if e.started && !chosen {
@@ -148,7 +162,7 @@ mod tests {
 
     fn expecting(distance: usize) -> Ahead {
         let mut ahead = Ahead::new(2, 4);
-        ahead.expect((LAYER, distance), &[ExpertId(2)], Prediction::Token, |_| true);
+        ahead.expect((LAYER, distance), &[ExpertId(2)], RowKind::Decode, |_| true);
         ahead
     }
 
@@ -168,11 +182,39 @@ mod tests {
         let mut ahead = expecting(2);
         for _ in 0..200 {
             arrive(&mut ahead, false);
-            ahead.expect((LAYER, 2), &[ExpertId(2)], Prediction::Token, |_| true);
+            ahead.expect((LAYER, 2), &[ExpertId(2)], RowKind::Decode, |_| true);
         }
         assert_eq!(ahead.next(|_| true), None, "from two layers away it is always wrong");
-        ahead.expect((LAYER, 1), &[ExpertId(2)], Prediction::Token, |_| true);
+        ahead.expect((LAYER, 1), &[ExpertId(2)], RowKind::Decode, |_| true);
         assert_eq!(ahead.next(|_| true), Some(0), "from one it has not been tried");
         assert_eq!(ahead.entries.len(), 1);
+    }
+
+    #[test]
+    fn what_finds_no_room_is_not_protected_as_if_it_were_going_to_be_read() {
+        let mut ahead = Ahead::new(MAX_LOOKAHEAD + 1, 2);
+        let both = [ExpertId(0), ExpertId(1)];
+        for layer in 0..=MAX_LOOKAHEAD as u16 {
+            ahead.expect((LayerId(layer), 1), &both, RowKind::Decode, |_| true);
+        }
+        assert_eq!(ahead.entries.len(), Ahead::most(2));
+        let beyond = ExpertKey::new(LayerId(MAX_LOOKAHEAD as u16), ExpertId(0));
+        assert!(!ahead.expects(beyond), "it has no entry");
+        ahead.expect((beyond.layer, 1), &both, RowKind::Decode, |_| false);
+        assert!(ahead.expects(beyond), "what is there needs no entry");
+    }
+
+    #[test]
+    fn of_several_rows_the_surest_counts_at_each_distance() {
+        let mut ahead = Ahead::new(2, 4);
+        let ranks = |entry: &Expected| entry.guesses.map(|guess| guess.map(|guess| guess.rank));
+        ahead.expect((LAYER, 2), &[ExpertId(1), ExpertId(2)], RowKind::Decode, |_| true);
+        ahead.expect((LAYER, 2), &[ExpertId(2)], RowKind::Decode, |_| true);
+        ahead.expect((LAYER, 1), &[ExpertId(3), ExpertId(2)], RowKind::Decode, |_| true);
+        ahead.expect((LAYER, 1), &[ExpertId(0), ExpertId(1), ExpertId(2)], RowKind::Decode, |_| true);
+        let of = |expert: u16| ahead.entries.iter().find(|e| e.key.expert == ExpertId(expert)).unwrap();
+        assert_eq!(ranks(of(2)), [Some(1), Some(0)]);
+        assert_eq!(ranks(of(1)), [Some(1), Some(0)]);
+        assert_eq!(ranks(of(0)), [Some(0), None]);
     }
 }

@@ -18,7 +18,6 @@ mod slots;
 mod source;
 mod stats;
 
-pub use ahead::Prediction;
 pub use allocator::Allocator;
 pub use arena::Arena;
 pub use error::PagerError;

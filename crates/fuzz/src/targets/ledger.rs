@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use hotset_base::{ExpertId, LayerId};
+use hotset_base::{ExpertId, LayerId, SequenceId};
 use hotset_ledger::{Snapshot, load};
 use hotset_policy::ledger::{ContextId, Ledger, LedgerOptions, LedgerShape};
 use hotset_policy::route::{Choice, Contribution};
@@ -13,6 +13,9 @@ use hotset_testkit::Random;
 use crate::formats::ledger;
 use crate::mutate::{bytes, once_in};
 use crate::target::{Outcome, Target, Workshop};
+
+/// The one text that is followed.
+const TEXT: SequenceId = SequenceId(0);
 
 const NAME: &str = "l.ledger";
 const SHAPE: LedgerShape = LedgerShape { layers: 2, experts: 8 };
@@ -40,11 +43,11 @@ fn learn(ledger: &mut Ledger, shape: LedgerShape, tokens: u16) {
     for token in 0..tokens {
         for layer in 0..shape.layers as u16 {
             let expert = ExpertId((token / 64 * 4 + token % 4) % shape.experts as u16);
-            ledger.observe(LayerId(layer), 0, &[Choice { expert, weight: 1.0 }]);
+            ledger.observe(TEXT, LayerId(layer), 0, &[Choice { expert, weight: 1.0 }]);
             let contribution = Contribution { expert, weight: 1.0, share: 1.0 + f32::from(token) };
-            ledger.contribute(LayerId(layer), &[contribution]);
+            ledger.contribute(TEXT, LayerId(layer), &[contribution]);
         }
-        ledger.advance(1);
+        ledger.advance(TEXT, 1);
     }
 }
 
@@ -74,7 +77,7 @@ impl Target for LedgerFile {
 fn go_on(snapshot: Snapshot) -> Result<(), String> {
     let shape = snapshot.shape;
     let mut ledger = snapshot.into_ledger(options());
-    ledger.begin();
+    ledger.begin(TEXT);
     learn(&mut ledger, shape, 24);
     let mut hot = Vec::new();
     (0..ledger.contexts().len()).for_each(|i| ledger.hot_set(ContextId(i as u16), &mut hot));

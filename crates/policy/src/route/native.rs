@@ -42,6 +42,7 @@ mod tests {
         let token = LayerToken {
             layer: LayerId(7),
             clock: 0,
+            pass: 0,
             phase: Phase::Narration,
             logits,
             hot: &hot,

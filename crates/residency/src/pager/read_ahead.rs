@@ -1,17 +1,16 @@
 //! Reads of what a later layer is expected to want: started while nobody waits, given up when they prove pointless.
 
-use hotset_base::{ExpertId, ExpertKey, LayerId};
+use hotset_base::{ExpertId, ExpertKey, LayerId, RowKind};
 use hotset_io::Urgency;
 
 use super::{HALVES, MOST_AHEAD, Pager, ticket};
-use crate::ahead::Prediction;
 use crate::fill::Fill;
 use crate::slots::{SlotId, SlotState};
 
 impl Pager {
     /// Says what a layer behind the visit's will probably want: not evicted if it can be helped, and read while the
     /// disk has nothing more urgent to do.
-    pub fn expect(&mut self, layer: LayerId, experts: &[ExpertId], kind: Prediction) {
+    pub fn expect(&mut self, layer: LayerId, experts: &[ExpertId], kind: RowKind) {
         let slots = &self.slots;
         let distance = layer.index() - self.layer.index();
         self.ahead.expect((layer, distance), experts, kind, |key| slots.place(key).is_none());
