@@ -20,7 +20,7 @@ from measured import put, run
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 SIZES = [16, 32, 48]
 CURVE = [6, 8, 12, 16, 24, 32, 48, 64]
-# Chosen on other texts (--texts; the first halves say the same): more slots hot than Belady has on the native demand,
+# Chosen on other texts (--texts; the first halves say the same): more picks hot than Belady has on the native demand,
 # at the least perplexity.
 TRUST = "--router trust"
 # What trust does with nothing to tolerate is the model's own routing, bit for bit.
@@ -50,7 +50,7 @@ ABLATION = {
     "window 16": "--router-window 16",
     "mismatch 0 (experts are interchangeable)": "--router-mismatch 0",
     "with reading ahead": "--lookahead 2",
-    "with reading ahead by the routers as they are": "--lookahead 2 --foretell routers",
+    "with reading ahead by the routers as they are": "--lookahead 2 --predictor routers",
     "with an empty trust ledger": "--trust-ledger {ledger}",
     "with that and the gains it measures": "--trust-ledger {ledger} --router-trust 1",
     "with admission by regret": "--router-admission 4",
@@ -159,7 +159,7 @@ def figures(mean):
             f"{100 * mean['route_agreement']:.1f}", f"{100 * mean['mass_lost']:.2f}", f"{mean['read_mib_per_token']:.3f}"]
 
 
-HEAD = ["slots hot, %", "perplexity", "KL, nats", "agreement, %", "mass lost, %", "MiB per token"]
+HEAD = ["picks hot, %", "perplexity", "KL, nats", "agreement, %", "mass lost, %", "MiB per token"]
 
 
 def main_table(args, files, folder, rates):
@@ -181,7 +181,7 @@ def ablation_table(args, files, *_):
         churn = statistics.mean(1000 * t["swap_ins_per_token"] for t in texts)
         rows.append([name, f"{100 * mean['hot_of_native']:.1f} ± {hot:.1f}", f"{churn:.0f}",
                      f"{100 * mean['perplexity_change']:+.2f} ± {change:.2f} %", f"{mean['mean_kl_nats']:.4f}"])
-    return table(["", "slots hot, %", "swap-ins per 1,000 tokens", "perplexity", "KL, nats"], rows)
+    return table(["", "picks hot, %", "swap-ins per 1,000 tokens", "perplexity", "KL, nats"], rows)
 
 
 def clairvoyant(args, files, folder, size, flags):
@@ -243,7 +243,7 @@ def curve_table(args, files, folder, rates):
 
 
 def picture(lines):
-    """Slots hot against experts per layer, as SVG."""
+    """Picks hot against experts per layer, as SVG."""
     width, height, left, top = 640, 360, 50, 20
     x = lambda size: left + (width - left - 150) * math.log(size / CURVE[0]) / math.log(CURVE[-1] / CURVE[0])
     y = lambda rate: top + (height - top - 40) * (1 - rate / 100)
@@ -254,7 +254,7 @@ def picture(lines):
                    f'<text x="{left - 8}" y="{y(rate) + 4:.0f}" text-anchor="end">{rate}</text>')
     for size in CURVE:
         out.append(f'<text x="{x(size):.0f}" y="{height - 24}" text-anchor="middle">{size}</text>')
-    out.append(f'<text x="{left}" y="{height - 6}">experts per layer of 128; percent of routed slots hot</text>')
+    out.append(f'<text x="{left}" y="{height - 6}">experts per layer of 128; percent of picks hot</text>')
     for (name, rates), colour in zip(lines.items(), ("#888", "#c33", "#d90", "#26c")):
         points = " ".join(f"{x(size):.1f},{y(rate):.1f}" for size, rate in zip(CURVE, rates))
         out.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')

@@ -5,15 +5,18 @@
 #![forbid(unsafe_code)]
 
 mod bytes;
+mod choice;
 mod extent;
 mod families;
 mod ids;
 pub mod limits;
+pub mod little_endian;
 mod phase;
 mod row;
 mod weight_type;
 
 pub use bytes::{Bytes, ParseBytesError};
+pub use choice::{Choice, Contribution};
 pub use extent::{Extent, ExtentError, checked_extent};
 pub use families::{Families, LabelError};
 pub use ids::{ExpertId, ExpertKey, FileId, LayerId};

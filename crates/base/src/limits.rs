@@ -87,8 +87,8 @@ pub const MAX_READS_IN_FLIGHT: usize = 64;
 pub const MAX_CHUNK: usize = 512;
 /// Layers the pager looks ahead.
 pub const MAX_LOOKAHEAD: usize = 2;
-/// Layers that are foretold by copies of their routers that learn: a token moves every number of each.
-pub const MAX_FORETOLD_LAYERS: usize = 16;
+/// Layers that are predicted by copies of their routers that learn: a token moves every number of each.
+pub const MAX_PREDICTED_LAYERS: usize = 16;
 /// Metadata of a trace: model name, sizes of experts, options.
 pub const MAX_TRACE_METADATA: Bytes = Bytes::mib(1);
 /// Payload of one block of a trace.

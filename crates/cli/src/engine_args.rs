@@ -5,8 +5,8 @@ use clap::{Args, ValueEnum};
 use hotset_base::Bytes;
 use hotset_engine::{DEFAULT_HALF_LIFE, Engine, EngineOptions, Prepared};
 use hotset_format::Checkpoint;
-use hotset_io::{EngineKind, FaultPlan, ReadOptions};
-use hotset_model::{Activations, EmbeddingPlace, Foretell, KvType, KvTypes};
+use hotset_io::{FaultPlan, ReadOptions, ReaderKind};
+use hotset_model::{Activations, EmbeddingPlace, KvType, KvTypes, Predictor};
 use hotset_outputs::Outputs;
 use hotset_policy::evict::EvictKind;
 use hotset_residency::PagerOptions;
@@ -81,20 +81,20 @@ pub struct EngineArgs {
     #[arg(long, env = "HOTSET_EMBEDDING", value_enum)]
     pub embedding: Option<EmbeddingName>,
 
-    /// Layers whose experts are predicted, kept and read ahead; 0 reads only what a token waits for. With a
-    /// lossy --router only what it would not refuse, if such predictions are nearly sure
+    /// Layers whose experts are predicted, protected and prefetched; 0 reads only what a token waits for. With a
+    /// lossy --router only what it would not refuse, if such predictions are nearly certain
     /// [default: 2]
     #[arg(long, env = "HOTSET_LOOKAHEAD", value_name = "N")]
     pub lookahead: Option<usize>,
 
     /// What the next layer's picks are predicted with [default: learn, if that takes at most 1 % of --memory or
     /// with --experts-per-layer, else routers]
-    #[arg(long, env = "HOTSET_FORETELL", value_enum)]
-    pub foretell: Option<ForetellName>,
+    #[arg(long, alias = "foretell", env = "HOTSET_PREDICTOR", value_enum)]
+    pub predictor: Option<PredictorName>,
 
     /// How experts are read: io_uring, pread (threads), or auto: io_uring where the kernel allows it
     #[arg(long, env = "HOTSET_READ_ENGINE", value_name = "ENGINE", default_value = "auto")]
-    pub read_engine: EngineKind,
+    pub read_engine: ReaderKind,
 
     /// Reads given to the disk at once
     #[arg(long, env = "HOTSET_READ_DEPTH", value_name = "N", default_value_t = 8)]
@@ -148,7 +148,7 @@ pub enum EmbeddingName {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-pub enum ForetellName {
+pub enum PredictorName {
     /// Copies of the routers that learn from every token, for layers whose router predicts badly
     Learn,
     /// The routers as they are
@@ -179,7 +179,7 @@ impl EngineArgs {
     /// How experts are read.
     pub fn read_options(&self) -> ReadOptions {
         ReadOptions {
-            engine: self.read_engine,
+            kind: self.read_engine,
             direct: !(self.no_direct_io || self.keep_page_cache),
             depth: self.read_depth,
             keep_page_cache: self.keep_page_cache,
@@ -223,9 +223,9 @@ impl EngineArgs {
                 lookahead: self.lookahead.unwrap_or(defaults.lookahead),
                 register: !self.no_registered_buffers,
             },
-            foretell: self.foretell.map(|name| match name {
-                ForetellName::Learn => Foretell::Learn,
-                ForetellName::Routers => Foretell::Routers,
+            predictor: self.predictor.map(|name| match name {
+                PredictorName::Learn => Predictor::Learn,
+                PredictorName::Routers => Predictor::Routers,
             }),
             ledger,
             compared_tokens: 0,

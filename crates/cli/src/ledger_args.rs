@@ -7,7 +7,7 @@ use clap::Args;
 use hotset_base::limits::MAX_LEDGER_WINDOW;
 use hotset_engine::{Engine, LedgerSettings};
 use hotset_outputs::{FileKind, Outputs};
-use hotset_policy::ledger::LedgerOptions;
+use hotset_policy::contexts::ContextsOptions;
 
 use crate::output;
 use crate::output::Usage;
@@ -41,16 +41,16 @@ impl LedgerArgs {
     /// The ledger that was asked for, if one was; its file is tried.
     pub fn settings(&self, outputs: &mut Outputs) -> Result<Option<LedgerSettings>> {
         let Some(path) = &self.trust_ledger else { return Ok(None) };
-        let default = LedgerOptions::default();
-        let options = LedgerOptions {
-            window: self.ledger_window.unwrap_or(default.window),
+        let default = ContextsOptions::default();
+        let options = ContextsOptions {
+            context_window: self.ledger_window.unwrap_or(default.context_window),
             drift: self.ledger_drift.unwrap_or(default.drift),
             patience: self.ledger_patience.unwrap_or(default.patience),
             family_tokens: self.ledger_family_tokens.unwrap_or(default.family_tokens),
             ..default
         };
-        if !(1..=MAX_LEDGER_WINDOW).contains(&options.window) {
-            let window = options.window;
+        if !(1..=MAX_LEDGER_WINDOW).contains(&options.context_window) {
+            let window = options.context_window;
             return Err(
                 Usage(format!("--ledger-window {window} is out of range: 1 to {MAX_LEDGER_WINDOW}")).into()
             );

@@ -29,6 +29,7 @@ mod template_args;
 mod threads;
 mod trace_args;
 
+use std::ffi::OsStr;
 use std::process::ExitCode;
 
 use clap::builder::Resettable;
@@ -108,12 +109,18 @@ fn parse() -> Result<Cli, clap::Error> {
     Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
+/// Variables and the names they had before: these go on to count where the new ones are not set.
+const OLD_VARIABLES: [(&str, &str); 1] = [("HOTSET_PREDICTOR", "HOTSET_FORETELL")];
+
 /// A variable that is set and empty counts as unset, as compose files and shells leave them.
 fn without_empty_variables(command: clap::Command) -> clap::Command {
-    let is_empty = |arg: &clap::Arg| {
-        let variable = arg.get_env().and_then(std::env::var_os);
-        variable.is_some_and(|value| value.is_empty())
+    let is_set = |name: &OsStr| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let named = |arg: clap::Arg| match arg.get_env() {
+        Some(name) if !is_set(name) => {
+            let old = OLD_VARIABLES.iter().find(|(new, old)| name == *new && is_set(OsStr::new(old)));
+            arg.env(old.map_or(Resettable::Reset, |(_, old)| Resettable::Value((*old).into())))
+        }
+        _ => arg,
     };
-    let command = command.mut_args(|arg| if is_empty(&arg) { arg.env(Resettable::Reset) } else { arg });
-    command.mut_subcommands(without_empty_variables)
+    command.mut_args(named).mut_subcommands(without_empty_variables)
 }

@@ -68,7 +68,7 @@ struct Settings {
     #[arg(long = "router-horizon", value_name = "TOKENS")]
     horizon: Option<f32>,
 
-    /// trust: regret, in prices of a read, at which a refused expert is read for later tokens; 0 for
+    /// trust: what is owed, in prices of a read, when a refused expert is read for later tokens; 0 for
     /// never [default: 0]
     #[arg(long = "router-admission", value_name = "X")]
     admission: Option<f32>,
@@ -242,7 +242,7 @@ impl Settings {
         CachePriorOptions {
             lambda: self.lambda.unwrap_or(default.lambda),
             sacred: self.sacred.unwrap_or(default.sacred),
-            window: self.window.unwrap_or(default.window),
+            substitute_ranks: self.window.unwrap_or(default.substitute_ranks),
         }
     }
 
@@ -255,7 +255,7 @@ impl Settings {
             caution: self.caution.unwrap_or(default.caution),
             horizon: self.horizon.unwrap_or(default.horizon),
             sacred: self.sacred.unwrap_or(default.sacred),
-            window: self.window.unwrap_or(default.window),
+            substitute_ranks: self.window.unwrap_or(default.substitute_ranks),
             admission: self.admission.unwrap_or(default.admission),
             cost: self.cost.unwrap_or(default.cost),
             swap_budget: self.swap_budget.unwrap_or(default.swap_budget),
@@ -269,8 +269,8 @@ impl Settings {
     fn strict(&self) -> StrictOptions {
         let default = StrictOptions::default();
         StrictOptions {
-            hot: self.hot.unwrap_or(default.hot),
-            window: self.refresh.unwrap_or(default.window),
+            hot_set: self.hot.unwrap_or(default.hot_set),
+            refresh_tokens: self.refresh.unwrap_or(default.refresh_tokens),
             half_life: self.horizon.unwrap_or(default.half_life),
             family_share: self.family_share.unwrap_or(default.family_share),
         }

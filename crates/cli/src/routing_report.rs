@@ -30,11 +30,11 @@ pub struct RegretReport {
 impl RegretReport {
     pub fn new(regret: &RegretByKind) -> Self {
         Self {
-            regret_waited_slots: regret.waited.slots,
+            regret_waited_slots: regret.waited.picks,
             regret_waited_mass: regret.waited.mass,
-            regret_substituted_slots: regret.substituted.slots,
+            regret_substituted_slots: regret.substituted.picks,
             regret_substituted_mass: regret.substituted.mass,
-            regret_dropped_slots: regret.dropped.slots,
+            regret_dropped_slots: regret.dropped.picks,
             regret_dropped_mass: regret.dropped.mass,
         }
     }
@@ -53,16 +53,16 @@ impl RoutingReport {
     }
 }
 
-/// Agreement and regret by kind in per cent of the native slots and of their mass; nothing of a phase in
+/// Agreement and regret by kind in per cent of the native picks and of their mass; nothing of a phase in
 /// which all was chosen as the model does.
 pub fn regret(routing: &RoutingStats) -> Option<String> {
-    if routing.agreed_slots == routing.native_slots && routing.routed_slots == routing.native_slots {
+    if routing.agreed_picks == routing.native_picks && routing.routed_picks == routing.native_picks {
         return None;
     }
     let share = |kind: Regret| {
-        let (slots, mass) =
-            (kind.slots as f64 / routing.native_slots as f64, kind.mass / routing.native_mass);
-        format!("{:.1} % ({:.1} % of mass)", 100.0 * slots, 100.0 * mass)
+        let (picks, mass) =
+            (kind.picks as f64 / routing.native_picks as f64, kind.mass / routing.native_mass);
+        format!("{:.1} % ({:.1} % of mass)", 100.0 * picks, 100.0 * mass)
     };
     Some(format!(
         "agreement {:.1} %, waited for {}, substituted {}, dropped {}",

@@ -177,8 +177,8 @@ fn synthetic_models_say_their_text_and_are_checked_against_the_real_one() {
     let checked = json(&["synth", "--check", &gguf, "--json", "--tokens", "64"]);
     let figures = checked["figures"].as_array().unwrap();
     assert!(figures.len() > 10 && figures.iter().all(|f| f["target"].is_null() && f["off"] == false));
-    let foretold = figures.last().unwrap()["measured"].as_f64().unwrap();
-    assert!((80.0..99.0).contains(&foretold), "{checked}");
+    let predicted = figures.last().unwrap()["measured"].as_f64().unwrap();
+    assert!((80.0..99.0).contains(&predicted), "{checked}");
 
     // Routing by the text of others: the shipped model, which was not made by us, and is off.
     let text = path("text");

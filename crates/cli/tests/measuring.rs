@@ -204,7 +204,7 @@ fn plan_without_measuring_is_arithmetic() {
     let report = json(&[&["plan", "--json"], &told[..]].concat());
     assert_eq!((report["hit_rate"].as_f64(), report["disk_gbps"].as_f64()), (Some(0.5), Some(0.001)));
     let half_of_the_experts = at(&report, "token_bytes.experts").as_f64().unwrap() / 2.0;
-    // 15 % more are read ahead for nothing.
+    // 15 % more are prefetched for nothing.
     let disk_seconds = report["disk_seconds"].as_f64().unwrap();
     assert!((disk_seconds - 1.15 * half_of_the_experts / 1e6).abs() < 1e-9, "{report}");
     let text = succeed(&[&["plan"], &told[..]].concat());

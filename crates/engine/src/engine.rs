@@ -9,7 +9,7 @@ use hotset_format::{Checkpoint, ModelConfig, ModelFile};
 use hotset_ledger::LedgerWriter;
 use hotset_model::{RouterProbe, RoutingStats};
 use hotset_outputs::PartialFile;
-use hotset_policy::ledger::Ledger;
+use hotset_policy::contexts::Contexts;
 use hotset_policy::route::RouterOptions;
 use hotset_residency::{PagerStats, Timing};
 use hotset_text::Tokenizer;
@@ -129,8 +129,8 @@ impl Engine {
     }
 
     /// What is known of contexts, if a trust ledger keeps it.
-    pub fn contexts(&self) -> Option<&Ledger> {
-        self.tokens.model.ledger()
+    pub fn contexts(&self) -> Option<&Contexts> {
+        self.tokens.model.contexts()
     }
 
     /// Lets somebody look at the routers of every pass from now on; it allocates when it first does.
@@ -186,7 +186,7 @@ impl Engine {
             ("shared_by_layers", (self.plan.arena.partitions.len() < config.layers).to_string()),
             ("chunk", self.plan.chunk.to_string()),
             ("lookahead", self.tokens.model.pager().lookahead(RowKind::Decode).to_string()),
-            ("foretell", self.plan.foretell.name().to_owned()),
+            ("predict", self.plan.predictor.name().to_owned()),
             ("memory_bytes", self.plan.budget.0.to_string()),
         ];
         TraceHeader {

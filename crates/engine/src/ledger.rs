@@ -5,9 +5,9 @@ use std::sync::Arc;
 use hotset_base::{Bytes, ExpertKey, Families};
 use hotset_format::{Checkpoint, ModelConfig, identity};
 use hotset_ledger::{LedgerError, LedgerWriter};
-use hotset_model::{KeepLedger, Qwen3Moe};
+use hotset_model::{KeepContexts, Qwen3Moe};
 use hotset_outputs::Target;
-use hotset_policy::ledger::{Ledger, LedgerOptions, LedgerShape};
+use hotset_policy::contexts::{Contexts, ContextsOptions, ContextsShape};
 
 use crate::EngineError;
 
@@ -17,7 +17,7 @@ pub struct LedgerSettings {
     /// Its file, claimed; one that does not exist is made.
     pub target: Arc<Target>,
     /// How contexts are told apart.
-    pub options: LedgerOptions,
+    pub options: ContextsOptions,
     /// Tokens between two saves.
     pub save_every: u64,
 }
@@ -28,7 +28,7 @@ impl LedgerSettings {
 
     /// A ledger with the usual settings.
     pub fn new(target: Arc<Target>) -> Self {
-        Self { target, options: LedgerOptions::default(), save_every: Self::SAVE_EVERY }
+        Self { target, options: ContextsOptions::default(), save_every: Self::SAVE_EVERY }
     }
 
     /// Whether families change anything.
@@ -40,14 +40,14 @@ impl LedgerSettings {
     pub(crate) fn planned_bytes(&self, config: &ModelConfig, sessions: usize) -> Bytes {
         let shape = shape(config);
         let hot_set = Bytes((shape.all() * size_of::<(ExpertKey, f32)>()) as u64);
-        let ledger = Ledger::planned_bytes(shape, self.options, sessions);
+        let ledger = Contexts::planned_bytes(shape, self.options, sessions);
         ledger + ledger + hot_set + LedgerWriter::planned_bytes(shape, self.options)
     }
 }
 
 /// A ledger that was loaded or begun, for the model it is of.
 pub(crate) struct OpenLedger {
-    ledger: Ledger,
+    contexts: Contexts,
     identity: [u8; 32],
 }
 
@@ -61,15 +61,15 @@ impl OpenLedger {
         sessions: usize,
     ) -> Result<Self, EngineError> {
         let (identity, shape) = (identity(checkpoint)?, shape(&checkpoint.config));
-        let mut ledger = match hotset_ledger::load(settings.target.at())? {
+        let mut contexts = match hotset_ledger::load(settings.target.at())? {
             Some(snapshot) => {
                 snapshot.check_model(settings.target.shown(), identity, shape)?;
-                snapshot.into_ledger(settings.options)
+                snapshot.into_contexts(settings.options)
             }
-            None => Ledger::new(shape, settings.options),
+            None => Contexts::new(shape, settings.options),
         };
-        ledger.set_families(families);
-        Ok(Self { ledger: ledger.following(sessions), identity })
+        contexts.set_families(families);
+        Ok(Self { contexts: contexts.following(sessions), identity })
     }
 
     /// Lets the model learn.
@@ -78,13 +78,13 @@ impl OpenLedger {
         settings: &LedgerSettings,
         model: &mut Qwen3Moe,
     ) -> std::io::Result<Arc<LedgerWriter>> {
-        let Self { ledger, identity } = self;
+        let Self { contexts, identity } = self;
         let writer =
-            LedgerWriter::start(Arc::clone(&settings.target), identity, ledger.shape(), settings.options)?;
+            LedgerWriter::start(Arc::clone(&settings.target), identity, contexts.shape(), settings.options)?;
         let writer = Arc::new(writer);
         let every = settings.save_every.max(1);
-        let keeper = Keeper { writer: Arc::clone(&writer), every, next: ledger.tokens() + every };
-        model.learn(ledger, Box::new(keeper));
+        let keeper = Keeper { writer: Arc::clone(&writer), every, next: contexts.tokens() + every };
+        model.learn(contexts, Box::new(keeper));
         Ok(writer)
     }
 }
@@ -96,11 +96,11 @@ struct Keeper {
     next: u64,
 }
 
-impl KeepLedger for Keeper {
-    fn look(&mut self, ledger: &Ledger) {
-        if ledger.tokens() >= self.next {
-            self.writer.save(ledger);
-            self.next = ledger.tokens() + self.every;
+impl KeepContexts for Keeper {
+    fn look(&mut self, contexts: &Contexts) {
+        if contexts.tokens() >= self.next {
+            self.writer.save(contexts);
+            self.next = contexts.tokens() + self.every;
         }
     }
 }
@@ -116,11 +116,11 @@ pub struct LedgerTotals {
 
 /// Saves what a model has learnt, and waits for it.
 pub(crate) fn save(writer: &LedgerWriter, model: &Qwen3Moe) -> Result<Option<LedgerTotals>, LedgerError> {
-    let Some(ledger) = model.ledger() else { return Ok(None) };
-    writer.finish(ledger)?;
-    Ok(Some(LedgerTotals { contexts: ledger.contexts().len(), tokens: ledger.tokens() }))
+    let Some(contexts) = model.contexts() else { return Ok(None) };
+    writer.finish(contexts)?;
+    Ok(Some(LedgerTotals { contexts: contexts.known().len(), tokens: contexts.tokens() }))
 }
 
-fn shape(config: &ModelConfig) -> LedgerShape {
-    LedgerShape { layers: config.layers, experts: config.experts }
+fn shape(config: &ModelConfig) -> ContextsShape {
+    ContextsShape { layers: config.layers, experts: config.experts }
 }

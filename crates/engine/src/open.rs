@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hotset_base::Bytes;
 use hotset_format::{Checkpoint, ModelConfig, Origin};
 use hotset_kernels::Pool;
-use hotset_model::{Caches, DenseWeights, Foretell, Qwen3Moe};
+use hotset_model::{Caches, DenseWeights, Predictor, Qwen3Moe};
 use hotset_policy::route::{Route, RouterShape};
 use hotset_residency::{ArenaPlan, ExpertSource, Pager};
 use hotset_text::Tokenizer;
@@ -86,8 +86,8 @@ impl<'c> Prepared<'c> {
         let config = &checkpoint.config;
         let caches = Caches::new(config, plan.sessions, plan.context, options.kv_types)
             .map_err(system("take the memory of the KV cache"))?;
-        if plan.foretell == Foretell::Learn {
-            model.learn_to_foretell(plan.sessions);
+        if plan.predictor == Predictor::Learn {
+            model.learn_to_predict(plan.sessions);
         }
         let begin = |(settings, open): (_, OpenLedger)| open.begin(settings, &mut model);
         let ledger = options.ledger.as_ref().zip(ledger).map(begin).transpose();

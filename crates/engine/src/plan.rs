@@ -6,7 +6,7 @@ use hotset_base::{Bytes, Families, limits};
 use hotset_format::{Checkpoint, ModelConfig};
 use hotset_kernels::Pool;
 use hotset_model::{
-    Activations, Caches, CoarseRouters, DenseWeights, EmbeddingPlace, Foretell, KvTypes, Scratch,
+    Activations, Caches, CoarseRouters, DenseWeights, EmbeddingPlace, KvTypes, Predictor, Scratch,
 };
 use hotset_policy::evict::EvictKind;
 use hotset_policy::route::RouterOptions;
@@ -69,7 +69,7 @@ pub struct EngineOptions {
     /// Reading.
     pub pager: PagerOptions,
     /// Whether predictions learn; `None` where the memory for it is small beside the budget.
-    pub foretell: Option<Foretell>,
+    pub predictor: Option<Predictor>,
     /// What is known of contexts from one run to the next.
     pub ledger: Option<LedgerSettings>,
     /// Tokens of the longest text that [`price`](crate::price) is asked about; 0 for none.
@@ -102,7 +102,7 @@ impl Default for EngineOptions {
             router: RouterOptions::Native,
             evict: EvictKind::WindowLfu { half_life: Some(DEFAULT_HALF_LIFE) },
             pager: PagerOptions::default(),
-            foretell: None,
+            predictor: None,
             ledger: None,
             compared_tokens: 0,
             families: Vec::new(),
@@ -164,7 +164,7 @@ pub struct Plan {
     /// Where the embedding table is.
     pub embedding: EmbeddingPlace,
     /// Whether predictions learn.
-    pub foretell: Foretell,
+    pub predictor: Predictor,
     /// Things the user should know.
     pub warnings: Vec<String>,
 }
@@ -236,7 +236,7 @@ impl Plan {
         let source = ExpertSource::new(checkpoint);
         let embedding = options.embedding.unwrap_or(EmbeddingPlace::Memory);
         let budget = budget(checkpoint, options)?;
-        let foretell = foretell(config, options, budget.map(|(budget, _)| budget));
+        let predictor = predictor(config, options, budget.map(|(budget, _)| budget));
         let smallest_chunk = CHUNKS[CHUNKS.len() - 1];
         let threads = threads(options.threads);
         let ledger =
@@ -248,8 +248,8 @@ impl Plan {
             budget: Bytes(0),
             budget_source: BudgetSource::Asked,
             process: resident + RUNTIME_RESERVE + pool + ledger + text + compared,
-            dense: dense_bytes(checkpoint, options, embedding, foretell),
-            foretell,
+            dense: dense_bytes(checkpoint, options, embedding, predictor),
+            predictor,
             kv: Caches::planned_bytes(config, sessions, context, options.kv_types),
             scratch: Bytes(0),
             arena: ArenaPlan::per_layer(&source, options.experts_per_layer.unwrap_or(1)),
@@ -279,7 +279,7 @@ impl Plan {
         let pages = self.without_arena() + everything > self.budget;
         if options.embedding.is_none() && pages && checkpoint.dense.embedding.extent.bytes >= SMALL_TABLE {
             self.embedding = EmbeddingPlace::Disk;
-            self.dense = dense_bytes(checkpoint, options, self.embedding, self.foretell);
+            self.dense = dense_bytes(checkpoint, options, self.embedding, self.predictor);
         }
         if options.chunk.is_none() {
             let rows = |chunk: usize| chunk.min(self.context).max(self.sessions);
@@ -417,26 +417,26 @@ fn dense_bytes(
     checkpoint: &Checkpoint,
     options: &EngineOptions,
     embedding: EmbeddingPlace,
-    foretell: Foretell,
+    predictor: Predictor,
 ) -> Bytes {
     let coarse_routers = CoarseRouters::planned_bytes(&checkpoint.config, options.pager.lookahead);
-    let copies = match foretell {
-        Foretell::Learn => Foretell::planned_bytes(&checkpoint.config, options.sessions),
-        Foretell::Routers => Bytes(0),
+    let copies = match predictor {
+        Predictor::Learn => Predictor::planned_bytes(&checkpoint.config, options.sessions),
+        Predictor::Routers => Bytes(0),
     };
     DenseWeights::planned_bytes(checkpoint, embedding) + coarse_routers + copies
 }
 
 /// Whether predictions learn. Copies of routers take the place of experts, which may be worth more: on the model that ships, whose
 /// routers are large beside its experts, they are 1.25 MiB of 56, and cost more hits than they bring.
-fn foretell(config: &ModelConfig, options: &EngineOptions, budget: Option<Bytes>) -> Foretell {
+fn predictor(config: &ModelConfig, options: &EngineOptions, budget: Option<Bytes>) -> Predictor {
     if options.pager.lookahead == 0 {
-        return Foretell::Routers;
+        return Predictor::Routers;
     }
-    let copies = Foretell::planned_bytes(config, options.sessions);
+    let copies = Predictor::planned_bytes(config, options.sessions);
     let small = |budget: Bytes| copies.0 * LEARNING_SHARE <= budget.0;
     let learns = options.experts_per_layer.is_some() || budget.is_some_and(small);
-    options.foretell.unwrap_or(if learns { Foretell::Learn } else { Foretell::Routers })
+    options.predictor.unwrap_or(if learns { Predictor::Learn } else { Predictor::Routers })
 }
 
 fn check_ranges(options: &EngineOptions) -> Result<(), PlanError> {

@@ -59,6 +59,9 @@ pub(crate) struct Feed {
     pub chunk: usize,
 }
 
+/// Is shown every pass of a text, with the tokens of it that the pass took.
+pub(crate) type After<'a> = dyn FnMut(&mut TokenLoop, Range<usize>) -> Result<(), EngineError> + 'a;
+
 /// The model, what it remembers of every session, and the rows of a pass.
 pub(crate) struct TokenLoop {
     pub model: Qwen3Moe,
@@ -100,15 +103,14 @@ impl TokenLoop {
         Ok(())
     }
 
-    /// A text after what a session holds, pass after pass; `after` is shown each, with the tokens of the text that it
-    /// took.
+    /// A text after what a session holds, pass after pass.
     pub fn feed(
         &mut self,
         session: &mut Session,
         text: &[u32],
         feed: Feed,
         cancel: &AtomicBool,
-        after: &mut dyn FnMut(&mut Self, Range<usize>) -> Result<(), EngineError>,
+        after: &mut After<'_>,
     ) -> Result<(), EngineError> {
         let Feed { phase, kind, chunk, .. } = feed;
         let mut done = 0;

@@ -31,7 +31,8 @@ impl Observe for Observer {
 
     fn visit(&mut self, visit: &LayerVisit<'_>) {
         let count = |experts: u64| u16::try_from(experts).unwrap_or(u16::MAX);
-        let reads = Reads { demand: count(visit.demand), late: count(visit.late), ahead: count(visit.ahead) };
+        let reads =
+            Reads { demand: count(visit.demand), late: count(visit.late), prefetch: count(visit.prefetch) };
         self.0.visit(&VisitHead { layer: visit.layer, hot: visit.hot, reads, stall: visit.stall });
         let scores = visit.scores.chunks_exact(visit.hot.len());
         let rows = visit.choices.chunks_exact(visit.top_k).zip(visit.chosen);

@@ -11,9 +11,9 @@ use std::sync::atomic::AtomicBool;
 use common::*;
 use hotset_base::WeightType;
 use hotset_engine::{EngineOptions, LedgerSettings, Listener};
-use hotset_model::Foretell;
+use hotset_model::Predictor;
 use hotset_outputs::FileKind;
-use hotset_policy::ledger::LedgerOptions;
+use hotset_policy::contexts::ContextsOptions;
 use hotset_policy::route::{CachePriorOptions, DropOptions, RouterOptions, StrictOptions, TrustOptions};
 use hotset_testkit::{TinyModel, TinyShape, claim, claim_repeated};
 use hotset_text::{LogitBias, Sampler, SamplerConfig, StopStrings};
@@ -40,7 +40,7 @@ fn main() {
     // With a ledger: one that is begun, then one that is known, both saved while decoding.
     let target = claim_repeated(FileKind::TrustLedger, &dir.path().join("a.ledger"));
     let ledger = LedgerSettings { save_every: 16, ..LedgerSettings::new(target) };
-    let learns = LedgerOptions { window: 8, drift: 0.0, patience: 1, ..ledger.options };
+    let learns = ContextsOptions { context_window: 8, drift: 0.0, patience: 1, ..ledger.options };
     let ledger = LedgerSettings { options: learns, ..ledger };
     for router in [RouterOptions::Native, RouterOptions::Native, RouterOptions::Trust(trust())] {
         decode_with(dir.path(), None, router, Some(ledger.clone()));
@@ -53,7 +53,7 @@ fn main() {
 }
 
 fn decode(path: &Path, trace: Option<&Path>) {
-    let strict = StrictOptions { hot: 6, window: 8, half_life: 32.0, family_share: 0.0 };
+    let strict = StrictOptions { hot_set: 6, refresh_tokens: 8, half_life: 32.0, family_share: 0.0 };
     let routers = [
         RouterOptions::Native,
         RouterOptions::CachePrior(CachePriorOptions::default()),
@@ -72,8 +72,8 @@ fn decode_with(path: &Path, trace: Option<&Path>, router: RouterOptions, ledger:
     let model = hotset_format::open(path).unwrap();
     // A small arena: the path with evictions and reads is the one that must not allocate.
     let learns = ledger.is_some();
-    let foretell = Some(Foretell::Learn);
-    let options = EngineOptions { threads: Some(2), router, ledger, foretell, ..EngineOptions::default() };
+    let predictor = Some(Predictor::Learn);
+    let options = EngineOptions { threads: Some(2), router, ledger, predictor, ..EngineOptions::default() };
     let mut engine = engine_with(&model, Arena::Tenth, options).unwrap();
     if let Some(trace) = trace {
         engine.trace_to(claim(FileKind::Trace, trace)).unwrap();

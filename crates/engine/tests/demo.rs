@@ -15,7 +15,7 @@ use hotset_convert::{PackOptions, Recipe, pack};
 use hotset_engine::{Engine, EngineOptions, Turn, WantLogits, Windowing, perplexity};
 use hotset_format::Checkpoint;
 use hotset_outputs::FileKind;
-use hotset_policy::route::{Decision, LayerToken, Native, NotFinite, Route, RouterShape};
+use hotset_policy::route::{Decision, Native, NotFinite, Route, RouterShape, RowView};
 use hotset_text::Tokenizer;
 use serde::Deserialize;
 
@@ -84,14 +84,14 @@ type Picks = Arc<Mutex<Vec<(LayerId, Vec<u16>)>>>;
 struct Recording(Native, Picks);
 
 impl Route for Recording {
-    fn route(&mut self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
+    fn route(&mut self, token: &RowView<'_>, out: &mut Decision) -> Result<(), NotFinite> {
         self.0.route(token, out)?;
         let picks = out.chosen.iter().map(|choice| choice.expert.0).collect();
         self.1.lock().unwrap().push((token.layer, picks));
         Ok(())
     }
 
-    fn foresee(&self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
+    fn foresee(&self, token: &RowView<'_>, out: &mut Decision) -> Result<(), NotFinite> {
         self.0.foresee(token, out)
     }
 
@@ -100,7 +100,7 @@ impl Route for Recording {
     }
 }
 
-/// Share of routed slots whose expert is among the reference's eight.
+/// Share of picks whose expert is among the reference's eight.
 fn route_agreement(model: &Checkpoint, trace: &Trace) -> f64 {
     let picks = Picks::default();
     let options = EngineOptions { memory: Some(Bytes::mib(1024)), ..EngineOptions::default() };

@@ -65,10 +65,10 @@ fn greedy(engine: &mut Engine, prompt: &str, tokens: usize) -> (String, String) 
     let routing = answer.figures.decode.routing;
     let figures = format!(
         "agreed {} of {}, substituted {}, dropped {}, mass lost {:?}",
-        routing.agreed_slots,
-        routing.native_slots,
-        routing.regret.substituted.slots,
-        routing.regret.dropped.slots,
+        routing.agreed_picks,
+        routing.native_picks,
+        routing.regret.substituted.picks,
+        routing.regret.dropped.picks,
         routing.mass_lost(),
     );
     (text.0, figures)
@@ -126,7 +126,12 @@ fn lossy(out: &mut String, model: &Checkpoint) {
         RouterOptions::Trust(TrustOptions { tolerance: 0.1, admission: 0.1, ..TrustOptions::default() }),
         RouterOptions::Drop(DropOptions::default()),
         RouterOptions::CachePrior(CachePriorOptions::default()),
-        RouterOptions::Strict(StrictOptions { hot: 24, window: 32, half_life: 64.0, family_share: 0.0 }),
+        RouterOptions::Strict(StrictOptions {
+            hot_set: 24,
+            refresh_tokens: 32,
+            half_life: 64.0,
+            family_share: 0.0,
+        }),
     ];
     for router in policies {
         for mib in [6, 20] {
@@ -170,7 +175,7 @@ fn replays(out: &mut String, model: &Checkpoint, dir: &Path) {
                 writeln!(
                     out,
                     "replay {name} {experts_per_layer}: {} of {} hot, {} swap-ins, {} bytes, waited {:?}",
-                    found.hot_slots, found.slots, found.swap_ins, found.bytes, found.regret.waited.mass,
+                    found.hot_picks, found.picks, found.swap_ins, found.bytes, found.regret.waited.mass,
                 )
                 .unwrap();
             }

@@ -11,8 +11,9 @@ use hotset_engine::{EngineError, EngineOptions, LedgerSettings, Plan};
 use hotset_format::Checkpoint;
 use hotset_ledger::LedgerError;
 use hotset_outputs::FileKind;
+use hotset_policy::Record;
+use hotset_policy::contexts::ContextsOptions;
 use hotset_policy::evict::EvictKind;
-use hotset_policy::ledger::{LedgerOptions, Record};
 use hotset_policy::route::{RouterOptions, TrustOptions};
 use hotset_residency::PagerOptions;
 use hotset_testkit::{TinyModel, TinyShape, claim_repeated};
@@ -24,7 +25,8 @@ fn tiny(dir: &Path, seed: u64) -> Checkpoint {
 }
 
 fn options(path: Option<PathBuf>) -> EngineOptions {
-    let learns = LedgerOptions { window: 8, drift: 0.02, patience: 1, ..LedgerOptions::default() };
+    let learns =
+        ContextsOptions { context_window: 8, drift: 0.02, patience: 1, ..ContextsOptions::default() };
     let ledger = path.map(|path| {
         let target = claim_repeated(FileKind::TrustLedger, &path);
         LedgerSettings { options: learns, save_every: 16, ..LedgerSettings::new(target) }
@@ -45,7 +47,7 @@ fn read(model: &Checkpoint, options: EngineOptions, arena: Arena, chunk: usize) 
         found.extend(bits(&try_logits(&mut engine, &text, chunk, RowKind::Decode).unwrap()));
     }
     engine.save_ledger().unwrap();
-    (found, engine.pager_stats().recalled)
+    (found, engine.pager_stats().preloaded)
 }
 
 #[test]
@@ -61,9 +63,9 @@ fn a_ledger_changes_no_bit() {
             let way = EngineOptions { evict, ..options(Some(path)) };
             // The second run has something to start from.
             for run in 0..2 {
-                let (found, recalled) = read(&model, way.clone(), arena, chunk);
+                let (found, preloaded) = read(&model, way.clone(), arena, chunk);
                 assert!(found == expected, "{evict}, {arena:?}, chunks of {chunk}, run {run}");
-                assert!(run == 0 || recalled > 0, "{evict}, {arena:?}: nothing was recalled");
+                assert!(run == 0 || preloaded > 0, "{evict}, {arena:?}: nothing was preloaded");
             }
         }
     }
@@ -83,8 +85,8 @@ fn a_lossy_run_with_a_ledger_is_the_same_every_time() {
         let run = || {
             std::fs::write(&path, &before).unwrap();
             let way = EngineOptions { router, pager: pager.clone(), ..options(Some(path.clone())) };
-            let (found, recalled) = read(&model, way, Arena::Half, 1);
-            assert!(recalled > 0);
+            let (found, preloaded) = read(&model, way, Arena::Half, 1);
+            assert!(preloaded > 0);
             (found, std::fs::read(&path).unwrap())
         };
         let first = run();

@@ -6,8 +6,8 @@ use common::*;
 use hotset_base::{RowKind, WeightType};
 use hotset_engine::{EngineError, EngineOptions};
 use hotset_format::Checkpoint;
-use hotset_io::{EngineKind, FaultPlan, ReadOptions};
-use hotset_model::{EmbeddingPlace, Foretell, ForwardError};
+use hotset_io::{FaultPlan, ReadOptions, ReaderKind};
+use hotset_model::{EmbeddingPlace, ForwardError, Predictor};
 use hotset_policy::evict::EvictKind;
 use hotset_residency::PagerOptions;
 use hotset_testkit::TinyShape;
@@ -33,9 +33,9 @@ fn no_way_of_paging_changes_a_bit() {
         let tokens = prompt(model.config.vocab, 40);
         let expected = bits(&logits(&mut engine(&model, Arena::All, 1).unwrap(), &tokens, 40));
         let mut ways = Vec::new();
-        for engine in [EngineKind::Auto, EngineKind::Pread] {
+        for engine in [ReaderKind::Auto, ReaderKind::Pread] {
             for direct in [true, false] {
-                let read = ReadOptions { engine, direct, depth: 3, ..ReadOptions::default() };
+                let read = ReadOptions { kind: engine, direct, depth: 3, ..ReadOptions::default() };
                 ways.extend((0..=2).map(|lookahead| options(read.clone(), lookahead)));
             }
         }
@@ -49,8 +49,8 @@ fn no_way_of_paging_changes_a_bit() {
         ] {
             ways.push(EngineOptions { evict, ..options(ReadOptions::default(), 1) });
         }
-        for foretell in [Foretell::Learn, Foretell::Routers].map(Some) {
-            ways.push(EngineOptions { foretell, ..options(ReadOptions::default(), 2) });
+        for predictor in [Predictor::Learn, Predictor::Routers].map(Some) {
+            ways.push(EngineOptions { predictor, ..options(ReadOptions::default(), 2) });
         }
         let embedding = Some(EmbeddingPlace::Disk);
         ways.push(EngineOptions { embedding, ..options(ReadOptions::default(), 1) });
@@ -83,8 +83,8 @@ fn two_hundred_bad_disks_give_the_same_tokens_or_a_named_error() {
     for seed in 0..200 {
         let plan = format!("seed={seed},short=100,interrupted=50,error=15,corrupt=15,slow=1");
         let faults = Some(plan.parse::<FaultPlan>().unwrap());
-        let engine = [EngineKind::Auto, EngineKind::Pread][seed % 2];
-        let read = ReadOptions { engine, faults, ..ReadOptions::default() };
+        let engine = [ReaderKind::Auto, ReaderKind::Pread][seed % 2];
+        let read = ReadOptions { kind: engine, faults, ..ReadOptions::default() };
         let mut engine = engine_with(&model, Arena::Tenth, options(read, seed % 3)).unwrap();
         let mut earlier_failure = false;
         for _ in 0..6 {
@@ -116,8 +116,8 @@ fn a_disk_that_dies_ends_the_request_wherever_it_dies() {
     let tokens = prompt(model.config.vocab, 4);
     for dead_from in 1..60 {
         let faults = Some(FaultPlan { dead_from: Some(dead_from), ..FaultPlan::default() });
-        let engine = [EngineKind::Auto, EngineKind::Pread][dead_from as usize % 2];
-        let read = ReadOptions { engine, faults, ..ReadOptions::default() };
+        let engine = [ReaderKind::Auto, ReaderKind::Pread][dead_from as usize % 2];
+        let read = ReadOptions { kind: engine, faults, ..ReadOptions::default() };
         let mut engine = engine_with(&model, Arena::Tenth, options(read, 1)).unwrap();
         let error = attempt(&mut engine, &tokens).unwrap_err();
         assert!(error.to_string().contains("cannot read"), "{error}");

@@ -23,7 +23,7 @@ fn shipped() -> Checkpoint {
     hotset_format::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/demo/demo.hotset")).unwrap()
 }
 
-/// A prompt and an answer, nothing read ahead, `chunk` prompt tokens at a time, on a traced engine.
+/// A prompt and an answer, nothing prefetched, `chunk` prompt tokens at a time, on a traced engine.
 fn run(model: &Checkpoint, evict: EvictKind, arena: ArenaPlan, chunk: usize, trace: &Path) -> Repetition {
     let options = EngineOptions {
         memory: Some(Bytes::mib(1024)),
@@ -75,8 +75,8 @@ fn a_replay_of_the_shipped_model_hits_as_often_as_its_run() {
         let setting = Setting { policy, experts_per_layer };
         let outcome = replay(&demand, setting, PROMPT + WARM, None).unwrap();
         let routing = done.decode.routing;
-        assert_eq!(outcome.hot_slots, routing.hot_slots, "{evict:?}, {scope:?}");
-        assert_eq!(outcome.slots, routing.routed_slots);
+        assert_eq!(outcome.hot_picks, routing.hot_picks, "{evict:?}, {scope:?}");
+        assert_eq!(outcome.picks, routing.routed_picks);
         assert_eq!(outcome.swap_ins, done.decode.pager.swap_ins);
         assert_eq!(outcome.bytes, done.decode.pager.bytes_read.0);
         assert!((outcome.regret.waited.mass - routing.regret.waited.mass).abs() < 1e-3);
@@ -98,7 +98,7 @@ fn a_trace_says_what_the_run_did() {
     while let Some(pass) = reader.next_pass().unwrap() {
         for visit in &pass.visits {
             demand += u64::from(visit.reads.demand);
-            assert_eq!((visit.reads.late, visit.reads.ahead), (0, 0));
+            assert_eq!((visit.reads.late, visit.reads.prefetch), (0, 0));
             for choice in visit.layer_tokens.iter().flat_map(|layer_token| &layer_token.chosen) {
                 chosen += 1;
                 hot += u64::from(visit.is_hot(choice.expert));
@@ -112,6 +112,6 @@ fn a_trace_says_what_the_run_did() {
     assert_eq!(passes[..3], [(Phase::Setup, 0, 8), (Phase::Setup, 8, 4), (Phase::Narration, 12, 1)]);
     assert_eq!(passes.len(), 2 + WARM + COUNTED);
     assert!(chosen as usize == 6 * 8 * (PROMPT + WARM + COUNTED));
-    assert!(hot >= done.prefill.routing.hot_slots + done.decode.routing.hot_slots);
+    assert!(hot >= done.prefill.routing.hot_picks + done.decode.routing.hot_picks);
     assert!(demand >= done.prefill.pager.swap_ins + done.decode.pager.swap_ins);
 }

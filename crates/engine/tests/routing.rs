@@ -7,8 +7,8 @@ use common::*;
 use hotset_base::{LayerId, RowKind, WeightType};
 use hotset_engine::{EngineOptions, PhaseFigures, Price, Turn, Windowing, price};
 use hotset_format::Checkpoint;
-use hotset_io::{EngineKind, FaultPlan, ReadOptions};
-use hotset_model::Foretell;
+use hotset_io::{FaultPlan, ReadOptions, ReaderKind};
+use hotset_model::Predictor;
 use hotset_policy::route::{CachePriorOptions, DropOptions, RouterOptions, StrictOptions, TrustOptions};
 use hotset_residency::{PagerOptions, Timing};
 use hotset_testkit::{TinyModel, TinyShape};
@@ -50,15 +50,15 @@ fn trust_that_tolerates_nothing_gives_the_native_bits() {
     }
 }
 
-/// Every native slot is agreed or lost in one way, and the masses are those of all slots.
+/// Every native pick is agreed or lost in one way, and the masses are those of all picks.
 fn adds_up(phase: &PhaseFigures, top_k: u64) {
     let r = &phase.routing;
-    let slots = r.agreed_slots + r.regret.substituted.slots + r.regret.dropped.slots;
-    assert_eq!(r.native_slots, slots);
-    assert_eq!(r.native_slots, phase.tokens as u64 * 3 * top_k);
-    assert_eq!(r.routed_slots, r.agreed_slots + r.regret.substituted.slots);
+    let picks = r.agreed_picks + r.regret.substituted.picks + r.regret.dropped.picks;
+    assert_eq!(r.native_picks, picks);
+    assert_eq!(r.native_picks, phase.tokens as u64 * 3 * top_k);
+    assert_eq!(r.routed_picks, r.agreed_picks + r.regret.substituted.picks);
     assert!((r.native_mass - phase.tokens as f64 * 3.0).abs() < 1e-2);
-    assert!(r.regret.waited.slots <= r.missed_slots && r.hit_rate() <= 1.0);
+    assert!(r.regret.waited.picks <= r.missed_picks && r.hit_rate() <= 1.0);
 }
 
 #[test]
@@ -69,7 +69,12 @@ fn every_policy_is_counted_and_priced() {
         RouterOptions::CachePrior(CachePriorOptions { lambda: 0.3, ..CachePriorOptions::default() }),
         RouterOptions::Drop(DropOptions { factor: 1.0 }),
         RouterOptions::Trust(trust()),
-        RouterOptions::Strict(StrictOptions { hot: 6, window: 8, half_life: 32.0, family_share: 0.0 }),
+        RouterOptions::Strict(StrictOptions {
+            hot_set: 6,
+            refresh_tokens: 8,
+            half_life: 32.0,
+            family_share: 0.0,
+        }),
     ];
     for router in policies {
         let found = price_of(&model, router);
@@ -86,8 +91,8 @@ fn every_policy_is_counted_and_priced() {
         );
         assert!(policy.pager.swap_ins < native.pager.swap_ins, "{} reads more", router.name());
         assert_eq!(
-            policy.routing.regret.dropped.slots > 0,
-            policy.routing.routed_slots < policy.routing.native_slots
+            policy.routing.regret.dropped.picks > 0,
+            policy.routing.routed_picks < policy.routing.native_picks
         );
     }
 }
@@ -122,7 +127,7 @@ fn disks() -> Vec<ReadOptions> {
     let slow = |faults: &str| Some(faults.parse::<FaultPlan>().unwrap());
     vec![
         ReadOptions::default(),
-        ReadOptions { engine: EngineKind::Pread, depth: 1, ..ReadOptions::default() },
+        ReadOptions { kind: ReaderKind::Pread, depth: 1, ..ReadOptions::default() },
         ReadOptions { faults: slow("seed=1,slow=15"), ..ReadOptions::default() },
         ReadOptions { faults: slow("rate=200MB"), depth: 2, ..ReadOptions::default() },
     ]
@@ -159,8 +164,8 @@ fn what_a_lossy_run_computes_does_not_depend_on_the_disk() {
             for arena in [Arena::Half, Arena::Tenth, Arena::Smallest] {
                 let on = |read| {
                     let pager = PagerOptions { lookahead, read, ..PagerOptions::default() };
-                    let foretell = Some(Foretell::Learn);
-                    lossy(&model, arena, EngineOptions { pager, foretell, ..options(router) }, &tokens)
+                    let predictor = Some(Predictor::Learn);
+                    lossy(&model, arena, EngineOptions { pager, predictor, ..options(router) }, &tokens)
                 };
                 let mut runs = disks().into_iter().map(on);
                 let first = runs.next().unwrap();

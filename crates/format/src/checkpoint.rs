@@ -1,14 +1,10 @@
 //! What a model is, whichever format it came in: one description that packing, printing and running
 //! all start from.
 
-use std::fs::File;
-use std::path::PathBuf;
-use std::sync::Arc;
-
 use hotset_base::{Bytes, ExpertKey, Extent, Families, FileId, WeightType, limits};
 use serde::{Deserialize, Serialize};
 
-use crate::{RopeScaling, SpecialTokens, Stamp};
+use crate::{FormatError, ModelFile, RopeScaling, SpecialTokens};
 
 /// The format a checkpoint was read from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,19 +15,6 @@ pub enum Origin {
     Gguf,
     /// A packed store (docs/store-format.md).
     Store,
-}
-
-/// An open model file. Its length was read once, when it was opened; every extent lies inside it.
-#[derive(Clone, Debug)]
-pub struct ModelFile {
-    /// Where it was found, for messages.
-    pub path: PathBuf,
-    /// Opened for reading.
-    pub file: Arc<File>,
-    /// Length when opened.
-    pub bytes: Bytes,
-    /// What else was said of it then.
-    pub stamp: Stamp,
 }
 
 /// The shape of a Qwen3-MoE model. Source: config.json or `qwen3moe.*` GGUF metadata.
@@ -309,5 +292,13 @@ impl Checkpoint {
     /// Bytes of all experts.
     pub fn expert_bytes(&self) -> Bytes {
         self.experts.iter().map(ExpertParts::bytes).sum()
+    }
+
+    /// Refuses a model any of whose files changed since it was opened.
+    ///
+    /// # Errors
+    /// As [`ModelFile::check_unchanged`].
+    pub fn check_unchanged(&self) -> Result<(), FormatError> {
+        self.files.iter().try_for_each(ModelFile::check_unchanged)
     }
 }

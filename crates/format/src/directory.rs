@@ -5,22 +5,30 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::gguf::set_name;
-use crate::{Checkpoint, FormatError, files, huggingface};
+use crate::{FormatError, huggingface};
 
-/// Opens what the directory holds. One with a config.json is a checkpoint, whatever lies beside it, unless it has
+/// What a directory holds.
+pub(crate) enum Held {
+    /// A Hugging Face checkpoint: the directory itself.
+    HuggingFace,
+    /// One model file, or a part of one split set.
+    File(PathBuf),
+}
+
+/// Finds what a directory holds. One with a config.json is a checkpoint, whatever lies beside it, unless it has
 /// model files and no safetensors: makers of GGUF files publish the config.json along with them.
-pub(crate) fn open(dir: &Path) -> Result<Checkpoint, FormatError> {
+pub(crate) fn look(dir: &Path) -> Result<Held, FormatError> {
     let refuse = |what: String| Err(FormatError::UnknownFormat { path: dir.to_owned(), what });
     let configured = dir.join("config.json").is_file();
     if configured && huggingface::has_weights(dir) {
-        return huggingface::open(dir);
+        return Ok(Held::HuggingFace);
     }
     let models = models(dir)?;
     let mut names = models.keys();
     match (names.next(), names.next()) {
-        (None, _) if configured => huggingface::open(dir),
+        (None, _) if configured => Ok(Held::HuggingFace),
         (None, _) => refuse(huggingface::without_config(dir)?),
-        (Some(name), None) => files::open(&models[name]),
+        (Some(name), None) => Ok(Held::File(models[name].clone())),
         (Some(one), Some(other)) => {
             let [one, other] = [one, other].map(|name| crate::error::printable(name));
             refuse(format!("a directory with several models, `{one}` and `{other}`: name one of them"))

@@ -10,11 +10,12 @@ mod assemble;
 mod checkpoint;
 mod directory;
 mod error;
-mod files;
+mod file;
 pub mod gguf;
 pub mod huggingface;
 mod identity;
 mod named_templates;
+mod open;
 mod other_forms;
 mod rope_scaling;
 mod special;
@@ -24,12 +25,13 @@ pub mod store;
 mod vocabulary;
 
 pub use checkpoint::{
-    AddedToken, Checkpoint, DenseLayer, DenseTensors, ExpertParts, ModelConfig, ModelFile, Origin,
-    TensorSlice, TokenizerSpec,
+    AddedToken, Checkpoint, DenseLayer, DenseTensors, ExpertParts, ModelConfig, Origin, TensorSlice,
+    TokenizerSpec,
 };
 pub use error::FormatError;
-pub use files::{open, read_extent};
+pub use file::{ModelFile, read_extent};
 pub use identity::identity;
+pub use open::open;
 pub use rope_scaling::{RopeScaling, Yarn};
 pub use special::SpecialTokens;
 pub use stamp::Stamp;

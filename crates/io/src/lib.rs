@@ -12,6 +12,7 @@ mod progress;
 mod queue;
 mod reader;
 mod request;
+mod shared;
 mod target;
 mod uring;
 
@@ -19,7 +20,7 @@ pub use faults::FaultPlan;
 pub use files::{ALIGN, ReadFile};
 pub use owned::allocate_targets;
 pub use page_reader::PageReader;
-pub use reader::{EngineKind, ReadOptions, Reader};
+pub use reader::{ReadOptions, Reader, ReaderKind};
 pub use request::{Check, Completion, MAX_CHECKS, MAX_RUNS, ReadError, ReadRequest, Run, Urgency};
 pub use target::{BufferRange, ReadTarget};
 pub use uring::probe_io_uring;

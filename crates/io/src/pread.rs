@@ -1,12 +1,11 @@
 //! Positioned reads on a small pool of threads: works everywhere, the slow twin of io_uring.
 
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use crate::progress::Progress;
-use crate::reader::Shared;
+use crate::shared::Shared;
 use crate::{Completion, ReadError, ReadRequest};
 
 /// Starts one thread for every read that may be at the kernel at once.
@@ -67,29 +66,5 @@ impl Shared {
             self.after_run(&progress);
         }
         Ok(())
-    }
-
-    /// Reads what is missing of a run.
-    pub(crate) fn read_run(&self, progress: &mut Progress, memory: &mut [u8]) -> Result<(), ReadError> {
-        let run = progress.run;
-        let file = &self.files[run.file.index()];
-        while !progress.is_complete() {
-            let into = &mut memory[progress.range()];
-            let mut read = file.get(progress.direct).read_at(into, progress.offset());
-            if let Some(faults) = &self.faults {
-                read = faults.disturb(read, into);
-            }
-            let error = |source| ReadError { file: run.file, offset: run.offset, source };
-            progress.advance(read).map_err(error)?;
-        }
-        Ok(())
-    }
-
-    /// Leaves no trace in the page cache.
-    pub(crate) fn after_run(&self, progress: &Progress) {
-        if !progress.direct && !self.keep_page_cache {
-            let run = progress.run;
-            self.files[run.file.index()].forget(run.offset, run.bytes);
-        }
     }
 }

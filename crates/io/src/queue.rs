@@ -19,7 +19,7 @@ pub(crate) struct Desk {
 /// All queues have their full capacity from the start and never grow.
 pub(crate) struct Queues {
     demand: VecDeque<ReadRequest>,
-    ahead: VecDeque<ReadRequest>,
+    prefetch: VecDeque<ReadRequest>,
     completions: VecDeque<Completion>,
     pub closing: bool,
 }
@@ -27,7 +27,7 @@ pub(crate) struct Queues {
 impl Queues {
     /// The next request to start.
     pub fn next(&mut self) -> Option<ReadRequest> {
-        self.demand.pop_front().or_else(|| self.ahead.pop_front())
+        self.demand.pop_front().or_else(|| self.prefetch.pop_front())
     }
 }
 
@@ -36,7 +36,7 @@ impl Desk {
         let queue = || VecDeque::with_capacity(MAX_READS_IN_FLIGHT);
         let queues = Queues {
             demand: queue(),
-            ahead: queue(),
+            prefetch: queue(),
             completions: VecDeque::with_capacity(MAX_READS_IN_FLIGHT),
             closing: false,
         };
@@ -52,26 +52,26 @@ impl Desk {
         let mut queues = self.lock();
         match request.urgency {
             Urgency::Demand => queues.demand.push_back(request),
-            Urgency::Ahead => queues.ahead.push_back(request),
+            Urgency::Prefetch => queues.prefetch.push_back(request),
         }
     }
 
-    /// A read ahead that has not started becomes a demand.
+    /// A prefetch that has not started becomes a demand.
     pub fn hurry(&self, ticket: u32) {
         let mut queues = self.lock();
-        if let Some(request) = queues.take_ahead(ticket) {
+        if let Some(request) = queues.take_prefetch(ticket) {
             queues.demand.push_back(ReadRequest { urgency: Urgency::Demand, ..request });
         }
     }
 
-    /// Takes back reads ahead, all or, if one has started, none.
+    /// Takes back prefetches, all or, if one has started, none.
     pub fn cancel(&self, tickets: &[u32], mut back: impl FnMut(ReadRequest)) -> bool {
         let mut queues = self.lock();
-        let waits = |ticket: &u32| queues.ahead.iter().any(|request| request.ticket == *ticket);
+        let waits = |ticket: &u32| queues.prefetch.iter().any(|request| request.ticket == *ticket);
         if !tickets.iter().all(waits) {
             return false;
         }
-        tickets.iter().filter_map(|&ticket| queues.take_ahead(ticket)).for_each(&mut back);
+        tickets.iter().filter_map(|&ticket| queues.take_prefetch(ticket)).for_each(&mut back);
         true
     }
 
@@ -91,8 +91,8 @@ impl Desk {
 }
 
 impl Queues {
-    fn take_ahead(&mut self, ticket: u32) -> Option<ReadRequest> {
-        let at = self.ahead.iter().position(|request| request.ticket == ticket)?;
-        self.ahead.remove(at)
+    fn take_prefetch(&mut self, ticket: u32) -> Option<ReadRequest> {
+        let at = self.prefetch.iter().position(|request| request.ticket == ticket)?;
+        self.prefetch.remove(at)
     }
 }

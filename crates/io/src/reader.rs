@@ -1,4 +1,4 @@
-//! The engine as the pager sees it: requests in, completions out.
+//! A reader as the pager sees it: requests in, completions out. Which of the two ways reads, it decides when opening.
 
 use std::fmt;
 use std::io;
@@ -11,11 +11,12 @@ use rustix::fd::OwnedFd;
 
 use crate::faults::{FaultPlan, Faults};
 use crate::queue::Desk;
+use crate::shared::Shared;
 use crate::{BufferRange, Completion, ReadFile, ReadRequest, ReadTarget, pread, uring};
 
-/// Which engine reads.
+/// What carries out reads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum EngineKind {
+pub enum ReaderKind {
     /// io_uring where the kernel allows it, else positioned reads.
     #[default]
     Auto,
@@ -25,7 +26,7 @@ pub enum EngineKind {
     Pread,
 }
 
-impl fmt::Display for EngineKind {
+impl fmt::Display for ReaderKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Auto => "auto",
@@ -35,7 +36,7 @@ impl fmt::Display for EngineKind {
     }
 }
 
-impl FromStr for EngineKind {
+impl FromStr for ReaderKind {
     type Err = String;
     fn from_str(name: &str) -> Result<Self, String> {
         [Self::Auto, Self::Uring, Self::Pread]
@@ -48,8 +49,8 @@ impl FromStr for EngineKind {
 /// How to read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReadOptions {
-    /// Which engine.
-    pub engine: EngineKind,
+    /// What carries them out.
+    pub kind: ReaderKind,
     /// Past the page cache where the file system allows it.
     pub direct: bool,
     /// Reads given to the kernel at once.
@@ -62,20 +63,11 @@ pub struct ReadOptions {
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        Self { engine: EngineKind::Auto, direct: true, depth: 8, keep_page_cache: false, faults: None }
+        Self { kind: ReaderKind::Auto, direct: true, depth: 8, keep_page_cache: false, faults: None }
     }
 }
 
-/// What the reading threads share.
-pub(crate) struct Shared {
-    pub desk: Desk,
-    pub files: Vec<ReadFile>,
-    pub faults: Option<Faults>,
-    pub keep_page_cache: bool,
-    pub depth: usize,
-}
-
-/// A running engine.
+/// A running reader.
 pub struct Reader {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -87,7 +79,7 @@ pub struct Reader {
 
 impl Reader {
     /// Starts reading from `files` (indexed by `FileId`). `buffers` is the memory that requests will
-    /// point into, for engines that can be told beforehand.
+    /// point into, for those that can be told beforehand.
     ///
     /// # Errors
     /// What the system says when threads cannot be started, or `io_uring` was asked for by name and
@@ -102,23 +94,23 @@ impl Reader {
             keep_page_cache: options.keep_page_cache,
             depth,
         });
-        let ring = match options.engine {
-            EngineKind::Pread => None,
-            EngineKind::Uring => Some(uring::Ring::open(depth, buffers)?),
-            EngineKind::Auto => uring::Ring::open(depth, buffers).ok(),
+        let ring = match options.kind {
+            ReaderKind::Pread => None,
+            ReaderKind::Uring => Some(uring::Ring::open(depth, buffers)?),
+            ReaderKind::Auto => uring::Ring::open(depth, buffers).ok(),
         };
-        let (threads, bell, engine) = match ring {
+        let (threads, bell, way) = match ring {
             Some(ring) => {
-                let (engine, bell) = (ring.name(), ring.bell());
-                (vec![uring::start(Arc::clone(&shared), ring)?], Some(bell), engine)
+                let (way, bell) = (ring.name(), ring.bell());
+                (vec![uring::start(Arc::clone(&shared), ring)?], Some(bell), way)
             }
             None => (pread::start(&shared)?, None, "pread"),
         };
         let past = if all_direct { "direct" } else { "through the page cache" };
-        Ok(Self { shared, threads, in_flight: 0, name: format!("{engine}, {past}"), bell })
+        Ok(Self { shared, threads, in_flight: 0, name: format!("{way}, {past}"), bell })
     }
 
-    /// Which engine it became, for people.
+    /// What it became, for people.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -138,18 +130,18 @@ impl Reader {
     /// # Panics
     /// If [`Reader::capacity`] requests are in flight.
     pub fn submit(&mut self, request: ReadRequest) {
-        assert!(self.in_flight < self.capacity(), "the pager keeps to the engine's capacity");
+        assert!(self.in_flight < self.capacity(), "the pager keeps to the reader's capacity");
         self.in_flight += 1;
         self.shared.desk.put(request);
         self.ring_bell();
     }
 
-    /// Somebody waits for a read ahead now.
+    /// Somebody waits for a prefetch now.
     pub fn hurry(&mut self, ticket: u32) {
         self.shared.desk.hurry(ticket);
     }
 
-    /// Gives up reads ahead, all of them or, if one has started, none; says which. Gives their memory to
+    /// Gives up prefetches, all of them or, if one has started, none; says which. Gives their memory to
     /// `back` with their tickets.
     pub fn cancel(&mut self, tickets: &[u32], mut back: impl FnMut(u32, ReadTarget)) -> bool {
         let in_flight = &mut self.in_flight;

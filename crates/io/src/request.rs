@@ -53,10 +53,10 @@ impl Check {
 /// Who waits for a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
-    /// A token does: it goes before every read ahead that has not started.
+    /// A token does: it goes before every prefetch that has not started.
     Demand,
     /// Nobody yet.
-    Ahead,
+    Prefetch,
 }
 
 /// One read: all of its runs, or an error.

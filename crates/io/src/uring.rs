@@ -13,7 +13,7 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
 use crate::progress::Progress;
-use crate::reader::Shared;
+use crate::shared::Shared;
 use crate::{BufferRange, Completion, MAX_RUNS, ReadError, ReadRequest};
 
 /// `user_data` of the poll of the bell.

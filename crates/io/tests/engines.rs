@@ -99,17 +99,18 @@ fn check(content: &[u8], done: &mut Completion) {
 /// Every engine that this machine has, direct and not, with these faults.
 fn readers(file: &Arc<File>, pages: &Arc<Pages>, faults: Option<FaultPlan>) -> Vec<Reader> {
     let mut readers = Vec::new();
-    for engine in [EngineKind::Uring, EngineKind::Pread] {
+    for engine in [ReaderKind::Uring, ReaderKind::Pread] {
         for direct in [true, false] {
             let file = match direct {
                 true => ReadFile::direct_if_possible(Arc::clone(file)),
                 false => ReadFile::buffered(Arc::clone(file)),
             };
-            let options = ReadOptions { engine, faults: faults.clone(), depth: 3, ..ReadOptions::default() };
+            let options =
+                ReadOptions { kind: engine, faults: faults.clone(), depth: 3, ..ReadOptions::default() };
             match Reader::open(vec![file], &[pages.range()], &options) {
                 Ok(reader) => readers.push(reader),
                 // A kernel or a container without io_uring: the other engine is tested alone.
-                Err(error) => assert_eq!(engine, EngineKind::Uring, "{error}"),
+                Err(error) => assert_eq!(engine, ReaderKind::Uring, "{error}"),
             }
         }
     }
@@ -121,7 +122,7 @@ fn every_read_comes_back_whole_and_checksummed() {
     let (content, pages) = (content(), Pages::new());
     for mut reader in readers(&file(&content), &pages, None) {
         for i in 0..MAX_READS_IN_FLIGHT {
-            reader.submit(request(&pages, i, [Urgency::Demand, Urgency::Ahead][i % 2]));
+            reader.submit(request(&pages, i, [Urgency::Demand, Urgency::Prefetch][i % 2]));
         }
         let mut seen = [false; MAX_READS_IN_FLIGHT];
         while let Some(mut done) = reader.complete(true) {
@@ -176,10 +177,10 @@ fn a_file_that_ends_early_is_an_error_that_says_where() {
 }
 
 #[test]
-fn a_read_ahead_can_be_taken_back_until_it_starts() {
+fn a_prefetch_can_be_taken_back_until_it_starts() {
     let (content, pages) = (content(), Pages::new());
     for mut reader in readers(&file(&content), &pages, Some("rate=1MB".parse().unwrap())) {
-        (0..40).for_each(|i| reader.submit(request(&pages, i, Urgency::Ahead)));
+        (0..40).for_each(|i| reader.submit(request(&pages, i, Urgency::Prefetch)));
         reader.hurry(38);
         let mut back = Vec::new();
         assert!(!reader.cancel(&[37, 38], |ticket, _| back.push(ticket)), "somebody waits for 38");

@@ -73,12 +73,12 @@ fn read_all(reader: &mut Reader, pages: &Arc<Pages>, content: &[u8]) {
     }
 }
 
-fn open(engine: EngineKind, content: &[u8]) -> std::io::Result<Reader> {
+fn open(engine: ReaderKind, content: &[u8]) -> std::io::Result<Reader> {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(content).unwrap();
     let file: Arc<File> = Arc::new(file);
     let files = vec![ReadFile::buffered(file)];
-    Reader::open(files, &[], &ReadOptions { engine, ..ReadOptions::default() })
+    Reader::open(files, &[], &ReadOptions { kind: engine, ..ReadOptions::default() })
 }
 
 #[test]
@@ -98,15 +98,15 @@ fn a_ring_that_is_refused_is_replaced_by_threads_whenever_that_happens() {
         let (content, pages) = (content.clone(), Arc::clone(&pages));
         let attempt = std::thread::spawn(move || {
             refuse(call, errno, false);
-            assert!(open(EngineKind::Uring, &content).is_err(), "call {call}, errno {errno}");
-            let mut reader = open(EngineKind::Auto, &content).unwrap();
+            assert!(open(ReaderKind::Uring, &content).is_err(), "call {call}, errno {errno}");
+            let mut reader = open(ReaderKind::Auto, &content).unwrap();
             assert!(reader.name().starts_with("pread"), "{}", reader.name());
             read_all(&mut reader, &pages, &content);
         });
         attempt.join().unwrap();
     }
     // The kernel may have no ring to give here: then there is none to be refused later.
-    let Ok(mut reader) = open(EngineKind::Uring, &content) else { return };
+    let Ok(mut reader) = open(ReaderKind::Uring, &content) else { return };
     read_all(&mut reader, &pages, &content);
     let start = Instant::now();
     refuse(ENTER, libc::EPERM, true);

@@ -6,13 +6,13 @@ use crate::cells::{cells, map};
 use crate::matmul::{times_exact, times_int8};
 use crate::{Int8Buffer, Matrix, Pool, Vectors, silu};
 
-/// A token that uses an expert, and the slot its result goes to.
+/// A token that uses an expert, and the row its result goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pair {
     /// Row of the input.
-    pub token: u32,
+    pub input: u32,
     /// Row of the output.
-    pub slot: u32,
+    pub output: u32,
 }
 
 /// The first two matrices of an expert and who uses it.
@@ -22,7 +22,7 @@ pub struct GateUp<'a> {
     pub gate: Matrix<'a>,
     /// `[width, hidden]`
     pub up: Matrix<'a>,
-    /// A slot that occurs twice, over all jobs of a call, gets an unspecified result.
+    /// An output row that occurs twice, over all jobs of a call, gets an unspecified result.
     pub pairs: &'a [Pair],
 }
 
@@ -31,17 +31,17 @@ pub struct GateUp<'a> {
 pub struct Down<'a> {
     /// `[hidden, width]`
     pub down: Matrix<'a>,
-    /// A slot that occurs twice, over all jobs of a call, gets an unspecified result.
+    /// An output row that occurs twice, over all jobs of a call, gets an unspecified result.
     pub pairs: &'a [Pair],
 }
 
-/// `h[slot] = silu(gate x) * (up x)` for every pair of every job.
+/// `h[output] = silu(gate x) * (up x)` for every pair of every job.
 ///
-/// `x`: `[tokens, hidden]`; `h`: `[slots, width]`, only the slots of the pairs are written. The bits do not
+/// `x`: `[inputs, hidden]`; `h`: `[outputs, width]`, only the output rows of the pairs are written. The bits do not
 /// depend on how pairs are grouped into jobs or calls.
 ///
 /// # Panics
-/// If shapes disagree or a pair names a token or slot outside its buffer.
+/// If shapes disagree or a pair names a row outside its buffer.
 pub fn activate(pool: &Pool, jobs: &[GateUp<'_>], x: Vectors<'_>, h: &mut [f32]) {
     let Some(first) = jobs.first() else { return };
     let (width, hidden) = (first.gate.rows(), first.gate.cols());
@@ -55,10 +55,10 @@ pub fn activate(pool: &Pool, jobs: &[GateUp<'_>], x: Vectors<'_>, h: &mut [f32])
     pool.run(jobs.len() * per_job, &|thread, i| {
         let job = &jobs[i / per_job];
         let band = band_rows(i % per_job, band, width);
-        let cell = |r: usize, pair: usize| &h[job.pairs[pair].slot as usize * width + r];
+        let cell = |r: usize, pair: usize| &h[job.pairs[pair].output as usize * width + r];
         times(pool, thread, job.gate, band.clone(), x, job.pairs, |r, pair, sum| cell(r, pair).set(sum));
         for pair in job.pairs {
-            let row = &h[pair.slot as usize * width..(pair.slot as usize + 1) * width];
+            let row = &h[pair.output as usize * width..(pair.output as usize + 1) * width];
             map(&row[band.clone()], silu);
         }
         times(pool, thread, job.up, band, x, job.pairs, |r, pair, sum| {
@@ -68,7 +68,7 @@ pub fn activate(pool: &Pool, jobs: &[GateUp<'_>], x: Vectors<'_>, h: &mut [f32])
     });
 }
 
-/// A band of rows times the tokens of some pairs.
+/// A band of rows times the inputs of some pairs.
 fn times(
     pool: &Pool,
     thread: usize,
@@ -78,21 +78,21 @@ fn times(
     pairs: &[Pair],
     put: impl Fn(usize, usize, f32),
 ) {
-    let token = |pair: usize| pairs[pair].token as usize;
+    let input = |pair: usize| pairs[pair].input as usize;
     match x.int8_for(w.ty()) {
-        Some(int8) => times_int8(pool, thread, w, band, pairs.len(), |pair| int8.at(token(pair)), put),
-        None => times_exact(pool, thread, w, band, pairs.len(), |pair| x.exact_at(token(pair)), put),
+        Some(int8) => times_int8(pool, thread, w, band, pairs.len(), |pair| int8.at(input(pair)), put),
+        None => times_exact(pool, thread, w, band, pairs.len(), |pair| x.exact_at(input(pair)), put),
     }
 }
 
-/// `y[slot] = down h[slot]` for every pair of every job.
+/// `y[output] = down h[output]` for every pair of every job.
 ///
-/// `h`: `[slots, width]`; `y`: `[slots, hidden]`, only the slots of the pairs are written. `int8` has room for as
+/// `h`: `[outputs, width]`; `y`: `[outputs, hidden]`, only the rows of the pairs are written. `int8` has room for as
 /// many vectors of `width` as there are pairs, or none: see [`Int8Buffer`]. The bits do not depend on how pairs
 /// are grouped into jobs or calls.
 ///
 /// # Panics
-/// If shapes disagree or a pair names a slot outside its buffer.
+/// If shapes disagree or a pair names a row outside its buffer.
 pub fn project(pool: &Pool, jobs: &[Down<'_>], h: &[f32], int8: &mut Int8Buffer, y: &mut [f32]) {
     let Some(first) = jobs.first() else { return };
     let (hidden, width) = (first.down.rows(), first.down.cols());
@@ -102,7 +102,7 @@ pub fn project(pool: &Pool, jobs: &[Down<'_>], h: &[f32], int8: &mut Int8Buffer,
     let band = pool.band(hidden, first.down.row_len(), pairs / jobs.len(), jobs.len());
     let per_job = hidden.div_ceil(band);
     let y = cells(y);
-    let input = |pair: Pair| &h[pair.slot as usize * width..(pair.slot as usize + 1) * width];
+    let input = |pair: Pair| &h[pair.output as usize * width..(pair.output as usize + 1) * width];
     // The int8 forms lie in the order of the pairs, so that no two tasks write one.
     let pairs_before = |job: usize| jobs[..job].iter().map(|job| job.pairs.len()).sum::<usize>();
     let nth = |n: usize| {
@@ -120,7 +120,7 @@ pub fn project(pool: &Pool, jobs: &[Down<'_>], h: &[f32], int8: &mut Int8Buffer,
     pool.run(jobs.len() * per_job, &|thread, i| {
         let (w, pairs) = (jobs[i / per_job].down, jobs[i / per_job].pairs);
         let (band, count) = (band_rows(i % per_job, band, hidden), pairs.len());
-        let put = |r: usize, pair: usize, sum| y[pairs[pair].slot as usize * hidden + r].set(sum);
+        let put = |r: usize, pair: usize, sum| y[pairs[pair].output as usize * hidden + r].set(sum);
         match int8 {
             Some(int8) => {
                 let before = pairs_before(i / per_job);

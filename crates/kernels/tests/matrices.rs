@@ -76,19 +76,19 @@ proptest! {
     fn experts_are_their_three_products(
         gate in any_type(), down in any_type(), seed in any::<u64>(), int8 in any::<bool>()
     ) {
-        let (mut random, tokens, slots) = (Random(seed), 5, 20);
+        let (mut random, tokens, outputs) = (Random(seed), 5, 20);
         let (hidden, width) = (width_of(gate, 3), width_of(down, 5));
         let (hidden, width) = if gate.block_weights() > 1 || down.block_weights() > 1 { (256, 256) } else { (hidden, width) };
         let memory: Vec<[Vec<u8>; 3]> = (0..4)
             .map(|_| [gate, gate, down].map(|ty| weights(ty, hidden * width, Scales::Tame, &mut random)))
             .collect();
-        // A different number of pairs each, none for one, slots in no order, the last two unused.
+        // A different number of pairs each, none for one, outputs in no order, the last two unused.
         let pairs: Vec<Vec<Pair>> = [1, 0, 12, 5]
             .iter()
             .scan(0u32, |next, &count| {
                 let first = *next;
                 *next += count;
-                Some((first..*next).map(|i| Pair { token: i % tokens as u32, slot: i * 7 % 18 }).collect())
+                Some((first..*next).map(|i| Pair { input: i % tokens as u32, output: i * 7 % 18 }).collect())
             })
             .collect();
         let jobs: Vec<(GateUp<'_>, Down<'_>)> = memory
@@ -102,16 +102,16 @@ proptest! {
             .collect();
         let (first, second): (Vec<_>, Vec<_>) = jobs.iter().copied().unzip();
         let x: Vec<f32> = random.numbers(tokens * hidden).iter().map(|x| x * 0.1).collect();
-        let expected = naive(&jobs, &x, slots, (width, hidden), int8);
-        let (mut x_buffer, mut h_buffer) = (buffer(int8, tokens, hidden), buffer(int8, slots, width));
+        let expected = naive(&jobs, &x, outputs, (width, hidden), int8);
+        let (mut x_buffer, mut h_buffer) = (buffer(int8, tokens, hidden), buffer(int8, outputs, width));
         for pool in pools() {
-            let (mut h, mut y) = (vec![f32::NAN; slots * width], vec![-1.0; slots * hidden]);
+            let (mut h, mut y) = (vec![f32::NAN; outputs * width], vec![-1.0; outputs * hidden]);
             let x = x_buffer.vectors(&pool, &x, hidden, &[gate]);
             activate(&pool, &first, x, &mut h);
             project(&pool, &second, &h, &mut h_buffer, &mut y);
             prop_assert!(bits(&y) == bits(&expected), "{gate} {down}, {} threads", pool.threads());
             // Job by job, as experts arrive from disk: the same.
-            let mut one_by_one = vec![-1.0; slots * hidden];
+            let mut one_by_one = vec![-1.0; outputs * hidden];
             for (first, second) in &jobs {
                 activate(&pool, &[*first], x, &mut h);
                 project(&pool, &[*second], &h, &mut h_buffer, &mut one_by_one);
@@ -121,22 +121,22 @@ proptest! {
     }
 }
 
-/// One pair at a time with the slow kernels; slots nobody names keep -1.
+/// One pair at a time with the slow kernels; rows nobody names keep -1.
 fn naive(
     jobs: &[(GateUp<'_>, Down<'_>)],
     x: &[f32],
-    slots: usize,
+    outputs: usize,
     (width, hidden): (usize, usize),
     int8: bool,
 ) -> Vec<f32> {
-    let mut y = vec![-1.0; slots * hidden];
+    let mut y = vec![-1.0; outputs * hidden];
     for (first, second) in jobs {
         for pair in first.pairs {
-            let x = &x[pair.token as usize * hidden..][..hidden];
+            let x = &x[pair.input as usize * hidden..][..hidden];
             let h: Vec<f32> = (0..width)
                 .map(|r| silu_of(times(first.gate, r, x, int8)) * times(first.up, r, x, int8))
                 .collect();
-            let out = &mut y[pair.slot as usize * hidden..][..hidden];
+            let out = &mut y[pair.output as usize * hidden..][..hidden];
             (0..hidden).for_each(|r| out[r] = times(second.down, r, &h, int8));
         }
     }
@@ -158,8 +158,8 @@ fn a_pair_outside_the_buffers_panics_and_the_pool_goes_on() {
     let m = Matrix::new(WeightType::Q8_0, 32, 32, &memory).unwrap();
     let pool = Pool::new(2, 32).unwrap();
     let (x, mut h, mut y) = (vec![1.0; 32], vec![0.0; 32], vec![1.0; 32]);
-    for (token, slot, fine) in [(1, 0, false), (0, 1, false), (0, 0, true)] {
-        let pairs = &[Pair { token, slot }];
+    for (input, output, fine) in [(1, 0, false), (0, 1, false), (0, 0, true)] {
+        let pairs = &[Pair { input, output }];
         let attempt = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             activate(&pool, &[GateUp { gate: m, up: m, pairs }], Vectors::exact(&x, 32), &mut h);
             project(&pool, &[Down { down: m, pairs }], &h, &mut Int8Buffer::new(1, 32), &mut y);

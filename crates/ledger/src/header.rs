@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use hotset_outputs::LEDGER_MAGIC as MAGIC;
-use hotset_policy::ledger::{ContextId, LedgerShape};
+use hotset_policy::contexts::{ContextId, ContextsShape};
 
 use crate::LedgerError;
 use crate::snapshot::check_sizes;
+use hotset_base::little_endian::{u16_at, u32_at, u64_at};
 
 /// The version this program writes and reads.
 pub const LEDGER_VERSION: u32 = 1;
@@ -22,7 +23,7 @@ pub(crate) const RECORD: usize = 20;
 
 pub(crate) struct Header {
     pub identity: [u8; 32],
-    pub shape: LedgerShape,
+    pub shape: ContextsShape,
     pub contexts: usize,
     pub present: Option<ContextId>,
     pub tokens: u64,
@@ -76,7 +77,7 @@ impl Header {
         };
         Ok(Self {
             identity: bytes[32..64].try_into().expect("32 bytes"),
-            shape: LedgerShape { layers, experts },
+            shape: ContextsShape { layers, experts },
             contexts,
             present,
             tokens: u64_at(bytes, 24),
@@ -88,16 +89,4 @@ impl Header {
     pub fn body_bytes(&self) -> u64 {
         self.contexts as u64 * (CONTEXT as u64 + self.shape.all() as u64 * RECORD as u64)
     }
-}
-
-pub(crate) fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes(bytes[at..at + 2].try_into().expect("two bytes"))
-}
-
-pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
-}
-
-pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
 }

@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use hotset_base::limits::{MAX_EXPERTS, MAX_LAYERS, MAX_LEDGER_CONTEXTS};
-use hotset_policy::ledger::{Context, ContextId, Ledger, LedgerOptions, LedgerShape, Record};
+use hotset_base::little_endian::{u32_at, u64_at};
+use hotset_policy::Record;
+use hotset_policy::contexts::{Context, ContextId, Contexts, ContextsOptions, ContextsShape};
 
 use crate::LedgerError;
-use crate::header::{CONTEXT, HEADER, Header, RECORD, u32_at, u64_at};
+use crate::header::{CONTEXT, HEADER, Header, RECORD};
 
 /// A moment of a ledger, and the model it was learnt from.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,7 +16,7 @@ pub struct Snapshot {
     /// What tells the model from others.
     pub identity: [u8; 32],
     /// Layers and experts.
-    pub shape: LedgerShape,
+    pub shape: ContextsShape,
     /// Tokens seen.
     pub tokens: u64,
     /// The context that the last text was in.
@@ -26,23 +28,23 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Of a ledger as it is.
-    pub fn of(ledger: &Ledger, identity: [u8; 32]) -> Self {
-        let contexts = ledger.contexts().to_vec();
-        let all = (0..contexts.len()).map(|i| ContextId(i as u16));
+    /// Of contexts as they are.
+    pub fn of(contexts: &Contexts, identity: [u8; 32]) -> Self {
+        let known = contexts.known().to_vec();
+        let all = (0..known.len()).map(|i| ContextId(i as u16));
         Self {
             identity,
-            shape: ledger.shape(),
-            tokens: ledger.tokens(),
-            present: ledger.present(),
-            records: all.flat_map(|context| ledger.records(context)).copied().collect(),
-            contexts,
+            shape: contexts.shape(),
+            tokens: contexts.tokens(),
+            present: contexts.present(),
+            records: all.flat_map(|context| contexts.records(context)).copied().collect(),
+            contexts: known,
         }
     }
 
-    /// A ledger that goes on from here.
-    pub fn into_ledger(self, options: LedgerOptions) -> Ledger {
-        Ledger::restore(self.shape, options, self.tokens, self.present, &self.contexts, &self.records)
+    /// Contexts that go on from here.
+    pub fn into_contexts(self, options: ContextsOptions) -> Contexts {
+        Contexts::restore(self.shape, options, self.tokens, self.present, &self.contexts, &self.records)
     }
 
     /// Refuses a ledger of another model. `path` is for the message.
@@ -53,10 +55,10 @@ impl Snapshot {
         &self,
         path: &Path,
         identity: [u8; 32],
-        shape: LedgerShape,
+        shape: ContextsShape,
     ) -> Result<(), LedgerError> {
         let other = |detail| Err(LedgerError::OtherModel { path: path.to_owned(), detail });
-        let LedgerShape { layers, experts } = self.shape;
+        let ContextsShape { layers, experts } = self.shape;
         if self.shape != shape {
             let (here, there) = (shape.layers, shape.experts);
             return other(format!("{layers} layers of {experts} experts, this one has {here} of {there}"));
@@ -113,7 +115,7 @@ impl Snapshot {
     /// # Errors
     /// The first thing found, for people.
     pub fn check(&self) -> Result<(), String> {
-        let LedgerShape { layers, experts } = self.shape;
+        let ContextsShape { layers, experts } = self.shape;
         check_sizes(layers, experts, self.contexts.len())?;
         if let Some(present) = self.present.filter(|present| present.index() >= self.contexts.len()) {
             return Err(format!("its present context is {} of {}", present.0, self.contexts.len()));
@@ -152,20 +154,20 @@ pub(crate) fn check_sizes(layers: usize, experts: usize, contexts: usize) -> Res
 
 /// A ledger's file, in the place of what `out` holds; allocates only if `out` has too little room
 /// ([`file_bytes`]).
-pub(crate) fn write_ledger(ledger: &Ledger, identity: [u8; 32], out: &mut Vec<u8>) {
-    let records = (0..ledger.contexts().len()).map(|i| ledger.records(ContextId(i as u16)));
-    let tables = ledger.contexts().iter().zip(records);
-    write(identity, ledger.shape(), (ledger.tokens(), ledger.present()), tables, out);
+pub(crate) fn write_ledger(contexts: &Contexts, identity: [u8; 32], out: &mut Vec<u8>) {
+    let records = (0..contexts.known().len()).map(|i| contexts.records(ContextId(i as u16)));
+    let tables = contexts.known().iter().zip(records);
+    write(identity, contexts.shape(), (contexts.tokens(), contexts.present()), tables, out);
 }
 
 /// Bytes of a file with this many contexts.
-pub(crate) fn file_bytes(shape: LedgerShape, contexts: usize) -> usize {
+pub(crate) fn file_bytes(shape: ContextsShape, contexts: usize) -> usize {
     HEADER + contexts * (CONTEXT + shape.all() * RECORD)
 }
 
 fn write<'a>(
     identity: [u8; 32],
-    shape: LedgerShape,
+    shape: ContextsShape,
     (tokens, present): (u64, Option<ContextId>),
     tables: impl ExactSizeIterator<Item = (&'a Context, &'a [Record])>,
     out: &mut Vec<u8>,

@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 
 use hotset_base::Bytes;
 use hotset_outputs::{OutputError, Target};
-use hotset_policy::ledger::{Ledger, LedgerOptions, LedgerShape};
+use hotset_policy::contexts::{Contexts, ContextsOptions, ContextsShape};
 
 use crate::LedgerError;
 use crate::file::replace;
@@ -40,8 +40,8 @@ impl LedgerWriter {
     pub fn start(
         target: Arc<Target>,
         identity: [u8; 32],
-        shape: LedgerShape,
-        options: LedgerOptions,
+        shape: ContextsShape,
+        options: ContextsOptions,
     ) -> std::io::Result<Self> {
         // Written once: memory that was only reserved would be taken while decoding.
         let buffer = vec![1; file_bytes(shape, options.contexts)];
@@ -60,15 +60,15 @@ impl LedgerWriter {
     }
 
     /// What its buffer occupies.
-    pub fn planned_bytes(shape: LedgerShape, options: LedgerOptions) -> Bytes {
+    pub fn planned_bytes(shape: ContextsShape, options: ContextsOptions) -> Bytes {
         Bytes(file_bytes(shape, options.contexts) as u64)
     }
 
     /// Saves the ledger as it is now, unless the save before is still under way. Waits for no disk and
     /// allocates nothing.
-    pub fn save(&self, ledger: &Ledger) {
+    pub fn save(&self, contexts: &Contexts) {
         let Some(mut buffer) = self.desk.lock().idle.take() else { return };
-        write_ledger(ledger, self.identity, &mut buffer);
+        write_ledger(contexts, self.identity, &mut buffer);
         self.desk.lock().full = Some(buffer);
         self.desk.changed.notify_all();
     }
@@ -77,9 +77,9 @@ impl LedgerWriter {
     ///
     /// # Errors
     /// If it could not be written; what was saved before is then as it was.
-    pub fn finish(&self, ledger: &Ledger) -> Result<(), LedgerError> {
+    pub fn finish(&self, contexts: &Contexts) -> Result<(), LedgerError> {
         drop(self.wait());
-        self.save(ledger);
+        self.save(contexts);
         let failure = self.wait().failure.take();
         failure.map_or(Ok(()), |failure| Err(LedgerError::Save(failure)))
     }

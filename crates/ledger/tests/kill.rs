@@ -8,7 +8,7 @@ use std::time::Duration;
 use hotset_base::SequenceId;
 use hotset_ledger::{Snapshot, load, save};
 use hotset_outputs::{FileKind, Force, Outputs, Target};
-use hotset_policy::ledger::{Ledger, LedgerOptions, LedgerShape};
+use hotset_policy::contexts::{Contexts, ContextsOptions, ContextsShape};
 
 /// The one text that is followed.
 const TEXT: SequenceId = SequenceId(0);
@@ -19,9 +19,9 @@ const KILLS: u64 = 60;
 
 /// Everything in the snapshot follows from its number.
 fn numbered(n: u64) -> Snapshot {
-    let shape = LedgerShape { layers: 8, experts: 64 };
-    let mut ledger = Ledger::new(shape, LedgerOptions::default());
-    ledger.advance(TEXT, LedgerOptions::default().window);
+    let shape = ContextsShape { layers: 8, experts: 64 };
+    let mut ledger = Contexts::new(shape, ContextsOptions::default());
+    ledger.advance(TEXT, ContextsOptions::default().context_window);
     let mut snapshot = Snapshot::of(&ledger, [n as u8; 32]);
     snapshot.tokens = n;
     snapshot.records.iter_mut().for_each(|record| record.mass = n as f32);

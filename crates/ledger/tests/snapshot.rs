@@ -4,26 +4,26 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use hotset_base::limits::MAX_LEDGER_CONTEXTS;
-use hotset_base::{ExpertId, LayerId, SequenceId};
+use hotset_base::{Choice, Contribution, ExpertId, LayerId, SequenceId};
 use hotset_ledger::{LedgerError, Snapshot, load};
 use hotset_outputs::{FileKind, Force, Outputs};
-use hotset_policy::ledger::{Context, Ledger, LedgerOptions, LedgerShape, Record};
-use hotset_policy::route::{Choice, Contribution};
+use hotset_policy::Record;
+use hotset_policy::contexts::{Context, Contexts, ContextsOptions, ContextsShape};
 use proptest::prelude::*;
 
 /// The one text that is followed.
 const TEXT: SequenceId = SequenceId(0);
 
-const SHAPE: LedgerShape = LedgerShape { layers: 2, experts: 8 };
+const SHAPE: ContextsShape = ContextsShape { layers: 2, experts: 8 };
 const IDENTITY: [u8; 32] = [7; 32];
 
-fn options() -> LedgerOptions {
-    LedgerOptions { window: 8, contexts: 4, ..LedgerOptions::default() }
+fn options() -> ContextsOptions {
+    ContextsOptions { context_window: 8, contexts: 4, ..ContextsOptions::default() }
 }
 
 /// A ledger with two contexts.
-fn learnt() -> Ledger {
-    let mut ledger = Ledger::new(SHAPE, options());
+fn learnt() -> Contexts {
+    let mut ledger = Contexts::new(SHAPE, options());
     for token in 0..128u16 {
         for layer in [LayerId(0), LayerId(1)] {
             let expert = ExpertId(token / 64 * 4 + token % 4);
@@ -36,7 +36,7 @@ fn learnt() -> Ledger {
         }
         ledger.advance(TEXT, 1);
     }
-    assert_eq!(ledger.contexts().len(), 2);
+    assert_eq!(ledger.known().len(), 2);
     ledger
 }
 
@@ -58,7 +58,7 @@ fn comes_back_as_it_was() {
     let (path, bytes) = written(dir.path());
     let snapshot = load(&path).unwrap().unwrap();
     assert_eq!(snapshot, Snapshot::of(&learnt(), IDENTITY));
-    assert_eq!(Snapshot::of(&snapshot.into_ledger(options()), IDENTITY).to_bytes(), bytes);
+    assert_eq!(Snapshot::of(&snapshot.into_contexts(options()), IDENTITY).to_bytes(), bytes);
     assert!(load(&dir.path().join("absent")).unwrap().is_none());
 }
 
@@ -75,7 +75,7 @@ fn numbers_at_their_limits_go_on_and_what_is_learnt_from_them_is_a_ledger() {
     let largest = Record { mass: most, uses: most, seen: most, mean: most, variance: most * most };
     snapshot.records.fill(largest);
     save(&path, &snapshot).unwrap();
-    let mut ledger = load(&path).unwrap().unwrap().into_ledger(options());
+    let mut ledger = load(&path).unwrap().unwrap().into_contexts(options());
     for share in [0.0, f32::MAX, 1.0, f32::MAX] {
         for _ in 0..8 {
             let expert = ExpertId(1);
@@ -100,7 +100,7 @@ fn another_models_is_refused() {
     snapshot.check_model(path, IDENTITY, SHAPE).unwrap();
     let error = snapshot.check_model(path, [8; 32], SHAPE).unwrap_err();
     assert!(error.to_string().contains("another model"), "{error}");
-    let error = snapshot.check_model(path, IDENTITY, LedgerShape { experts: 9, ..SHAPE }).unwrap_err();
+    let error = snapshot.check_model(path, IDENTITY, ContextsShape { experts: 9, ..SHAPE }).unwrap_err();
     assert!(error.to_string().contains("2 layers of 8 experts, this one has 2 of 9"), "{error}");
 }
 

@@ -1,10 +1,10 @@
 //! The expert half of a layer: route, page, compute what is ready, sum in rank order.
 
 use arrayvec::ArrayVec;
-use hotset_base::{Batch, ExpertId, LayerId};
+use hotset_base::{Batch, Choice, Contribution, ExpertId, LayerId};
 use hotset_kernels::{Down, GateUp, Matrix, Pair, Pool, activate, axpy, project};
-use hotset_policy::route::{Choice, Contribution, LayerToken, Route};
-use hotset_residency::{Pager, ReadyExpert};
+use hotset_policy::route::{Route, RowView};
+use hotset_residency::{Arrived, Pager};
 
 use crate::learning::Learning;
 use crate::scratch::Scratch;
@@ -54,13 +54,13 @@ pub(crate) fn route_rows(
     s.admitted.clear();
     let places = batch.runs().flat_map(|run| 0..run.len());
     for (i, (row, place)) in batch.rows().iter().zip(places).enumerate() {
-        let view = LayerToken {
+        let view = RowView {
             layer,
-            clock: tokens_routed + i as u64,
+            tokens_routed: tokens_routed + i as u64,
             pass: tokens_routed,
             phase: row.phase,
             logits: &s.scores[i * experts..(i + 1) * experts],
-            hot: pager.held(layer),
+            held: pager.held(layer),
             expert_bytes,
             read_us,
             records: learning.as_ref().map_or(&[], |learning| learning.records(row.sequence, layer)),
@@ -87,8 +87,8 @@ pub(crate) fn group_by_expert(s: &mut Scratch, batch: &Batch<'_>, k: usize) {
     let n = batch.len();
     let taken = |row: usize| row * k..row * k + s.chosen[row];
     s.starts.fill(0);
-    for slot in (0..n).flat_map(taken) {
-        s.starts[s.choices[slot].expert.index() + 1] += 1;
+    for pick in (0..n).flat_map(taken) {
+        s.starts[s.choices[pick].expert.index() + 1] += 1;
     }
     s.wanted.clear();
     for expert in 0..s.starts.len() - 1 {
@@ -98,9 +98,9 @@ pub(crate) fn group_by_expert(s: &mut Scratch, batch: &Batch<'_>, k: usize) {
         s.starts[expert + 1] += s.starts[expert];
     }
     // `starts[e]` serves as e's cursor and ends where e's pairs end; shift back by one afterwards.
-    for slot in (0..n).flat_map(taken) {
-        let cursor = &mut s.starts[s.choices[slot].expert.index()];
-        s.pairs[*cursor] = Pair { token: (slot / k) as u32, slot: slot as u32 };
+    for pick in (0..n).flat_map(taken) {
+        let cursor = &mut s.starts[s.choices[pick].expert.index()];
+        s.pairs[*cursor] = Pair { input: (pick / k) as u32, output: pick as u32 };
         *cursor += 1;
     }
     s.starts.rotate_right(1);
@@ -108,11 +108,11 @@ pub(crate) fn group_by_expert(s: &mut Scratch, batch: &Batch<'_>, k: usize) {
     if batch.goes_row_by_row() {
         // For the eviction policy: by row, then by rank. An expert's first pair is where it was first chosen.
         let (starts, pairs) = (&s.starts, &s.pairs);
-        s.wanted.sort_unstable_by_key(|expert| pairs[starts[expert.index()]].slot);
+        s.wanted.sort_unstable_by_key(|expert| pairs[starts[expert.index()]].output);
     }
 }
 
-/// Computes every expert of the pager's visit as it becomes ready; outputs land in their slots. Gate and
+/// Computes every expert of the pager's visit as it becomes ready; outputs land in the rows of their picks. Gate and
 /// up are computed as soon as they are there, even if down is not.
 pub(crate) fn compute_wanted(
     pool: &Pool,
@@ -123,33 +123,34 @@ pub(crate) fn compute_wanted(
 ) -> Result<(), ForwardError> {
     let x = s.int8.vectors(pool, &s.normed[..n * geometry.hidden], geometry.hidden, &geometry.types[..2]);
     loop {
-        s.ready.clear();
-        pager.take_ready(&mut s.ready)?;
-        if s.ready.is_empty() {
+        s.arrived.clear();
+        pager.take_arrived(&mut s.arrived)?;
+        if s.arrived.is_empty() {
             return Ok(());
         }
         let pairs = |expert: ExpertId| &s.pairs[s.starts[expert.index()]..s.starts[expert.index() + 1]];
         let gate_up = |expert| geometry.gate_up(pager.gate_up(expert), pairs(expert));
-        for batch in batches(&s.ready, |ready| ready.gate_up, gate_up) {
+        for batch in batches(&s.arrived, |arrived| arrived.gate_up, gate_up) {
             activate(pool, &batch, x, &mut s.activations);
         }
         let down = |expert| geometry.down(pager.down(expert), pairs(expert));
-        for batch in batches(&s.ready, |ready| ready.down, down) {
+        for batch in batches(&s.arrived, |arrived| arrived.down, down) {
             project(pool, &batch, &s.activations, &mut s.activations_int8, &mut s.outputs);
         }
-        pager.release(s.ready.iter().filter(|ready| ready.down).map(|ready| ready.expert));
+        pager.release(s.arrived.iter().filter(|arrived| arrived.down).map(|arrived| arrived.expert));
     }
 }
 
 /// The jobs of those experts that have reached a stage, as many at a time as one parallel region takes.
 fn batches<'a, Job>(
-    ready: &'a [ReadyExpert],
-    stage: impl Fn(&ReadyExpert) -> bool + 'a,
+    arrived: &'a [Arrived],
+    stage: impl Fn(&Arrived) -> bool + 'a,
     job: impl Fn(ExpertId) -> Job + 'a,
 ) -> impl Iterator<Item = ArrayVec<Job, JOBS>> + 'a {
-    let mut left = ready.iter().filter(move |ready| stage(ready));
+    let mut left = arrived.iter().filter(move |arrived| stage(arrived));
     std::iter::from_fn(move || {
-        let batch: ArrayVec<Job, JOBS> = left.by_ref().take(JOBS).map(|ready| job(ready.expert)).collect();
+        let batch: ArrayVec<Job, JOBS> =
+            left.by_ref().take(JOBS).map(|arrived| job(arrived.expert)).collect();
         (!batch.is_empty()).then_some(batch)
     })
 }
@@ -167,17 +168,17 @@ pub(crate) fn sum_in_rank_order(
     for (token, row) in batch.rows().iter().enumerate() {
         let sum = &mut s.delta[..hidden];
         sum.fill(0.0);
-        for slot in token * k..token * k + s.chosen[token] {
-            let Choice { weight, .. } = s.choices[slot];
-            axpy(weight, &s.outputs[slot * hidden..(slot + 1) * hidden], sum);
+        for pick in token * k..token * k + s.chosen[token] {
+            let Choice { weight, .. } = s.choices[pick];
+            axpy(weight, &s.outputs[pick * hidden..(pick + 1) * hidden], sum);
         }
         let x = &mut s.x[token * hidden..(token + 1) * hidden];
         if let Some(learning) = &mut learning {
             let whole = norm(sum);
             s.contributions.clear();
-            s.contributions.extend((token * k..token * k + s.chosen[token]).map(|slot| {
-                let Choice { expert, weight } = s.choices[slot];
-                let output = norm(&s.outputs[slot * hidden..(slot + 1) * hidden]);
+            s.contributions.extend((token * k..token * k + s.chosen[token]).map(|pick| {
+                let Choice { expert, weight } = s.choices[pick];
+                let output = norm(&s.outputs[pick * hidden..(pick + 1) * hidden]);
                 Contribution { expert, weight, share: weight * output / whole }
             }));
             learning.contribute(row.sequence, layer, &s.contributions);

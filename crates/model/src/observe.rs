@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use hotset_base::{Batch, LayerId};
-use hotset_policy::route::Choice;
+use hotset_base::{Batch, Choice, LayerId};
 use hotset_residency::{Pager, PagerStats};
 
 use crate::scratch::Scratch;
@@ -33,10 +32,10 @@ pub struct LayerVisit<'a> {
     pub top_k: usize,
     /// Experts whose reads were begun because this visit wanted them.
     pub demand: u64,
-    /// Experts wanted while a read ahead of them was under way.
+    /// Experts wanted while a prefetch of them was under way.
     pub late: u64,
     /// Experts whose reads were begun for a later layer.
-    pub ahead: u64,
+    pub prefetch: u64,
     /// Time that compute waited for reads.
     pub stall: Duration,
 }
@@ -63,7 +62,7 @@ impl Observation {
     pub fn after(&mut self, pager: &Pager, layer: LayerId, s: &Scratch, (n, top_k): (usize, usize)) {
         let after = pager.stats();
         let absent = s.wanted.iter().filter(|expert| !self.hot[expert.index()]).count() as u64;
-        let late = after.ahead.late - self.before.ahead.late;
+        let late = after.prefetch.late - self.before.prefetch.late;
         self.observer.visit(&LayerVisit {
             layer,
             hot: &self.hot,
@@ -73,7 +72,7 @@ impl Observation {
             top_k,
             demand: absent - late,
             late,
-            ahead: after.ahead.started - self.before.ahead.started,
+            prefetch: after.prefetch.started - self.before.prefetch.started,
             stall: after.stall - self.before.stall,
         });
     }

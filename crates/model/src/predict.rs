@@ -6,12 +6,12 @@
 use hotset_base::{Batch, Bytes, ExpertId, LayerId, RowKind, WeightType};
 use hotset_format::ModelConfig;
 use hotset_kernels::{Matrix, Pool, dequantize_row, matmul, quantize_row};
-use hotset_policy::route::{LayerToken, Route};
+use hotset_policy::route::{Route, RowView};
 use hotset_residency::Pager;
 
 use crate::DenseWeights;
-use crate::foretelling::Foretelling;
 use crate::learning::Learning;
+use crate::learnt_predictor::LearntPredictor;
 use crate::scratch::Scratch;
 
 /// What predictions are made with: copies of the routers in 8 bits. In f32 they would be read from memory once
@@ -40,7 +40,7 @@ impl CoarseRouters {
 
     /// Widens a layer's router: `[experts, hidden]`.
     pub(crate) fn widen(&self, layer: LayerId, out: &mut [f32]) {
-        let router = self.of(layer).expect("a layer that was foretold has a router");
+        let router = self.of(layer).expect("a layer that was predicted has a router");
         for (i, row) in out.chunks_exact_mut(router.cols()).enumerate() {
             dequantize_row(router.ty(), router.row_bytes(i), row);
         }
@@ -80,7 +80,7 @@ pub(crate) struct Lookahead<'a> {
     pub policy: &'a dyn Route,
     pub learning: Option<&'a Learning>,
     /// Where predictions learn.
-    pub foretelling: Option<&'a mut Foretelling>,
+    pub predictor: Option<&'a mut LearntPredictor>,
     /// Tokens routed before the pass.
     pub tokens_routed: u64,
     /// The rows of the pass.
@@ -106,10 +106,10 @@ impl Lookahead<'_> {
             }
             self.score(next, ahead, s);
             if ahead <= single {
-                self.expect_each(next, pager, s);
+                self.predict_each(next, pager, s);
             }
             if ahead <= together {
-                self.expect_together(next, pager, s, k);
+                self.predict_together(next, pager, s, k);
             }
         }
     }
@@ -118,50 +118,50 @@ impl Lookahead<'_> {
     fn score(&mut self, next: LayerId, ahead: usize, s: &mut Scratch) {
         let decoding = self.batch.is_decoding();
         // Copies learn from the layer before, and are good for no other distance.
-        let learnt = self.foretelling.as_ref().filter(|_| decoding && ahead == 1);
-        let copy = learnt.and_then(|foretelling| foretelling.copy_of(next));
+        let learnt = self.predictor.as_ref().filter(|_| decoding && ahead == 1);
+        let copy = learnt.and_then(|predictor| predictor.copy_of(next));
         let router = copy.or_else(|| self.routers.of(next)).expect("the caller has looked");
         let (n, experts) = (self.batch.len(), router.rows());
         let normed = &s.normed[..n * router.cols()];
         let vectors = s.int8.vectors(self.pool, normed, router.cols(), &[router.ty()]);
         let scores = &mut s.next_scores[..n * experts];
         matmul(self.pool, router, vectors, scores);
-        if let Some(foretelling) = self.foretelling.as_mut().filter(|_| ahead == 1) {
-            foretelling.told(decoding.then_some(next), normed, scores);
+        if let Some(predictor) = self.predictor.as_mut().filter(|_| ahead == 1) {
+            predictor.predicted(decoding.then_some(next), normed, scores);
         }
     }
 
-    /// What the policy would choose of each decoded row's scores. Of damaged ones nothing is expected: routing
+    /// What the policy would choose of each decoded row's scores. Of damaged ones nothing is predicted: routing
     /// will say what is wrong.
-    fn expect_each(&self, next: LayerId, pager: &mut Pager, s: &mut Scratch) {
+    fn predict_each(&self, next: LayerId, pager: &mut Pager, s: &mut Scratch) {
         let experts = pager.held(next).len();
         for (i, row) in self.batch.rows().iter().enumerate().filter(|(_, row)| !row.kind.is_prompt()) {
-            let view = LayerToken {
+            let view = RowView {
                 layer: next,
-                clock: self.tokens_routed + i as u64,
+                tokens_routed: self.tokens_routed + i as u64,
                 pass: self.tokens_routed,
                 phase: row.phase,
                 logits: &s.next_scores[i * experts..(i + 1) * experts],
-                hot: pager.held(next),
+                held: pager.held(next),
                 expert_bytes: pager.expert_bytes(next),
                 read_us: pager.read_us() as f32,
                 records: self.learning.map_or(&[], |learning| learning.records(row.sequence, next)),
             };
-            s.expected.clear();
+            s.predicted.clear();
             if self.policy.foresee(&view, &mut s.foreseen).is_ok() {
-                s.expected.extend(s.foreseen.chosen.iter().map(|choice| choice.expert));
+                s.predicted.extend(s.foreseen.chosen.iter().map(|choice| choice.expert));
             }
-            pager.expect(next, &s.expected, row.kind);
+            pager.predicted(next, &s.predicted, row.kind);
         }
     }
 
     /// The top `k` of the rows of prompts.
-    fn expect_together(&self, next: LayerId, pager: &mut Pager, s: &mut Scratch, k: usize) {
+    fn predict_together(&self, next: LayerId, pager: &mut Pager, s: &mut Scratch, k: usize) {
         let experts = pager.held(next).len();
         let rows = self.batch.rows().iter().zip(s.next_scores.chunks_exact(experts));
         let scores = rows.filter(|(row, _)| row.kind.is_prompt()).map(|(_, scores)| scores);
-        rank(scores, k, &mut s.votes, &mut s.expected);
-        pager.expect(next, &s.expected, RowKind::Prompt);
+        rank(scores, k, &mut s.votes, &mut s.predicted);
+        pager.predicted(next, &s.predicted, RowKind::Prompt);
     }
 }
 

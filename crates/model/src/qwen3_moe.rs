@@ -5,15 +5,15 @@ use std::ops::Range;
 use hotset_base::{Batch, LayerId, Row, RowKind};
 use hotset_format::{Checkpoint, ModelConfig};
 use hotset_kernels::{Pool, Vectors, matmul, rms_norm, rms_norm_in_place};
+use hotset_policy::contexts::Contexts;
 use hotset_policy::evict::Evict;
-use hotset_policy::ledger::Ledger;
 use hotset_policy::route::Route;
 use hotset_residency::{Pager, PagerStats, Timing};
 
 use crate::attention::{attend, heads_together};
 use crate::experts::{ExpertGeometry, compute_wanted, group_by_expert, route_rows, sum_in_rank_order};
-use crate::foretelling::Foretelling;
-use crate::learning::{KeepLedger, Learning};
+use crate::learning::{KeepContexts, Learning};
+use crate::learnt_predictor::LearntPredictor;
 use crate::observe::{Observation, Observe};
 use crate::predict::{CoarseRouters, Lookahead};
 use crate::probe::Probe;
@@ -44,7 +44,7 @@ pub struct Qwen3Moe {
     tokens_routed: u64,
     observation: Option<Observation>,
     learning: Option<Learning>,
-    foretelling: Option<Foretelling>,
+    predictor: Option<LearntPredictor>,
 }
 
 impl Qwen3Moe {
@@ -83,7 +83,7 @@ impl Qwen3Moe {
             tokens_routed: 0,
             observation: None,
             learning: None,
-            foretelling: None,
+            predictor: None,
         }
     }
 
@@ -93,31 +93,31 @@ impl Qwen3Moe {
         self.pager.keep_time(timing_for(router.as_ref()));
         self.router = router;
         self.tokens_routed = 0;
-        if let Some(foretelling) = &mut self.foretelling {
-            foretelling.forget();
+        if let Some(predictor) = &mut self.predictor {
+            predictor.forget();
         }
         if let Some(learning) = &mut self.learning {
             learning.restart(&mut self.pager);
         }
     }
 
-    /// Where a layer is foretold badly, learns from now on to do better, from the first `rows` of every pass that
+    /// Where a layer is predicted badly, learns from now on to do better, from the first `rows` of every pass that
     /// decodes. Nothing if nothing is looked ahead.
-    pub fn learn_to_foretell(&mut self, rows: usize) {
+    pub fn learn_to_predict(&mut self, rows: usize) {
         let looks_ahead = self.pager.lookahead(RowKind::Decode) > 0;
-        self.foretelling = looks_ahead.then(|| Foretelling::new(&self.config, rows));
+        self.predictor = looks_ahead.then(|| LearntPredictor::new(&self.config, rows));
     }
 
-    /// Learns from every token from now on, and recalls what it knows of the present context; `keeper` is shown
-    /// the ledger after every pass. Under a lossy policy a token waits for what is recalled.
-    pub fn learn(&mut self, ledger: Ledger, keeper: Box<dyn KeepLedger>) {
-        let learning = self.learning.insert(Learning::new(ledger, keeper));
+    /// Learns from every token from now on, and preloads what it knows of the present context; `keeper` is shown
+    /// the contexts after every pass. Under a lossy policy a token waits for what is preloaded.
+    pub fn learn(&mut self, contexts: Contexts, keeper: Box<dyn KeepContexts>) {
+        let learning = self.learning.insert(Learning::new(contexts, keeper));
         learning.open(&mut self.pager);
     }
 
     /// What has been learnt.
-    pub fn ledger(&self) -> Option<&Ledger> {
-        self.learning.as_ref().map(Learning::ledger)
+    pub fn contexts(&self) -> Option<&Contexts> {
+        self.learning.as_ref().map(Learning::contexts)
     }
 
     /// Shape of the model.
@@ -206,8 +206,8 @@ impl Qwen3Moe {
     /// of the disk and of what was used.
     fn abandon_pass(&mut self, batch: &Batch<'_>) {
         self.router.go_back();
-        if let Some(foretelling) = &mut self.foretelling {
-            foretelling.drop_comparison();
+        if let Some(predictor) = &mut self.predictor {
+            predictor.drop_comparison();
         }
         if let Some(learning) = &mut self.learning {
             learning.abandon_pass(batch);
@@ -336,7 +336,7 @@ impl Qwen3Moe {
             probe,
             observation,
             learning,
-            foretelling,
+            predictor,
             ..
         } = self;
         let tokens_routed = self.tokens_routed;
@@ -364,14 +364,14 @@ impl Qwen3Moe {
             }
         }
         let (policy, learnt) = (router.as_ref(), learning.as_ref());
-        let mut foretelling = foretelling.as_mut();
-        if let Some(foretelling) = &mut foretelling {
+        let mut predictor = predictor.as_mut();
+        if let Some(predictor) = &mut predictor {
             let own = (&s.scores[..n * c.experts], &s.native[..n * c.top_k]);
-            foretelling.compare(pool, layer, own, |copy| coarse_routers.widen(layer, copy));
+            predictor.compare(pool, layer, own, |copy| coarse_routers.widen(layer, copy));
         }
         let routers = &*coarse_routers;
         let mut lookahead =
-            Lookahead { pool, routers, policy, learning: learnt, foretelling, tokens_routed, batch };
+            Lookahead { pool, routers, policy, learning: learnt, predictor, tokens_routed, batch };
         lookahead.predict(layer, pager, s, c.top_k);
         clock.lap(&mut times.router);
         compute_wanted(pool, pager, self.geometry[layer.index()], s, n)?;

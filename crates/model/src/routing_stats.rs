@@ -8,35 +8,35 @@ use hotset_policy::route::{Decision, Fate, RegretByKind, fates};
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct RoutingStats {
     /// Native experts.
-    pub native_slots: u64,
+    pub native_picks: u64,
     /// Their mass.
     pub native_mass: f64,
     /// Native experts that were chosen.
-    pub agreed_slots: u64,
+    pub agreed_picks: u64,
     /// Chosen experts.
-    pub routed_slots: u64,
+    pub routed_picks: u64,
     /// Of those, hot ones.
-    pub hot_slots: u64,
+    pub hot_picks: u64,
     /// Native experts that were not hot.
-    pub missed_slots: u64,
+    pub missed_picks: u64,
     /// Native experts that were not hot or not chosen, by what became of them.
     pub regret: RegretByKind,
 }
 
 impl RoutingStats {
-    /// Hot chosen slots / chosen slots; 1 when nothing was routed.
+    /// Hot chosen picks / chosen picks; 1 when nothing was routed.
     pub fn hit_rate(&self) -> f64 {
-        ratio(self.hot_slots as f64, self.routed_slots as f64, 1.0)
+        ratio(self.hot_picks as f64, self.routed_picks as f64, 1.0)
     }
 
-    /// Native slots chosen / native slots; 1 when nothing was routed.
+    /// Native picks chosen / native picks; 1 when nothing was routed.
     pub fn agreement(&self) -> f64 {
-        ratio(self.agreed_slots as f64, self.native_slots as f64, 1.0)
+        ratio(self.agreed_picks as f64, self.native_picks as f64, 1.0)
     }
 
-    /// Native slots not hot / native slots; 0 when nothing was routed.
+    /// Native picks not hot / native picks; 0 when nothing was routed.
     pub fn regret_rate(&self) -> f64 {
-        ratio(self.missed_slots as f64, self.native_slots as f64, 0.0)
+        ratio(self.missed_picks as f64, self.native_picks as f64, 0.0)
     }
 
     /// The share of the native mass that was not computed; 0 when nothing was routed.
@@ -46,13 +46,13 @@ impl RoutingStats {
 
     /// Counts one layer-token. `hot`: `[experts]`.
     pub(crate) fn count(&mut self, decision: &Decision, hot: &[bool]) {
-        self.routed_slots += decision.chosen.len() as u64;
-        self.hot_slots += decision.chosen.iter().filter(|c| hot[c.expert.index()]).count() as u64;
+        self.routed_picks += decision.chosen.len() as u64;
+        self.hot_picks += decision.chosen.iter().filter(|c| hot[c.expert.index()]).count() as u64;
         for (native, fate) in fates(&decision.native, &decision.chosen, hot) {
-            self.native_slots += 1;
+            self.native_picks += 1;
             self.native_mass += f64::from(native.weight);
-            self.agreed_slots += u64::from(matches!(fate, Fate::Hit | Fate::Waited));
-            self.missed_slots += u64::from(!hot[native.expert.index()]);
+            self.agreed_picks += u64::from(matches!(fate, Fate::Hit | Fate::Waited));
+            self.missed_picks += u64::from(!hot[native.expert.index()]);
             self.regret.count(fate, f64::from(native.weight));
         }
     }
@@ -66,12 +66,12 @@ impl Sub for RoutingStats {
     type Output = Self;
     fn sub(self, earlier: Self) -> Self {
         Self {
-            native_slots: self.native_slots - earlier.native_slots,
+            native_picks: self.native_picks - earlier.native_picks,
             native_mass: self.native_mass - earlier.native_mass,
-            agreed_slots: self.agreed_slots - earlier.agreed_slots,
-            routed_slots: self.routed_slots - earlier.routed_slots,
-            hot_slots: self.hot_slots - earlier.hot_slots,
-            missed_slots: self.missed_slots - earlier.missed_slots,
+            agreed_picks: self.agreed_picks - earlier.agreed_picks,
+            routed_picks: self.routed_picks - earlier.routed_picks,
+            hot_picks: self.hot_picks - earlier.hot_picks,
+            missed_picks: self.missed_picks - earlier.missed_picks,
             regret: self.regret - earlier.regret,
         }
     }

@@ -1,10 +1,10 @@
 //! Every buffer a forward pass writes, made once. Shapes: `n` tokens of a chunk, `k` experts each.
 
-use hotset_base::{Bytes, ExpertId};
+use hotset_base::{Bytes, Choice, Contribution, ExpertId};
 use hotset_format::ModelConfig;
 use hotset_kernels::{Int8Buffer, Pair};
-use hotset_policy::route::{Choice, Contribution, Decision};
-use hotset_residency::ReadyExpert;
+use hotset_policy::route::Decision;
+use hotset_residency::Arrived;
 
 /// Tokens whose logits are computed together.
 pub(crate) const HEAD_ROWS: usize = 8;
@@ -65,14 +65,14 @@ pub struct Scratch {
     pub(crate) admitted: Vec<ExpertId>,
     /// Up to `[k]`: what the experts of a token did.
     pub(crate) contributions: Vec<Contribution>,
-    /// `[n * k]`: (token, slot) pairs grouped by expert.
+    /// `[n * k]`: (token, pick) pairs grouped by expert.
     pub(crate) pairs: Vec<Pair>,
     /// `[experts + 1]`: where each expert's pairs start.
     pub(crate) starts: Vec<usize>,
     /// Up to `[experts]`: the distinct chosen experts.
     pub(crate) wanted: Vec<ExpertId>,
     /// Up to `[experts]`: those that have just become ready.
-    pub(crate) ready: Vec<ReadyExpert>,
+    pub(crate) arrived: Vec<Arrived>,
     /// `[n, experts]`: scores of a later layer's router.
     pub(crate) next_scores: Vec<f32>,
     /// `[experts]`: tokens whose predicted picks have the expert, and its best score.
@@ -80,12 +80,12 @@ pub struct Scratch {
     /// What would be decided about a layer-token to come.
     pub(crate) foreseen: Decision,
     /// Up to `[experts]`: what a later layer will probably want.
-    pub(crate) expected: Vec<ExpertId>,
+    pub(crate) predicted: Vec<ExpertId>,
     /// `[n * k, expert_width]`: SwiGLU activations.
     pub(crate) activations: Vec<f32>,
     /// `[n * k, expert_width]`: those in int8.
     pub(crate) activations_int8: Int8Buffer,
-    /// `[n * k, hidden]`: each expert's output, in its slot.
+    /// `[n * k, hidden]`: the output of each pick.
     pub(crate) outputs: Vec<f32>,
     /// Up to `[n]`: the rows of the pass that want logits.
     pub(crate) wants_logits: Vec<u32>,
@@ -97,7 +97,7 @@ impl Scratch {
     /// Buffers for chunks of up to `n` tokens.
     pub fn new(config: &ModelConfig, n: usize, kind: Activations) -> Self {
         let c = config;
-        let (q, kv, slots) = (c.heads * c.head_dim, c.kv_heads * c.head_dim, n * c.top_k);
+        let (q, kv, picks) = (c.heads * c.head_dim, c.kv_heads * c.head_dim, n * c.top_k);
         let floats = |len: usize| vec![0.0; len];
         Self {
             x: floats(n * c.hidden),
@@ -111,23 +111,23 @@ impl Scratch {
             cos: floats(n * c.head_dim / 2),
             sin: floats(n * c.head_dim / 2),
             scores: floats(n * c.experts),
-            choices: vec![Choice::NONE; slots],
-            native: vec![Choice::NONE; slots],
+            choices: vec![Choice::NONE; picks],
+            native: vec![Choice::NONE; picks],
             chosen: vec![0; n],
             decision: Decision::default(),
             admitted: Vec::with_capacity(c.experts),
             contributions: Vec::with_capacity(c.top_k),
-            pairs: vec![Pair { token: 0, slot: 0 }; slots],
+            pairs: vec![Pair { input: 0, output: 0 }; picks],
             starts: vec![0; c.experts + 1],
             wanted: Vec::with_capacity(c.experts),
-            ready: Vec::with_capacity(c.experts),
+            arrived: Vec::with_capacity(c.experts),
             next_scores: floats(n * c.experts),
             votes: vec![(0, 0.0); c.experts],
             foreseen: Decision::default(),
-            expected: Vec::with_capacity(c.experts),
-            activations: floats(slots * c.expert_width),
-            activations_int8: kind.buffer(slots, c.expert_width),
-            outputs: floats(slots * c.hidden),
+            predicted: Vec::with_capacity(c.experts),
+            activations: floats(picks * c.expert_width),
+            activations_int8: kind.buffer(picks, c.expert_width),
+            outputs: floats(picks * c.hidden),
             wants_logits: Vec::with_capacity(n),
             logits: floats(n.min(HEAD_ROWS) * c.vocab),
         }

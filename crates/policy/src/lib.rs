@@ -5,8 +5,11 @@
 //! of the live engine.
 #![forbid(unsafe_code)]
 
+pub mod contexts;
 pub mod evict;
 pub mod families;
-pub mod ledger;
 pub mod prefetch;
+mod record;
 pub mod route;
+
+pub use record::Record;

@@ -1,10 +1,10 @@
 //! What every routing policy promises, over random layer-tokens and a small cache.
 
-use hotset_base::{Bytes, ExpertId, Families, LayerId, Phase, SequenceId};
-use hotset_policy::ledger::{Ledger, LedgerOptions, LedgerShape};
+use hotset_base::{Bytes, Contribution, ExpertId, Families, LayerId, Phase, SequenceId};
+use hotset_policy::contexts::{Contexts, ContextsOptions, ContextsShape};
 use hotset_policy::route::{
-    CachePriorOptions, Contribution, Decision, DropOptions, LayerToken, RouterOptions, RouterShape,
-    StrictOptions, TrustOptions,
+    CachePriorOptions, Decision, DropOptions, RouterOptions, RouterShape, RowView, StrictOptions,
+    TrustOptions,
 };
 use proptest::prelude::*;
 
@@ -16,23 +16,23 @@ const EXPERT: Bytes = Bytes(1000);
 
 /// What one layer-token did.
 struct Outcome {
-    clock: u64,
+    tokens_routed: u64,
     phase: Phase,
     layer: usize,
     logits: Vec<f32>,
-    hot: Vec<bool>,
+    held: Vec<bool>,
     decision: Decision,
 }
 
 impl Outcome {
     /// Experts that are waited for.
     fn waited(&self) -> usize {
-        self.decision.chosen.iter().filter(|c| !self.hot[c.expert.index()]).count()
+        self.decision.chosen.iter().filter(|c| !self.held[c.expert.index()]).count()
     }
 
-    /// A layer with nothing hot has to read something, whatever the budgets say.
+    /// A layer with nothing held has to read something, whatever the budgets say.
     fn forced(&self) -> bool {
-        self.hot.iter().all(|hot| !hot) && self.waited() == 1
+        self.held.iter().all(|held| !held) && self.waited() == 1
     }
 
     fn chose(&self, expert: ExpertId) -> bool {
@@ -54,31 +54,31 @@ impl Outcome {
 /// Runs a policy beside a cache of `SHAPE.slots` experts per layer, first in, first out.
 fn run(policy: RouterOptions, text: &[Vec<Vec<f32>>], phase: impl Fn(usize) -> Phase) -> Vec<Outcome> {
     let mut router = policy.build(SHAPE, &families());
-    let learns = LedgerOptions { window: 2, ..LedgerOptions::default() };
-    let mut ledger = Ledger::new(LedgerShape { layers: SHAPE.layers, experts: SHAPE.experts }, learns);
+    let learns = ContextsOptions { context_window: 2, ..ContextsOptions::default() };
+    let mut contexts = Contexts::new(ContextsShape { layers: SHAPE.layers, experts: SHAPE.experts }, learns);
     let mut caches: Vec<Vec<usize>> = vec![Vec::new(); SHAPE.layers];
     let mut out = Vec::new();
-    for (clock, layers) in text.iter().enumerate() {
-        ledger.enter_pass(TEXT, 1);
+    for (tokens_routed, layers) in text.iter().enumerate() {
+        contexts.enter_pass(TEXT, 1);
         for (layer, logits) in layers.iter().enumerate() {
-            let hot: Vec<bool> = (0..SHAPE.experts).map(|e| caches[layer].contains(&e)).collect();
-            let token = LayerToken {
+            let held: Vec<bool> = (0..SHAPE.experts).map(|e| caches[layer].contains(&e)).collect();
+            let token = RowView {
                 layer: LayerId(layer as u16),
-                clock: clock as u64,
-                pass: clock as u64,
-                phase: phase(clock),
+                tokens_routed: tokens_routed as u64,
+                pass: tokens_routed as u64,
+                phase: phase(tokens_routed),
                 logits,
-                hot: &hot,
+                held: &held,
                 expert_bytes: EXPERT,
                 read_us: 100.0,
-                records: ledger.present_records(TEXT, LayerId(layer as u16)),
+                records: contexts.present_records(TEXT, LayerId(layer as u16)),
             };
             let mut decision = Decision::default();
             router.route(&token, &mut decision).unwrap();
             let layer_id = token.layer;
-            ledger.observe(TEXT, layer_id, 0, &decision.native);
+            contexts.observe(TEXT, layer_id, 0, &decision.native);
             let used: Vec<Contribution> = decision.chosen.iter().map(|c| did(c.expert, c.weight)).collect();
-            ledger.contribute(TEXT, layer_id, &used);
+            contexts.contribute(TEXT, layer_id, &used);
             let cache = &mut caches[layer];
             for expert in decision.chosen.iter().map(|c| c.expert).chain(decision.admit.iter().copied()) {
                 if !cache.contains(&expert.index()) {
@@ -86,10 +86,10 @@ fn run(policy: RouterOptions, text: &[Vec<Vec<f32>>], phase: impl Fn(usize) -> P
                 }
             }
             cache.drain(..cache.len().saturating_sub(SHAPE.slots as usize));
-            let (clock, phase, logits) = (clock as u64, phase(clock), logits.clone());
-            out.push(Outcome { clock, phase, layer, logits, hot, decision });
+            let (tokens_routed, phase, logits) = (tokens_routed as u64, phase(tokens_routed), logits.clone());
+            out.push(Outcome { tokens_routed, phase, layer, logits, held, decision });
         }
-        ledger.advance(TEXT, 1);
+        contexts.advance(TEXT, 1);
     }
     out
 }
@@ -124,7 +124,7 @@ fn trust() -> impl Strategy<Value = TrustOptions> {
         admission: f.3,
         cost: f.4,
         sacred: c.0,
-        window: c.1,
+        substitute_ranks: c.1,
         swap_budget: Bytes(c.2 * EXPERT.0),
         swap_window: c.3,
         explore: c.4,
@@ -135,15 +135,17 @@ fn trust() -> impl Strategy<Value = TrustOptions> {
 }
 
 fn policies() -> impl Strategy<Value = RouterOptions> {
-    let prior = (0f32..0.5, 0usize..4, 6usize..40).prop_map(|(lambda, sacred, window)| CachePriorOptions {
-        lambda,
-        sacred,
-        window,
+    let prior = (0f32..0.5, 0usize..4, 6usize..40).prop_map(|(lambda, sacred, substitute_ranks)| {
+        CachePriorOptions { lambda, sacred, substitute_ranks }
     });
-    let strict =
-        (1usize..13, 1u64..6, 1f32..50.0, 0f32..1.0).prop_map(|(hot, window, half_life, family_share)| {
-            StrictOptions { hot, window, half_life, family_share }
-        });
+    let strict = (1usize..13, 1u64..6, 1f32..50.0, 0f32..1.0).prop_map(
+        |(hot_set, refresh_tokens, half_life, family_share)| StrictOptions {
+            hot_set,
+            refresh_tokens,
+            half_life,
+            family_share,
+        },
+    );
     prop_oneof![
         Just(RouterOptions::Native),
         prior.prop_map(RouterOptions::CachePrior),
@@ -190,7 +192,7 @@ proptest! {
     fn cache_prior_keeps_to_its_window_and_keeps_what_is_sacred(
         lambda in 0f32..2.0, sacred in 0usize..6, window in 6usize..20, text in texts(12),
     ) {
-        let policy = RouterOptions::CachePrior(CachePriorOptions { lambda, sacred, window });
+        let policy = RouterOptions::CachePrior(CachePriorOptions { lambda, sacred, substitute_ranks: window });
         for outcome in decode(policy, &text) {
             let ranks = outcome.ranks();
             prop_assert_eq!(ranks.len(), SHAPE.top_k);
@@ -200,11 +202,11 @@ proptest! {
     }
 
     #[test]
-    fn drop_leaves_out_what_is_light_and_not_hot(factor in 0f32..1.0, text in texts(12)) {
+    fn drop_leaves_out_what_is_light_and_not_held(factor in 0f32..1.0, text in texts(12)) {
         for outcome in decode(RouterOptions::Drop(DropOptions { factor }), &text) {
             for (rank, native) in outcome.decision.native.iter().enumerate() {
                 let heavy = native.weight >= factor / SHAPE.top_k as f32;
-                let stays = rank == 0 || heavy || outcome.hot[native.expert.index()];
+                let stays = rank == 0 || heavy || outcome.held[native.expert.index()];
                 prop_assert_eq!(outcome.chose(native.expert), stays);
             }
             prop_assert!(outcome.ranks().iter().all(|&rank| rank < SHAPE.top_k));
@@ -216,10 +218,10 @@ proptest! {
         let free = TrustOptions { swap_budget: Bytes(0), deadline_us: 0.0, ..options };
         for outcome in decode(RouterOptions::Trust(free), &text) {
             let ranks = outcome.ranks();
-            let window = options.window.max(SHAPE.top_k);
+            let window = options.substitute_ranks.max(SHAPE.top_k);
             prop_assert!(ranks.iter().all(|&rank| rank < window) || ranks.len() == 1);
             for (rank, native) in outcome.decision.native.iter().enumerate() {
-                let stays = rank < options.sacred || outcome.hot[native.expert.index()];
+                let stays = rank < options.sacred || outcome.held[native.expert.index()];
                 prop_assert!(!stays || outcome.chose(native.expert));
             }
         }
@@ -232,7 +234,7 @@ proptest! {
         let mut reads = vec![0; text.len()];
         for outcome in decode(RouterOptions::Trust(options), &text) {
             let found = outcome.waited() + outcome.decision.admit.len() - usize::from(outcome.forced());
-            reads[outcome.clock as usize] += found as u64;
+            reads[outcome.tokens_routed as usize] += found as u64;
         }
         for from in 0..reads.len() {
             for to in from + 1..=reads.len() {
@@ -251,7 +253,7 @@ proptest! {
         let outcomes = run(RouterOptions::Trust(options), &text, phase);
         for window in 0..=text.len() as u64 / options.explore_window {
             for phase in [Phase::Reasoning, Phase::Narration] {
-                let inside = |o: &&Outcome| o.clock / options.explore_window == window && o.phase == phase;
+                let inside = |o: &&Outcome| o.tokens_routed / options.explore_window == window && o.phase == phase;
                 let admitted: usize = outcomes.iter().filter(inside).map(|o| o.decision.admit.len()).sum();
                 prop_assert!(admitted <= explore as usize);
             }
@@ -264,7 +266,7 @@ proptest! {
         let options = TrustOptions { deadline_us: 250.0, swap_budget: Bytes(0), tolerance, ..options };
         let mut waited = vec![0; text.len()];
         for outcome in decode(RouterOptions::Trust(options), &text) {
-            waited[outcome.clock as usize] += outcome.waited() - usize::from(outcome.forced());
+            waited[outcome.tokens_routed as usize] += outcome.waited() - usize::from(outcome.forced());
         }
         prop_assert!(waited.iter().all(|&reads| reads <= 2), "two reads of 100 us fit: {waited:?}");
     }
@@ -280,18 +282,18 @@ proptest! {
     }
 
     #[test]
-    fn strict_uses_no_more_than_its_hot_set(hot in 1usize..13, window in 1u64..6, text in texts(20)) {
-        let options = StrictOptions { hot, window, half_life: 20.0, family_share: 0.3 };
+    fn strict_uses_no_more_than_its_hot_set(hot_set in 1usize..13, window in 1u64..6, text in texts(20)) {
+        let options = StrictOptions { hot_set, refresh_tokens: window, half_life: 20.0, family_share: 0.3 };
         let outcomes = decode(RouterOptions::Strict(options), &text);
         for layer in 0..SHAPE.layers {
             // The hot set is chosen when a window's last token has been seen, for the tokens after it.
             for number in 1..=text.len() as u64 / window {
-                let inside = |o: &&Outcome| o.layer == layer && o.clock / window == number;
+                let inside = |o: &&Outcome| o.layer == layer && o.tokens_routed / window == number;
                 let chosen = outcomes.iter().filter(inside).flat_map(|o| o.decision.chosen.iter());
                 let mut used: Vec<ExpertId> = chosen.map(|c| c.expert).collect();
                 used.sort_unstable();
                 used.dedup();
-                prop_assert!(used.len() <= hot);
+                prop_assert!(used.len() <= hot_set);
             }
         }
     }
@@ -306,7 +308,7 @@ fn a_family_counts_for_its_members_in_strict() {
     // Experts 0, 8, 16, 24 and 32 are a family; the native six are these and expert 1.
     let text: Vec<Vec<Vec<f32>>> = vec![vec![logits(0).collect(); SHAPE.layers]; 4];
     let chosen = |family_share| {
-        let options = StrictOptions { hot: 7, window: 2, half_life: 20.0, family_share };
+        let options = StrictOptions { hot_set: 7, refresh_tokens: 2, half_life: 20.0, family_share };
         let mut turned = text.clone();
         // Whoever is in the hot set of expert 1's family is now wanted more than anybody else.
         turned[3].iter_mut().for_each(|layer| (0..5).for_each(|i| layer[1 + 8 * i] = 9.0));

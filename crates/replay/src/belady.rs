@@ -60,9 +60,9 @@ impl Evict for Belady {
         "belady"
     }
 
-    fn used(&mut self, key: ExpertKey, now: u64) {
+    fn used(&mut self, key: ExpertKey, visit_number: u64) {
         let next = &mut self.next[key.flat(self.experts)];
-        debug_assert_eq!(self.uses[*next], now, "the demand is the one that was looked at");
+        debug_assert_eq!(self.uses[*next], visit_number, "the demand is the one that was looked at");
         *next += 1;
     }
 

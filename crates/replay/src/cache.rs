@@ -47,7 +47,7 @@ pub(crate) struct Cache {
     /// `[layers * experts]`
     places: Vec<Option<u32>>,
     /// `[layers * experts]`: what routing policies see.
-    hot: Vec<bool>,
+    held: Vec<bool>,
     /// `[experts]`: wanted by the present visit.
     wanted: Vec<bool>,
     /// `[layers]`: the experts of each layer's last visit, up to `[experts]`.
@@ -55,8 +55,8 @@ pub(crate) struct Cache {
     /// Up to `[experts]`: room for what a visit does not find.
     missing: Vec<ExpertKey>,
     layer: LayerId,
-    /// Counts visits: the clock of the eviction policy.
-    now: u64,
+    /// Visits so far.
+    visit_number: u64,
 }
 
 impl Cache {
@@ -80,36 +80,36 @@ impl Cache {
             pool_of: (0..layers).map(|layer| layer.min(pools - 1)).collect(),
             residents: vec![ExpertKey::new(LayerId(0), ExpertId(0)); pools * size],
             places: vec![None; layers * experts],
-            hot: vec![false; layers * experts],
+            held: vec![false; layers * experts],
             wanted: vec![false; experts],
             latest: vec![Vec::new(); layers],
             missing: Vec::new(),
             layer: LayerId(0),
-            now: 0,
+            visit_number: 0,
             evict,
         }
     }
 
     /// About what a cache takes when everything in it is in use.
     pub fn planned_bytes(demand: &Demand, policy: ReplayPolicy) -> usize {
-        /// Place, resident, history and order of one expert.
+        /// Place, held, history and order of one expert.
         const EXPERT: usize = 200;
         let known = if policy.is_clairvoyant() { demand.picks() * size_of::<u64>() } else { 0 };
         demand.header().layers * demand.header().experts * EXPERT + known
     }
 
-    /// `[experts]`: which experts of a layer are resident.
-    pub fn hot(&self, layer: LayerId) -> &[bool] {
-        &self.hot[layer.index() * self.experts..][..self.experts]
+    /// `[experts]`: which experts of a layer are held.
+    pub fn held(&self, layer: LayerId) -> &[bool] {
+        &self.held[layer.index() * self.experts..][..self.experts]
     }
 
     /// A visit: `experts` in rank order.
     pub fn visit(&mut self, layer: LayerId, experts: &[ExpertId]) {
-        self.now += 1;
+        self.visit_number += 1;
         self.layer = layer;
         for &expert in experts {
             self.wanted[expert.index()] = true;
-            self.evict.used(ExpertKey::new(layer, expert), self.now);
+            self.evict.used(ExpertKey::new(layer, expert), self.visit_number);
         }
         let pool = self.pool_of[layer.index()];
         self.weigh_latest(pool, layer, experts);
@@ -151,12 +151,12 @@ impl Cache {
                 return;
             }
             let flat = self.residents[slot].flat(self.experts);
-            (self.places[flat], self.hot[flat]) = (None, false);
+            (self.places[flat], self.held[flat]) = (None, false);
             slot
         };
         let flat = key.flat(self.experts);
         self.residents[slot] = key;
-        (self.places[flat], self.hot[flat]) = (Some(slot as u32), true);
+        (self.places[flat], self.held[flat]) = (Some(slot as u32), true);
         self.pools[pool].set_worth(slot, worth);
     }
 

@@ -1,8 +1,7 @@
 //! What a trace asks of a cache, in memory: the picks of every layer-token, token after token.
 
 use half::f16;
-use hotset_base::{ExpertId, LayerId};
-use hotset_policy::route::Choice;
+use hotset_base::{Choice, ExpertId, LayerId};
 use hotset_trace::{LayerToken, Pass, TraceHeader, TraceSource, Visit};
 
 use crate::ReplayError;

@@ -1,6 +1,7 @@
 //! What a replay counted. Words as in ARCHITECTURE.md, section "Words and metrics".
 
-use hotset_policy::route::{Choice, RegretByKind, fates};
+use hotset_base::Choice;
+use hotset_policy::route::{RegretByKind, fates};
 
 use crate::ReplayPolicy;
 
@@ -15,15 +16,15 @@ pub struct Outcome {
     pub tokens: usize,
     /// Layer-tokens of those.
     pub layer_tokens: u64,
-    /// Chosen slots.
-    pub slots: u64,
+    /// Chosen picks.
+    pub picks: u64,
     /// Of those, hot ones.
-    pub hot_slots: u64,
+    pub hot_picks: u64,
     /// Experts read.
     pub swap_ins: u64,
     /// Their weights.
     pub bytes: u64,
-    /// Native slots that were not hot or not chosen; all the mass of a layer-token is 1.
+    /// Native picks that were not hot or not chosen; all the mass of a layer-token is 1.
     pub regret: RegretByKind,
 }
 
@@ -34,8 +35,8 @@ impl Outcome {
             experts_per_layer,
             tokens,
             layer_tokens: 0,
-            slots: 0,
-            hot_slots: 0,
+            picks: 0,
+            hot_picks: 0,
             swap_ins: 0,
             bytes: 0,
             regret: RegretByKind::default(),
@@ -44,11 +45,11 @@ impl Outcome {
 
     /// Counts a layer-token: an expert that is chosen and not hot is read, `expert_bytes` each.
     pub(crate) fn count(&mut self, native: &[Choice], chosen: &[Choice], hot: &[bool], expert_bytes: u64) {
-        let hot_slots = chosen.iter().filter(|choice| hot[choice.expert.index()]).count() as u64;
-        let swap_ins = chosen.len() as u64 - hot_slots;
+        let hot_picks = chosen.iter().filter(|choice| hot[choice.expert.index()]).count() as u64;
+        let swap_ins = chosen.len() as u64 - hot_picks;
         self.layer_tokens += 1;
-        self.slots += chosen.len() as u64;
-        self.hot_slots += hot_slots;
+        self.picks += chosen.len() as u64;
+        self.hot_picks += hot_picks;
         self.swap_ins += swap_ins;
         self.bytes += swap_ins * expert_bytes;
         let whole: f64 = native.iter().map(|wanted| f64::from(wanted.weight)).sum();
@@ -57,9 +58,9 @@ impl Outcome {
         }
     }
 
-    /// Hot chosen slots / chosen slots.
+    /// Hot chosen picks / chosen picks.
     pub fn hit_rate(&self) -> f64 {
-        if self.slots == 0 { 1.0 } else { self.hot_slots as f64 / self.slots as f64 }
+        if self.picks == 0 { 1.0 } else { self.hot_picks as f64 / self.picks as f64 }
     }
 
     /// Churn.

@@ -1,8 +1,8 @@
 //! Where the demand of a layer-token comes from: the record, or a routing policy over the recorded scores.
 
 use half::f16;
-use hotset_base::{Bytes, LayerId, Phase};
-use hotset_policy::route::{Choice, Decision, LayerToken, NotFinite, Route, RouterShape};
+use hotset_base::{Bytes, Choice, LayerId, Phase};
+use hotset_policy::route::{Decision, NotFinite, Route, RouterShape, RowView};
 
 use crate::Demand;
 
@@ -46,7 +46,7 @@ impl Router {
         &'a mut self,
         demand: &'a Demand,
         (token, layer): (usize, LayerId),
-        hot: &[bool],
+        held: &[bool],
     ) -> Result<&'a [Choice], NotFinite> {
         let recorded = demand.chosen(token, layer);
         let Self::Policy { policy, logits, decision } = self else { return Ok(recorded) };
@@ -56,13 +56,13 @@ impl Router {
         let probabilities = demand.probabilities(token, layer);
         let log = |p: &f16| p.to_f32().max(SMALLEST).ln();
         logits.iter_mut().zip(probabilities).for_each(|(logit, p)| *logit = log(p));
-        let view = LayerToken {
+        let view = RowView {
             layer,
-            clock: token as u64,
+            tokens_routed: token as u64,
             pass: token as u64,
             phase: Phase::Narration,
             logits,
-            hot,
+            held,
             expert_bytes: Bytes(demand.header().expert_bytes[layer.index()]),
             read_us: 0.0,
             records: &[],

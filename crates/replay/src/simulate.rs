@@ -39,14 +39,14 @@ pub fn replay(
     let mut wanted: Vec<ExpertId> = Vec::new();
     for token in 0..demand.tokens() {
         for layer in (0..header.layers as u16).map(LayerId) {
-            let hot = cache.hot(layer);
-            let chosen = router.choose(demand, (token, layer), hot)?;
+            let held = cache.held(layer);
+            let chosen = router.choose(demand, (token, layer), held)?;
             if chosen.is_empty() {
                 continue;
             }
             if token >= warm {
                 let native = demand.native(token, layer);
-                outcome.count(native, chosen, hot, header.expert_bytes[layer.index()]);
+                outcome.count(native, chosen, held, header.expert_bytes[layer.index()]);
             }
             wanted.clear();
             wanted.extend(chosen.iter().map(|choice| choice.expert));

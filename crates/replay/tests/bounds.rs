@@ -27,7 +27,7 @@ fn demand(picks: &Picks, experts: usize) -> Demand {
 }
 
 fn hits(demand: &Demand, policy: &str, experts_per_layer: usize) -> u64 {
-    outcome(demand, policy, experts_per_layer).hot_slots
+    outcome(demand, policy, experts_per_layer).hot_picks
 }
 
 fn outcome(demand: &Demand, policy: &str, experts_per_layer: usize) -> Outcome {
@@ -152,7 +152,7 @@ proptest! {
         for name in ["lfu", "global-lfu", "window-lfu", "global-window-lfu"] {
             let policy = name.parse::<ReplayPolicy>().unwrap().with_half_life(Some(half_life));
             let setting = Setting { policy, experts_per_layer: slots };
-            prop_assert!(replay(&demand, setting, 0, None).unwrap().hot_slots <= shared);
+            prop_assert!(replay(&demand, setting, 0, None).unwrap().hot_picks <= shared);
         }
     }
 
@@ -186,7 +186,7 @@ fn a_trace_worked_by_hand() {
     let demand = single(&[0, 1, 0, 2, 1, 0]);
     assert_eq!(["lru", "lfu", "belady"].map(|name| hits(&demand, name, 2)), [1, 2, 3]);
     let lru = outcome(&demand, "lru", 2);
-    assert_eq!((lru.swap_ins, lru.slots, lru.layer_tokens, lru.regret.waited.slots), (5, 6, 6, 5));
+    assert_eq!((lru.swap_ins, lru.picks, lru.layer_tokens, lru.regret.waited.picks), (5, 6, 6, 5));
     assert_eq!(lru.regret.waited.mass, 5.0);
     assert!((lru.swap_ins_per_1000_tokens() - 5000.0 / 6.0).abs() < 1e-9 && lru.mass_lost() == 0.0);
 }
@@ -197,7 +197,7 @@ fn belady_may_lose_a_part_of_a_trace() {
     let demand = single(&[0, 1, 1, 0]);
     let counted = |warm| {
         let setting = Setting { policy: "belady".parse().unwrap(), experts_per_layer: 1 };
-        replay(&demand, setting, warm, None).unwrap().hot_slots
+        replay(&demand, setting, warm, None).unwrap().hot_picks
     };
     assert_eq!((counted(0), counted(3)), (1, 0));
 }
@@ -207,7 +207,7 @@ fn warm_tokens_are_replayed_and_not_counted() {
     let demand = single(&[0, 0, 0, 0]);
     let setting = Setting { policy: "lru".parse().unwrap(), experts_per_layer: 1 };
     let outcome = replay(&demand, setting, 1, None).unwrap();
-    assert_eq!((outcome.tokens, outcome.slots, outcome.hot_slots), (3, 3, 3));
+    assert_eq!((outcome.tokens, outcome.picks, outcome.hot_picks), (3, 3, 3));
     let error = replay(&demand, setting, 4, None).unwrap_err();
     assert!(matches!(error, ReplayError::AllWarm { warm: 4, tokens: 4 }));
 }

@@ -8,11 +8,11 @@ use crate::source::HALVES;
 /// See the module's text.
 pub(crate) struct Fill {
     /// No token waits for it yet.
-    pub ahead: bool,
-    /// It was read ahead and has not been chosen since.
+    pub prefetch: bool,
+    /// It was prefetched and has not been chosen since.
     pub unused: bool,
     /// It was read for a context that is known, not for a prediction.
-    pub recalled: bool,
+    pub preloaded: bool,
     /// It failed once and is being read again.
     pub repeated: bool,
     /// Halves at the engine.
@@ -34,11 +34,11 @@ impl Default for Fill {
 }
 
 impl Fill {
-    pub fn begin(ahead: bool) -> Self {
+    pub fn begin(prefetch: bool) -> Self {
         Self {
-            ahead,
+            prefetch,
             unused: false,
-            recalled: false,
+            preloaded: false,
             repeated: false,
             outstanding: 0,
             arrived: [false; HALVES],

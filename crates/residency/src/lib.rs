@@ -4,7 +4,6 @@
 //! its bytes are complete and their checksum matched. It must never choose what a token uses (the
 //! routing policy does), compute with weights, or allocate after the pager is open.
 
-mod ahead;
 mod allocator;
 mod arena;
 mod error;
@@ -12,6 +11,7 @@ mod fill;
 mod join;
 mod memory;
 mod pager;
+mod prefetch;
 #[cfg(feature = "noop-paging")]
 mod resident;
 mod slots;
@@ -24,9 +24,9 @@ pub use error::PagerError;
 pub use memory::Block;
 #[cfg(not(feature = "noop-paging"))]
 pub use pager::Pager;
-pub use pager::{PagerOptions, ReadyExpert, Timing};
+pub use pager::{Arrived, PagerOptions, Timing};
 pub use slots::{ArenaPlan, Partition, SlotId};
 pub use source::{ExpertSource, PARTS};
-pub use stats::{AheadStats, Histogram, PagerStats};
+pub use stats::{Histogram, PagerStats, PrefetchStats};
 #[cfg(feature = "noop-paging")]
 pub use {pager::Pager as ReadingPager, resident::Resident as Pager};

@@ -2,13 +2,13 @@
 //!
 //! One layer at a time is *visited*: the caller requests the experts of a layer, takes them as they
 //! become ready, computes, and releases them. Reads finish in any order; what the caller does with
-//! the results must not depend on it. Between two visits the caller says what it expects to want next:
-//! that is kept, or read ahead when nothing more urgent waits.
+//! the results must not depend on it. Between two visits the caller says what it will probably want next:
+//! that is protected, or prefetched when nothing more urgent waits.
 
 mod admission;
+mod prefetch;
+mod preload;
 mod read;
-mod read_ahead;
-mod recall;
 mod victim;
 mod visit;
 
@@ -23,20 +23,20 @@ use hotset_format::Checkpoint;
 use hotset_io::{ReadFile, ReadOptions, Reader};
 use hotset_policy::evict::{Evict, Retention};
 
-pub use self::visit::ReadyExpert;
+pub use self::visit::Arrived;
 use self::visit::Stage;
-use crate::ahead::Ahead;
 use crate::arena::Arena;
 use crate::fill::Fill;
 use crate::join::Joins;
+use crate::prefetch::Prefetch;
 use crate::slots::{ArenaPlan, SlotId, SlotState, SlotTable};
 #[cfg(feature = "noop-paging")]
 use crate::source::PARTS;
 use crate::source::{ExpertSource, HALVES};
 use crate::{PagerError, PagerStats};
 
-/// Experts being read ahead at once: enough to keep a disk busy, few enough not to delay a demand.
-const MOST_AHEAD: usize = 6;
+/// Experts being prefetched at once: enough to keep a disk busy, few enough not to delay a demand.
+const MOST_PREFETCHES: usize = 6;
 /// Experts that wait to be read without anybody waiting for them; more are forgotten.
 const MOST_ADMITTED: usize = 64;
 
@@ -45,7 +45,7 @@ const MOST_ADMITTED: usize = 64;
 pub struct PagerOptions {
     /// How to read.
     pub read: ReadOptions,
-    /// Layers to look ahead; 0 reads nothing ahead.
+    /// Layers to look ahead; 0 prefetches nothing.
     pub lookahead: usize,
     /// Take the arena's memory when opening and register it with the kernel.
     pub register: bool,
@@ -82,8 +82,8 @@ pub struct Pager {
     stats: PagerStats,
     lookahead: usize,
     timing: Timing,
-    /// Counts visits: the clock of the eviction policy.
-    now: u64,
+    /// Visits so far.
+    visit_number: u64,
     layer: LayerId,
     /// The present visit's experts, in the order they were asked for. Sized for a whole layer.
     wants: Vec<(ExpertId, Stage)>,
@@ -93,18 +93,18 @@ pub struct Pager {
     failure: Option<PagerError>,
     /// `[slots]`: the read into each slot, or the last one.
     fills: Vec<Fill>,
-    /// Experts being read ahead.
-    filling_ahead: usize,
-    ahead: Ahead,
-    /// Reads ahead that have proved pointless, for a moment. Sized for all predictions.
-    unwanted: Vec<ExpertKey>,
+    /// Experts being prefetched.
+    prefetching: usize,
+    prefetch: Prefetch,
+    /// Prefetches that have proved pointless, for a moment. Sized for all predictions.
+    withdrawn: Vec<ExpertKey>,
     /// Experts to be read without anybody waiting. Sized for [`MOST_ADMITTED`].
     admitted: Vec<ExpertKey>,
     /// The hot set of a known context, most used first, and how many have been dealt with. Sized for all slots.
-    recalled: Vec<ExpertKey>,
-    next_recalled: usize,
+    preload: Vec<ExpertKey>,
+    next_preload: usize,
     /// How many of them are for the slots that begin here. `[slots]`
-    recalled_into: Vec<u32>,
+    preloaded_into: Vec<u32>,
 }
 
 impl Pager {
@@ -145,19 +145,19 @@ impl Pager {
             stats: PagerStats::default(),
             lookahead: if everything { 0 } else { options.lookahead },
             timing: Timing::default(),
-            now: 0,
+            visit_number: 0,
             layer: LayerId(0),
             wants: Vec::with_capacity(experts),
             wanted: vec![false; experts],
             failure: None,
             fills: (0..plan.slots()).map(|_| Fill::default()).collect(),
-            filling_ahead: 0,
-            ahead: Ahead::new(layers, experts),
-            unwanted: Vec::with_capacity(Ahead::most(experts)),
+            prefetching: 0,
+            prefetch: Prefetch::new(layers, experts),
+            withdrawn: Vec::with_capacity(Prefetch::most(experts)),
             admitted: Vec::with_capacity(MOST_ADMITTED),
-            recalled: Vec::with_capacity(plan.slots()),
-            next_recalled: 0,
-            recalled_into: vec![0; plan.slots()],
+            preload: Vec::with_capacity(plan.slots()),
+            next_preload: 0,
+            preloaded_into: vec![0; plan.slots()],
             source,
         })
     }
@@ -177,12 +177,12 @@ impl Pager {
     pub fn clear(&mut self, evict: Box<dyn Evict>) {
         self.close();
         self.admitted.clear();
-        self.recalled.clear();
-        self.next_recalled = 0;
+        self.preload.clear();
+        self.next_preload = 0;
         self.drain();
         (0..self.fills.len() as u32).for_each(|slot| self.slots.set(SlotId(slot), SlotState::Free));
         self.fills.iter_mut().for_each(|fill| *fill = Fill::default());
-        self.ahead.forget();
+        self.prefetch.forget();
         self.evict = evict;
     }
 
@@ -208,7 +208,7 @@ impl Pager {
 
     /// Microseconds the busy disk takes for an expert, lately; 0 while unknown.
     pub fn read_us(&self) -> f64 {
-        self.ahead.service_us
+        self.prefetch.service_us
     }
 
     /// Where the parts of a resident expert are.

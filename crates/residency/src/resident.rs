@@ -13,7 +13,7 @@ use hotset_policy::evict::Evict;
 
 use crate::pager::Pager;
 use crate::source::PARTS;
-use crate::{ArenaPlan, ExpertSource, PagerError, PagerOptions, PagerStats, ReadyExpert, SlotId, Timing};
+use crate::{ArenaPlan, Arrived, ExpertSource, PagerError, PagerOptions, PagerStats, SlotId, Timing};
 
 /// See the module's text. The methods are the pager's.
 pub struct Resident {
@@ -95,17 +95,17 @@ impl Resident {
         true
     }
 
-    pub fn recall(&mut self, _experts: &[(ExpertKey, f32)]) {}
+    pub fn preload(&mut self, _experts: &[(ExpertKey, f32)]) {}
 
-    pub fn wait_for_recalled(&mut self) {}
+    pub fn wait_for_preloaded(&mut self) {}
 
     pub fn is_settled(&self, _layer: LayerId) -> bool {
         true
     }
 
-    pub fn read_boldly(&mut self, _boldly: bool) {}
+    pub fn prefetch_eagerly(&mut self, _eagerly: bool) {}
 
-    pub fn expect(&mut self, _layer: LayerId, _experts: &[ExpertId], _kind: RowKind) {}
+    pub fn note(&mut self, _layer: LayerId, _experts: &[ExpertId], _kind: RowKind) {}
 
     pub fn request(&mut self, layer: LayerId, experts: &[ExpertId]) {
         self.layer = layer;
@@ -113,8 +113,8 @@ impl Resident {
         self.wants.extend_from_slice(experts);
     }
 
-    pub fn take_ready(&mut self, out: &mut Vec<ReadyExpert>) -> Result<(), PagerError> {
-        out.extend(self.wants.drain(..).map(|expert| ReadyExpert { expert, gate_up: true, down: true }));
+    pub fn take_arrived(&mut self, out: &mut Vec<Arrived>) -> Result<(), PagerError> {
+        out.extend(self.wants.drain(..).map(|expert| Arrived { expert, gate_up: true, down: true }));
         Ok(())
     }
 
@@ -136,10 +136,10 @@ impl Resident {
 
 fn load(pager: &mut Pager, layer: LayerId, expert: ExpertId) -> Result<(), PagerError> {
     pager.request(layer, &[expert]);
-    let mut ready = Vec::with_capacity(1);
-    while !ready.iter().any(|ready: &ReadyExpert| ready.down) {
-        ready.clear();
-        pager.take_ready(&mut ready)?;
+    let mut arrived = Vec::with_capacity(1);
+    while !arrived.iter().any(|arrived: &Arrived| arrived.down) {
+        arrived.clear();
+        pager.take_arrived(&mut arrived)?;
     }
     pager.release([expert]);
     Ok(())

@@ -8,7 +8,7 @@ use hotset_base::Bytes;
 /// Running totals. Words as in ARCHITECTURE.md: a swap-in is one expert made ready by a read.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PagerStats {
-    /// Experts made ready by a read, for a token or ahead of one.
+    /// Experts made ready by a read, for a token or before one chose it.
     pub swap_ins: u64,
     /// Bytes of weights those reads fetched.
     pub bytes_read: Bytes,
@@ -18,26 +18,26 @@ pub struct PagerStats {
     pub stall: Duration,
     /// From the decision to read until ready, of experts that a token waited for.
     pub time_to_expert: Histogram,
-    /// What reading ahead did.
-    pub ahead: AheadStats,
-    /// Experts read because a routing policy admitted them; they count as read ahead, too.
+    /// What prefetching did.
+    pub prefetch: PrefetchStats,
+    /// Experts read because a routing policy admitted them; they count as prefetched, too.
     pub admitted: u64,
-    /// Experts read because a context was known again; they count as read ahead, too.
-    pub recalled: u64,
+    /// Experts read because a context was known again; they count as prefetched, too.
+    pub preloaded: u64,
 }
 
 impl PagerStats {
-    /// Bytes read of experts that a token chose: those read ahead for nothing are left out, as far as they
+    /// Bytes read of experts that a token chose: those prefetched for nothing are left out, as far as they
     /// have been evicted.
     pub fn needed_bytes(&self) -> f64 {
-        let wasted = self.ahead.wasted.min(self.swap_ins) as f64 / self.swap_ins.max(1) as f64;
+        let wasted = self.prefetch.wasted.min(self.swap_ins) as f64 / self.swap_ins.max(1) as f64;
         self.bytes_read.0 as f64 * (1.0 - wasted)
     }
 }
 
-/// Reads ahead: experts read before a token chose them.
+/// Prefetches: experts read before a token chose them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AheadStats {
+pub struct PrefetchStats {
     /// Begun.
     pub started: u64,
     /// Ready when a token chose them.
@@ -50,7 +50,7 @@ pub struct AheadStats {
     pub cancelled: u64,
 }
 
-impl Sub for AheadStats {
+impl Sub for PrefetchStats {
     type Output = Self;
     fn sub(self, earlier: Self) -> Self {
         Self {
@@ -72,9 +72,9 @@ impl Sub for PagerStats {
             retries: self.retries - earlier.retries,
             stall: self.stall - earlier.stall,
             time_to_expert: self.time_to_expert - earlier.time_to_expert,
-            ahead: self.ahead - earlier.ahead,
+            prefetch: self.prefetch - earlier.prefetch,
             admitted: self.admitted - earlier.admitted,
-            recalled: self.recalled - earlier.recalled,
+            preloaded: self.preloaded - earlier.preloaded,
         }
     }
 }

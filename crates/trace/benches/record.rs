@@ -3,9 +3,8 @@
 
 use std::time::Duration;
 
-use hotset_base::{ExpertId, LayerId, Phase};
+use hotset_base::{Choice, ExpertId, LayerId, Phase};
 use hotset_outputs::{FileKind, Force, Outputs};
-use hotset_policy::route::Choice;
 use hotset_trace::{Reads, Recorder, Scores, TraceHeader, VisitHead};
 use rustix::time::{ClockId, clock_gettime};
 

@@ -1,8 +1,7 @@
 //! Blocks: whole records under a checksum, so that a file cut anywhere is readable up to the last of them.
 
 use hotset_base::limits::MAX_TRACE_BLOCK;
-
-use crate::record::u32_at;
+use hotset_base::little_endian::u32_at;
 
 const MAGIC: [u8; 4] = *b"TBLK";
 /// Bytes in front of a block's records.

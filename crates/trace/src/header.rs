@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use hotset_base::limits::{MAX_EXPERTS, MAX_LAYERS, MAX_TOP_K, MAX_TRACE_METADATA};
+use hotset_base::little_endian::{u16_at, u32_at};
 pub(crate) use hotset_outputs::TRACE_MAGIC as MAGIC;
 use serde::{Deserialize, Serialize};
 
 use crate::TraceError;
-use crate::record::{u16_at, u32_at};
 
 /// The version this program writes and reads.
 pub const TRACE_VERSION: u32 = 1;

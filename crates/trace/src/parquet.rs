@@ -104,7 +104,7 @@ struct Rows {
     token_known: Vec<i16>,
     phase: Vec<i32>,
     layer: Vec<i32>,
-    /// Demand, late, ahead.
+    /// Demand, late, prefetch.
     reads: [Vec<i32>; 3],
     stall: Vec<i64>,
     experts: Lists<i32>,
@@ -129,7 +129,7 @@ impl Rows {
 
     fn add_visit(&mut self, visit: &Visit, token: usize) {
         let first = token == 0;
-        let reads = [visit.reads.demand, visit.reads.late, visit.reads.ahead];
+        let reads = [visit.reads.demand, visit.reads.late, visit.reads.prefetch];
         for (column, number) in self.reads.iter_mut().zip(reads) {
             column.push(if first { i32::from(number) } else { 0 });
         }

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use half::f16;
-use hotset_base::{ExpertId, LayerId, Phase};
-use hotset_policy::route::Choice;
+use hotset_base::{Choice, ExpertId, LayerId, Phase};
 
 /// Tokens computed together: one while decoding, a chunk of a prompt.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -39,10 +38,10 @@ pub struct Visit {
 pub struct Reads {
     /// Begun because the visit wanted the expert.
     pub demand: u16,
-    /// Wanted while a read ahead of it was under way.
+    /// Wanted while a prefetch of it was under way.
     pub late: u16,
     /// Begun for a later layer.
-    pub ahead: u16,
+    pub prefetch: u16,
 }
 
 /// One layer evaluated for one token.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use hotset_base::limits::{MAX_CHUNK, MAX_TRACE_POSITION, MAX_TRACE_STALL, MAX_VOCAB};
-use hotset_base::{ExpertId, LayerId, Phase};
-use hotset_policy::route::Choice;
+use hotset_base::little_endian::{u16_at, u32_at};
+use hotset_base::{Choice, ExpertId, LayerId, Phase};
 
 use crate::recorder::VisitHead;
 use crate::{LayerToken, Reads, TraceHeader, Visit};
@@ -38,14 +38,6 @@ pub(crate) enum Record {
     End { tokens: u64, waits: u64, waited: Duration },
 }
 
-pub(crate) fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes(bytes[at..at + 2].try_into().expect("two bytes"))
-}
-
-pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
-}
-
 /// Bytes of the largest record of such a trace.
 pub(crate) fn largest(header: &TraceHeader) -> usize {
     let pass = 8 + 4 * MAX_CHUNK;
@@ -68,9 +60,9 @@ pub(crate) fn put_pass(
 }
 
 pub(crate) fn put_visit(out: &mut Vec<u8>, visit: &VisitHead<'_>) {
-    let Reads { demand, late, ahead } = visit.reads;
+    let Reads { demand, late, prefetch } = visit.reads;
     out.push(VISIT);
-    for number in [visit.layer.0, demand, late, ahead] {
+    for number in [visit.layer.0, demand, late, prefetch] {
         out.extend(number.to_le_bytes());
     }
     out.extend((visit.stall.as_nanos() as u64).to_le_bytes());
@@ -200,7 +192,7 @@ impl<'a> Records<'a> {
         if layer.index() >= header.layers {
             return Err(format!("layer {layer} of {}", header.layers));
         }
-        let reads = Reads { demand: u16_at(head, 2), late: u16_at(head, 4), ahead: u16_at(head, 6) };
+        let reads = Reads { demand: u16_at(head, 2), late: u16_at(head, 4), prefetch: u16_at(head, 6) };
         let stall = self.u64()?;
         if stall > MAX_TRACE_STALL {
             return Err(format!("a stall of {stall} ns; at most {MAX_TRACE_STALL} are possible"));

@@ -5,9 +5,8 @@ use std::sync::{Arc, Barrier};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use hotset_base::{Bytes, LayerId, Phase};
+use hotset_base::{Bytes, Choice, LayerId, Phase};
 use hotset_outputs::{OutputError, PartialFile};
-use hotset_policy::route::Choice;
 use rustix::fs::{Advice, fadvise};
 
 use crate::block::BlockHead;

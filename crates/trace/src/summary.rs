@@ -17,14 +17,14 @@ pub struct Summary {
     all: bool,
     /// Tokens of each phase, in the order of [`Phase::ALL`].
     pub tokens: [u64; 3],
-    /// Chosen slots of the tokens that count, and hot ones of them.
-    pub slots: u64,
+    /// Chosen picks of the tokens that count, and hot ones of them.
+    pub picks: u64,
     /// Of those, hot ones.
-    pub hot_slots: u64,
-    /// Chosen slots of tokens that have at least [`SEEN_WITHIN`] tokens before them, and those of them that were
+    pub hot_picks: u64,
+    /// Chosen picks of tokens that have at least [`SEEN_WITHIN`] tokens before them, and those of them that were
     /// chosen by one of the last so many.
     seen: [(u64, u64); SEEN_WITHIN.len()],
-    /// Reads: demand, late, ahead.
+    /// Reads: demand, late, prefetch.
     pub reads: [u64; 3],
     /// Compute waited for reads.
     pub stall: Duration,
@@ -41,8 +41,8 @@ impl Summary {
             experts: header.experts,
             all,
             tokens: [0; 3],
-            slots: 0,
-            hot_slots: 0,
+            picks: 0,
+            hot_picks: 0,
             seen: [(0, 0); SEEN_WITHIN.len()],
             reads: [0; 3],
             stall: Duration::ZERO,
@@ -58,7 +58,7 @@ impl Summary {
             return;
         }
         for visit in &pass.visits {
-            let reads = [visit.reads.demand, visit.reads.late, visit.reads.ahead];
+            let reads = [visit.reads.demand, visit.reads.late, visit.reads.prefetch];
             self.reads.iter_mut().zip(reads).for_each(|(sum, n)| *sum += u64::from(n));
             self.stall += visit.stall;
             (0..pass.tokens.len()).for_each(|token| self.layer_token(visit, token));
@@ -73,8 +73,8 @@ impl Summary {
         self.counted[visit.layer.index()] += 1;
         let now = self.counted[visit.layer.index()];
         for choice in chosen {
-            self.slots += 1;
-            self.hot_slots += u64::from(visit.is_hot(choice.expert));
+            self.picks += 1;
+            self.hot_picks += u64::from(visit.is_hot(choice.expert));
             let flat = ExpertKey::new(visit.layer, choice.expert).flat(self.experts);
             let last = std::mem::replace(&mut self.last[flat], now);
             for (&within, (all, seen)) in SEEN_WITHIN.iter().zip(&mut self.seen) {
@@ -94,9 +94,9 @@ impl Summary {
         if self.all { self.all_tokens() } else { self.all_tokens() - self.tokens[Phase::Setup as usize] }
     }
 
-    /// Share of the chosen slots that were hot.
+    /// Share of the chosen picks that were hot.
     pub fn hit_rate(&self) -> f64 {
-        share(self.hot_slots, self.slots)
+        share(self.hot_picks, self.picks)
     }
 
     /// Share of the picks that were picked in the same layer within the last [`SEEN_WITHIN`] tokens, of tokens

@@ -6,9 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use half::f16;
-use hotset_base::{ExpertId, LayerId, Phase};
+use hotset_base::{Choice, ExpertId, LayerId, Phase};
 use hotset_outputs::{FileKind, Force, Outputs, PartialFile};
-use hotset_policy::route::Choice;
 use hotset_trace::{
     CsvTrace, Ending, LayerToken, Pass, Reads, Recorder, Scores, Summary, TraceError, TraceHeader,
     TraceReader, TraceSource, Visit, VisitHead, export_csv, export_parquet,
@@ -51,7 +50,7 @@ fn pass(header: &TraceHeader, tokens: usize, seed: u32) -> Pass {
     let visit = |layer: usize| Visit {
         layer: LayerId(layer as u16),
         hot: (0..header.experts).map(|e| number(layer + e, 3) == 0).collect(),
-        reads: Reads { demand: number(layer, 5) as u16, late: 1, ahead: 2 },
+        reads: Reads { demand: number(layer, 5) as u16, late: 1, prefetch: 2 },
         stall: Duration::from_nanos(number(layer, 1 << 40) as u64),
         layer_tokens: (0..tokens).map(|token| layer_token(layer * 1000 + token)).collect(),
     };
@@ -440,7 +439,7 @@ fn a_summary_counts_what_was_seen_before() {
     while let Some(pass) = csv.next_pass() {
         summary.add(&pass);
     }
-    assert_eq!((summary.all_tokens(), summary.slots, summary.hit_rate()), (3, 6, 0.5));
+    assert_eq!((summary.all_tokens(), summary.picks, summary.hit_rate()), (3, 6, 0.5));
     assert_eq!(summary.seen_within()[0], 0.5);
     assert_eq!(summary.seen_within()[1], 0.0, "no token has four before it");
     assert_eq!(summary.distinct().collect::<Vec<_>>(), [4, 0]);

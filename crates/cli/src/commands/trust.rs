@@ -8,7 +8,8 @@ use clap::{Args, Subcommand};
 use hotset_base::limits::MAX_LEDGER_JSON;
 use hotset_ledger::{LedgerError, Snapshot, load, save};
 use hotset_outputs::FileKind;
-use hotset_policy::ledger::{Context, ContextId, LedgerShape, Record};
+use hotset_policy::Record;
+use hotset_policy::contexts::{Context, ContextId, ContextsShape};
 use serde::{Deserialize, Serialize};
 
 use crate::output::Usage;
@@ -101,7 +102,7 @@ fn open(path: &Path) -> Result<Snapshot> {
 
 fn show(args: &ShowArgs) -> Result<()> {
     let snapshot = open(&args.ledger)?;
-    let LedgerShape { layers, experts } = snapshot.shape;
+    let ContextsShape { layers, experts } = snapshot.shape;
     let mut shown = args.layers.clone();
     if shown.is_empty() {
         shown.extend([0, layers / 2, layers - 1]);
@@ -203,7 +204,7 @@ impl Json {
 
     /// The ledger, if one can be so.
     fn into_snapshot(self) -> Result<Snapshot, String> {
-        let shape = LedgerShape { layers: self.layers, experts: self.experts };
+        let shape = ContextsShape { layers: self.layers, experts: self.experts };
         let contexts = self.contexts.iter().map(|context| Context {
             tokens: context.tokens,
             last: context.last,

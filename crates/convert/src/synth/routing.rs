@@ -105,7 +105,7 @@ impl RoutingLog {
             let hits = self.mean(|layer| lru(&cut(&layer.ranked, own), slots));
             push(format!("k={own}: LRU hits, {slots} slots a layer"), hits, target);
         }
-        push(format!("k={own}: picks the next layer's router foretells"), self.foretold(), 88.6);
+        push(format!("k={own}: picks the next layer's router predicts"), self.predicted(), 88.6);
         all
     }
 
@@ -134,7 +134,7 @@ impl RoutingLog {
         })
     }
 
-    fn foretold(&self) -> f64 {
+    fn predicted(&self) -> f64 {
         let layers = self.layers.iter().filter(|layer| !layer.predicted.is_empty());
         mean(layers.flat_map(|layer| {
             let pairs = layer.predicted.iter().zip(&layer.ranked);
@@ -221,7 +221,7 @@ mod tests {
         log.record(LayerId(1), &[5.0, 0.0, 0.0, 4.0], None);
         assert_eq!(log.tokens(), 1);
         assert_eq!(log.layers[0].ranked[0], [1, 2, 3, 0]);
-        assert_eq!(log.foretold(), 50.0);
+        assert_eq!(log.predicted(), 50.0);
         assert!(log.figures().iter().all(|figure| figure.target.is_none() && !figure.is_off()));
         assert!(Figure { name: String::new(), measured: 5.1, target: Some(0.0) }.is_off());
     }

@@ -7,7 +7,7 @@ pub use locality::{Locality, LocalityError};
 use crate::bench::{Floor, TokenBytes};
 
 /// How much of the shorter of computing and reading hides behind the longer; 1 would be a perfect overlap.
-/// Experts are read ahead while others compute, so most does. `hotset bench` prints what a run reached;
+/// Experts are prefetched while others compute, so most does. `hotset bench` prints what a run reached;
 /// this value and the two below are from runs of Qwen3-30B-A3B's shapes (docs/performance.md).
 pub const OVERLAP: f64 = 0.9;
 
@@ -15,7 +15,7 @@ pub const OVERLAP: f64 = 0.9;
 /// context, choosing experts, handing work to threads.
 const BESIDE_MATRICES: f64 = 1.2;
 
-/// Experts read ahead for nothing, over those that were needed.
+/// Experts prefetched for nothing, over those that were needed.
 const WASTED_READS: f64 = 0.15;
 
 /// What the machine gives, measured or told.
@@ -40,7 +40,7 @@ pub struct Forecast {
     pub hit_rate: f64,
     /// Bytes a token needs from disk.
     pub read_bytes: f64,
-    /// To read them, and what is read ahead for nothing.
+    /// To read them, and what is prefetched for nothing.
     pub disk_seconds: f64,
     /// To read the weights a token touches from memory.
     pub memory_seconds: f64,

@@ -110,7 +110,7 @@ impl Timer {
         let (mut h, mut y) = (vec![0.0f32; top_k * width], vec![0.0f32; top_k * hidden]);
         let mut x_int8 = self.activations.buffer(1, hidden);
         let mut h_int8 = self.activations.buffer(top_k, width);
-        let pairs: Vec<[Pair; 1]> = (0..top_k).map(|slot| [Pair { token: 0, slot: slot as u32 }]).collect();
+        let pairs: Vec<[Pair; 1]> = (0..top_k).map(|pick| [Pair { input: 0, output: pick as u32 }]).collect();
         median_time(|i| {
             let part = |k: usize, p: usize| matrix(kinds[p], &weights[p], (i * top_k + k) % copies);
             let gate_up = |k: usize| GateUp { gate: part(k, 0), up: part(k, 1), pairs: &pairs[k] };

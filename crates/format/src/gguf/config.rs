@@ -2,16 +2,10 @@
 
 use std::path::Path;
 
+use super::keys::{ARCHITECTURE, ARCHITECTURE_KEY, NAME_KEY, NORM_TOPK_KEY, TYPE_KEY};
 use super::metadata::Metadata;
 use super::rope;
 use crate::{FormatError, ModelConfig};
-
-pub(super) const ARCHITECTURE: &str = "qwen3moe";
-pub(super) const ARCHITECTURE_KEY: &str = "general.architecture";
-pub(super) const NORM_TOPK_KEY: &str = "qwen3moe.expert_weights_norm";
-pub(super) const NAME_KEY: &str = "general.name";
-/// `model`, or what else the file is: `adapter`, `imatrix`.
-pub(super) const TYPE_KEY: &str = "general.type";
 
 /// The first thing looked at: other architectures have other keys.
 pub(super) fn check_architecture(path: &Path, metadata: &Metadata) -> Result<(), FormatError> {

@@ -3,8 +3,8 @@
 use std::cell::OnceCell;
 use std::collections::HashSet;
 
+use super::keys::{CONTROL, UNUSED, USER_DEFINED};
 use super::metadata::Metadata;
-use super::vocabulary::{CONTROL, UNUSED, USER_DEFINED};
 use crate::error::printable;
 
 /// Keys of tokens that are never text.

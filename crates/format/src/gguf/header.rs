@@ -6,6 +6,7 @@ use hotset_base::{FileId, WeightType, checked_extent, limits};
 
 use super::config;
 use super::cursor::Cursor;
+use super::keys::ARCHITECTURE_KEY;
 use super::metadata::Metadata;
 use crate::assemble::Declared;
 use crate::{FormatError, ModelFile, stand_in};
@@ -51,7 +52,7 @@ pub(super) fn read(
     let metadata = Metadata::read(&mut cursor, pairs)?;
     // Later parts of a split need not name an architecture. One that is named is checked before the
     // tensors: others have other weight types too, and those would be the wrong thing to complain of.
-    if metadata.has(config::ARCHITECTURE_KEY) {
+    if metadata.has(ARCHITECTURE_KEY) {
         config::check_architecture(&file.path, &metadata)?;
     }
     let alignment = alignment(file, &metadata)?;

@@ -6,7 +6,10 @@ use std::path::Path;
 use hotset_base::limits;
 
 use super::cursor::Cursor;
-use super::{config, rope, vocabulary};
+use super::keys::{
+    ARCHITECTURE_KEY, HIDDEN_ACT_KEY, MERGES, MODEL_KEY, NAME_KEY, PRE_KEY, SCALING_KEY, STOP_IDS,
+    TEMPLATE_KEY, TOKEN_TYPES, TOKENS, TYPE_KEY,
+};
 use crate::FormatError;
 use crate::vocabulary::count_token;
 
@@ -24,25 +27,11 @@ pub(super) enum Value {
     Skipped,
 }
 
-/// Arrays that are read, all of them the vocabulary's.
-pub(super) const TOKENS: &str = "tokenizer.ggml.tokens";
-pub(super) const MERGES: &str = "tokenizer.ggml.merges";
-/// Ids that end an answer, as some converters write them in place of one.
-pub(super) const STOP_IDS: &str = "tokenizer.ggml.eos_token_ids";
 const MOST_STOP_IDS: usize = 1 << 10;
-pub(super) const TOKEN_TYPES: &str = "tokenizer.ggml.token_type";
 
 /// Strings that are read. Others may be as long as the file, and there may be many.
-const TEXTS: [&str; 8] = [
-    config::ARCHITECTURE_KEY,
-    config::NAME_KEY,
-    config::TYPE_KEY,
-    rope::SCALING_KEY,
-    "qwen3moe.hidden_act",
-    vocabulary::MODEL_KEY,
-    vocabulary::PRE_KEY,
-    super::TEMPLATE_KEY,
-];
+const TEXTS: [&str; 8] =
+    [ARCHITECTURE_KEY, NAME_KEY, TYPE_KEY, SCALING_KEY, HIDDEN_ACT_KEY, MODEL_KEY, PRE_KEY, TEMPLATE_KEY];
 
 const STRING: u32 = 8;
 const ARRAY: u32 = 9;

@@ -7,6 +7,7 @@ mod config;
 mod control;
 mod cursor;
 mod header;
+mod keys;
 mod metadata;
 mod names;
 mod otherwise;
@@ -17,14 +18,13 @@ mod writer;
 
 use std::path::Path;
 
+use keys::TEMPLATE_KEY;
 pub(crate) use split::set_name;
 pub use writer::{GgufLayout, GgufPairs, GgufTensor, GgufWriter};
 
 use crate::assemble::{Head, TensorMap, assemble};
 use crate::named_templates::without_default;
 use crate::{Checkpoint, FormatError, Origin};
-
-const TEMPLATE_KEY: &str = "tokenizer.chat_template";
 
 /// Opens a GGUF file; of a split set, any part.
 pub fn open(path: &Path) -> Result<Checkpoint, FormatError> {

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use super::config::ARCHITECTURE;
+use super::keys::ARCHITECTURE;
 use super::metadata::{Metadata, Value};
 use crate::error::printable;
 use crate::{FormatError, ModelConfig};

@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
-use super::config::ARCHITECTURE;
+use super::keys::{ARCHITECTURE, SCALING_KEY};
 use super::metadata::Metadata;
 use crate::error::printable;
 use crate::{FormatError, RopeScaling, Yarn};
 
-pub(super) const SCALING_KEY: &str = "qwen3moe.rope.scaling.type";
 /// What stands for a setting that is left to the program.
 const UNSAID: f64 = -1.0;
 const SUPPORTED: &str = "plain, linear and YaRN rotary embedding of whole heads";

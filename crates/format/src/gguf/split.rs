@@ -8,7 +8,7 @@ use hotset_base::limits;
 use super::header;
 use super::metadata::Metadata;
 use crate::assemble::Declared;
-use crate::files::{open_file, push_file};
+use crate::file::{open_file, push_file};
 use crate::{FormatError, ModelFile};
 
 type Parts = (Vec<ModelFile>, Metadata, BTreeMap<String, Declared>);

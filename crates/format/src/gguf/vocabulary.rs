@@ -3,18 +3,11 @@
 use std::path::Path;
 
 use super::control::{Evidence, FIM_ENDS, Retyped};
-use super::metadata::{MERGES, Metadata, STOP_IDS, TOKEN_TYPES, TOKENS};
+use super::keys::{CONTROL, MERGES, MODEL_KEY, PRE_KEY, STOP_IDS, TOKEN_TYPES, TOKENS, UNUSED, USER_DEFINED};
+use super::metadata::Metadata;
 use crate::vocabulary::specification;
 use crate::{AddedToken, FormatError, SpecialTokens, TokenizerSpec};
 
-/// `llama_token_type`
-pub(super) const NORMAL: i32 = 1;
-pub(super) const CONTROL: i32 = 3;
-pub(super) const USER_DEFINED: i32 = 4;
-pub(super) const UNUSED: i32 = 5;
-
-pub(super) const MODEL_KEY: &str = "tokenizer.ggml.model";
-pub(super) const PRE_KEY: &str = "tokenizer.ggml.pre";
 /// Ids of the tokens that chat templates call by a role: to begin, to end, to fill up, unknown.
 const ROLE_KEYS: [&str; 4] = [
     "tokenizer.ggml.bos_token_id",

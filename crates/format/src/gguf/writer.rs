@@ -3,9 +3,10 @@
 use hotset_base::{Bytes, WeightType};
 use hotset_outputs::{OutputError, PartialFile};
 
-use super::metadata::{MERGES, TOKEN_TYPES, TOKENS};
-use super::vocabulary::{CONTROL, NORMAL, UNUSED, USER_DEFINED};
-use super::{TEMPLATE_KEY, config, vocabulary};
+use super::keys::{
+    ARCHITECTURE, ARCHITECTURE_KEY, CONTROL, MERGES, MODEL_KEY, NAME_KEY, NORMAL, PRE_KEY, TEMPLATE_KEY,
+    TOKEN_TYPES, TOKENS, UNUSED, USER_DEFINED,
+};
 use crate::{ModelConfig, TokenizerSpec};
 
 const ALIGNMENT: u64 = 32;
@@ -28,8 +29,8 @@ impl GgufPairs {
     /// What every reader of a `qwen3moe` file needs: shape, vocabulary, chat template.
     pub fn of_model(config: &ModelConfig, tokenizer: &TokenizerSpec, chat_template: Option<&str>) -> Self {
         let mut pairs = Self::default();
-        pairs.text(config::ARCHITECTURE_KEY, config::ARCHITECTURE);
-        pairs.text(config::NAME_KEY, &config.name);
+        pairs.text(ARCHITECTURE_KEY, ARCHITECTURE);
+        pairs.text(NAME_KEY, &config.name);
         let numbers = [
             ("block_count", config.layers),
             ("context_length", config.context),
@@ -46,10 +47,10 @@ impl GgufPairs {
             ("vocab_size", config.vocab),
         ];
         for (key, value) in numbers {
-            pairs.number(&format!("{}.{key}", config::ARCHITECTURE), value as u32);
+            pairs.number(&format!("{}.{key}", ARCHITECTURE), value as u32);
         }
-        pairs.float(&format!("{}.attention.layer_norm_rms_epsilon", config::ARCHITECTURE), config.rms_eps);
-        pairs.float(&format!("{}.rope.freq_base", config::ARCHITECTURE), config.rope_theta);
+        pairs.float(&format!("{}.attention.layer_norm_rms_epsilon", ARCHITECTURE), config.rms_eps);
+        pairs.float(&format!("{}.rope.freq_base", ARCHITECTURE), config.rope_theta);
         pairs.vocabulary(config.vocab, tokenizer);
         if let Some(template) = chat_template {
             pairs.text(TEMPLATE_KEY, template);
@@ -58,8 +59,8 @@ impl GgufPairs {
     }
 
     fn vocabulary(&mut self, rows: usize, spec: &TokenizerSpec) {
-        self.text(vocabulary::MODEL_KEY, "gpt2");
-        self.text(vocabulary::PRE_KEY, "qwen2");
+        self.text(MODEL_KEY, "gpt2");
+        self.text(PRE_KEY, "qwen2");
         let mut tokens = spec.vocab.clone();
         tokens.resize(rows, String::new());
         let mut types = vec![NORMAL; rows];

@@ -5,9 +5,13 @@ use std::path::Path;
 
 use hotset_base::limits;
 
-use super::shards::{INDEX, SINGLE};
 use crate::FormatError;
 use crate::error::printable;
+
+/// Which file holds which tensor, where there are several.
+pub(super) const INDEX: &str = "model.safetensors.index.json";
+/// The file with all tensors, where there is one.
+pub(super) const SINGLE: &str = "model.safetensors";
 
 /// Whether a file can be looked for under this name; if that fails, opening it says why.
 pub(super) fn is_there(path: &Path) -> bool {

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use hotset_base::limits;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
 use super::json::{Few, Ids, Template};
 use super::otherwise;
+use super::parse::parse;
 use super::rope::{self, RopeFields, RopeSettings};
-use crate::files::read_small;
-use crate::{FormatError, ModelConfig, stand_in};
+use crate::file::read_small;
+use crate::{FormatError, ModelConfig};
 
 /// The fields of config.json that say what is computed. `null` is as good as nothing.
 #[derive(Deserialize)]
@@ -79,35 +79,6 @@ struct GenerationConfig {
 pub(super) struct TokenizerConfig {
     #[serde(default)]
     pub chat_template: Template,
-}
-
-pub(super) fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, FormatError> {
-    serde_json::from_slice(bytes).map_err(|error| not_json(path, bytes, &error))
-}
-
-/// Says what a file is that is not the JSON it should be.
-pub(super) fn not_json(path: &Path, bytes: &[u8], error: &serde_json::Error) -> FormatError {
-    let what = match stand_in::known(bytes) {
-        Some(what) => what.to_owned(),
-        None if error.is_eof() => {
-            format!("ends in the middle ({error}): its download did not finish; get it again")
-        }
-        None => {
-            let field = field_before(bytes, error).map_or_else(String::new, |field| format!("`{field}`: "));
-            format!("not usable JSON: {field}{}", crate::error::one_line(&error.to_string()))
-        }
-    };
-    FormatError::malformed(path, what)
-}
-
-/// The field whose value an error is about, where that is the last one named before it on its line.
-fn field_before(bytes: &[u8], error: &serde_json::Error) -> Option<String> {
-    let line = bytes.split(|byte| *byte == b'\n').nth(error.line().checked_sub(1)?)?;
-    let before = &line[..error.column().min(line.len())];
-    let colon = before.iter().rposition(|byte| *byte == b':')?;
-    let name = before[..colon].trim_ascii_end().strip_suffix(b"\"")?;
-    let start = name.iter().rposition(|byte| *byte == b'"')?;
-    error.is_data().then(|| crate::error::printable(&String::from_utf8_lossy(&name[start + 1..])))
 }
 
 /// What config.json says.

@@ -5,6 +5,7 @@ mod config;
 mod json;
 mod names;
 mod otherwise;
+mod parse;
 mod rope;
 mod safetensors;
 mod shards;
@@ -19,7 +20,7 @@ use hotset_base::limits;
 use self::config::Configured;
 use self::names::HubNames;
 use crate::assemble::{Head, Names as _, TensorMap, assemble};
-use crate::files::read_small;
+use crate::file::read_small;
 use crate::named_templates::without_default;
 use crate::{Checkpoint, FormatError, Origin, stand_in};
 
@@ -27,7 +28,7 @@ pub(crate) use self::absent::without_config;
 
 /// Whether safetensors lie where a checkpoint has them.
 pub(crate) fn has_weights(dir: &Path) -> bool {
-    [shards::SINGLE, shards::INDEX].iter().any(|name| dir.join(name).exists())
+    [absent::SINGLE, absent::INDEX].iter().any(|name| dir.join(name).exists())
 }
 
 /// Opens a directory as downloaded from the hub.
@@ -90,7 +91,7 @@ fn chat_template(dir: &Path) -> Result<Option<String>, FormatError> {
     for name in ["tokenizer_config.json", "chat_template.json"] {
         let path = dir.join(name);
         let Some(bytes) = read_small(&path, limits::MAX_CONFIG_FILE)? else { continue };
-        let found: config::TokenizerConfig = config::parse(&path, &bytes)?;
+        let found: config::TokenizerConfig = parse::parse(&path, &bytes)?;
         let Some(template) = found.chat_template.0 else { continue };
         if template.len() as u64 > limits::MAX_TEMPLATE.0 {
             let what = format!("the chat template is longer than {}", limits::MAX_TEMPLATE);

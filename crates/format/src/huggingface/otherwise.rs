@@ -167,7 +167,7 @@ impl<'de> DeserializeSeed<'de> for Search<'_> {
 fn search(path: &Path, bytes: &[u8], table: &[Field]) -> Result<Found, FormatError> {
     Search(table)
         .deserialize(&mut serde_json::Deserializer::from_slice(bytes))
-        .map_err(|error| super::config::not_json(path, bytes, &error))
+        .map_err(|error| super::parse::not_json(path, bytes, &error))
 }
 
 /// Refuses a configuration of something else.

@@ -6,11 +6,11 @@ use std::path::{Component, Path};
 use hotset_base::limits;
 use serde::Deserialize;
 
-use super::absent::{self, is_there};
+use super::absent::{self, INDEX, SINGLE, is_there};
 use super::json::Pairs;
 use super::safetensors;
 use crate::assemble::Declared;
-use crate::files::{open_file, push_file, read_small};
+use crate::file::{open_file, push_file, read_small};
 use crate::{FormatError, ModelFile};
 
 #[derive(Deserialize)]
@@ -18,9 +18,6 @@ struct Index {
     /// Tensor to shard.
     weight_map: Pairs<String, { limits::MAX_TENSORS }>,
 }
-
-pub(super) const INDEX: &str = "model.safetensors.index.json";
-pub(super) const SINGLE: &str = "model.safetensors";
 
 /// Every tensor of the directory's shards, each found exactly once and where the index says.
 pub(super) fn read(dir: &Path) -> Result<(Vec<ModelFile>, BTreeMap<String, Declared>), FormatError> {
@@ -31,7 +28,7 @@ pub(super) fn read(dir: &Path) -> Result<(Vec<ModelFile>, BTreeMap<String, Decla
         }
         return gather(dir, &BTreeSet::from([SINGLE.to_owned()]), None);
     };
-    let Index { weight_map: Pairs(entries) } = super::config::parse(&index_path, &bytes)?;
+    let Index { weight_map: Pairs(entries) } = super::parse::parse(&index_path, &bytes)?;
     let mut index = BTreeMap::new();
     for (tensor, shard) in entries {
         check_shard_name(&index_path, &shard)?;

@@ -5,8 +5,8 @@ use std::path::Path;
 use hotset_base::limits;
 use serde::{Deserialize, Deserializer};
 
-use super::config::parse;
-use crate::files::read_small;
+use super::parse::parse;
+use crate::file::read_small;
 use crate::{FormatError, SpecialTokens};
 
 /// A token as text or as an object with its `content`.

@@ -9,9 +9,9 @@ use hotset_base::limits;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::config::parse;
 use super::json::{Few, Merges, Pairs};
-use crate::files::read_small;
+use super::parse::parse;
+use crate::file::read_small;
 use crate::vocabulary::{count_token, specification};
 use crate::{AddedToken, FormatError, ModelConfig, TokenizerSpec};
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use hotset_base::little_endian::{u16_at, u32_at, u64_at};
 use hotset_base::{ExpertKey, WeightType};
 
 pub use hotset_outputs::STORE_MAGIC as MAGIC;
@@ -59,18 +60,6 @@ pub(super) struct PartEntry {
     pub span: Span,
     pub ty: WeightType,
     pub crc: u32,
-}
-
-pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
-}
-
-pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes(bytes[at..at + 2].try_into().expect("two bytes"))
 }
 
 fn put(bytes: &mut [u8], at: usize, value: &[u8]) {

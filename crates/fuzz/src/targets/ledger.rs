@@ -4,10 +4,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use hotset_base::{ExpertId, LayerId, SequenceId};
+use hotset_base::{Choice, Contribution, ExpertId, LayerId, SequenceId};
 use hotset_ledger::{Snapshot, load};
-use hotset_policy::ledger::{ContextId, Ledger, LedgerOptions, LedgerShape};
-use hotset_policy::route::{Choice, Contribution};
+use hotset_policy::contexts::{ContextId, Contexts, ContextsOptions, ContextsShape};
 use hotset_testkit::Random;
 
 use crate::formats::ledger;
@@ -18,7 +17,7 @@ use crate::target::{Outcome, Target, Workshop};
 const TEXT: SequenceId = SequenceId(0);
 
 const NAME: &str = "l.ledger";
-const SHAPE: LedgerShape = LedgerShape { layers: 2, experts: 8 };
+const SHAPE: ContextsShape = ContextsShape { layers: 2, experts: 8 };
 
 struct LedgerFile {
     sound: Vec<u8>,
@@ -28,26 +27,26 @@ pub fn make(_: &Workshop) -> io::Result<Box<dyn Target>> {
     Ok(Box::new(LedgerFile { sound: sound() }))
 }
 
-fn options() -> LedgerOptions {
-    LedgerOptions { window: 8, contexts: 4, ..LedgerOptions::default() }
+fn options() -> ContextsOptions {
+    ContextsOptions { context_window: 8, contexts: 4, ..ContextsOptions::default() }
 }
 
 /// Bytes of a ledger with two contexts.
 pub fn sound() -> Vec<u8> {
-    let mut ledger = Ledger::new(SHAPE, options());
-    learn(&mut ledger, SHAPE, 128);
-    Snapshot::of(&ledger, [7; 32]).to_bytes()
+    let mut contexts = Contexts::new(SHAPE, options());
+    learn(&mut contexts, SHAPE, 128);
+    Snapshot::of(&contexts, [7; 32]).to_bytes()
 }
 
-fn learn(ledger: &mut Ledger, shape: LedgerShape, tokens: u16) {
+fn learn(contexts: &mut Contexts, shape: ContextsShape, tokens: u16) {
     for token in 0..tokens {
         for layer in 0..shape.layers as u16 {
             let expert = ExpertId((token / 64 * 4 + token % 4) % shape.experts as u16);
-            ledger.observe(TEXT, LayerId(layer), 0, &[Choice { expert, weight: 1.0 }]);
+            contexts.observe(TEXT, LayerId(layer), 0, &[Choice { expert, weight: 1.0 }]);
             let contribution = Contribution { expert, weight: 1.0, share: 1.0 + f32::from(token) };
-            ledger.contribute(TEXT, LayerId(layer), &[contribution]);
+            contexts.contribute(TEXT, LayerId(layer), &[contribution]);
         }
-        ledger.advance(TEXT, 1);
+        contexts.advance(TEXT, 1);
     }
 }
 
@@ -76,12 +75,12 @@ impl Target for LedgerFile {
 /// must be a ledger, too.
 fn go_on(snapshot: Snapshot) -> Result<(), String> {
     let shape = snapshot.shape;
-    let mut ledger = snapshot.into_ledger(options());
-    ledger.begin(TEXT);
-    learn(&mut ledger, shape, 24);
+    let mut contexts = snapshot.into_contexts(options());
+    contexts.begin(TEXT);
+    learn(&mut contexts, shape, 24);
     let mut hot = Vec::new();
-    (0..ledger.contexts().len()).for_each(|i| ledger.hot_set(ContextId(i as u16), &mut hot));
-    Snapshot::of(&ledger, [7; 32])
+    (0..contexts.known().len()).for_each(|i| contexts.hot_set(ContextId(i as u16), &mut hot));
+    Snapshot::of(&contexts, [7; 32])
         .check()
         .map_err(|error| format!("what is learnt from it is no ledger: {error}"))
 }

@@ -6,9 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use half::f16;
-use hotset_base::{ExpertId, LayerId, Phase};
+use hotset_base::{Choice, ExpertId, LayerId, Phase};
 use hotset_outputs::FileKind;
-use hotset_policy::route::Choice;
 use hotset_replay::{Demand, Part};
 use hotset_testkit::{Random, claim};
 use hotset_trace::{
@@ -80,7 +79,7 @@ fn pass(header: &TraceHeader, i: usize) -> Pass {
             .map(|layer| Visit {
                 layer: LayerId(layer as u16),
                 hot: (0..header.experts).map(|e| (i + e).is_multiple_of(3)).collect(),
-                reads: Reads { demand: 1, late: 0, ahead: 2 },
+                reads: Reads { demand: 1, late: 0, prefetch: 2 },
                 stall: Duration::from_micros(i as u64),
                 layer_tokens: (0..tokens).map(|token| layer_token(layer, token)).collect(),
             })

@@ -2,7 +2,7 @@
 
 use hotset_base::ExpertKey;
 
-/// Uses of every expert, on the clock of visits to its own layer: an expert can only be chosen when its
+/// Uses of every expert, counted in visits to its own layer: an expert can only be chosen when its
 /// layer is visited, so that is the time that counts.
 #[derive(Debug)]
 pub(super) struct History {
@@ -11,7 +11,7 @@ pub(super) struct History {
     /// Visits to each layer, and when the last one was.
     layers: Vec<(u64, u64)>,
     /// Uses of all experts.
-    clock: u64,
+    uses_seen: u64,
     /// The layer visited last.
     pub current: usize,
 }
@@ -19,9 +19,9 @@ pub(super) struct History {
 /// Of one expert.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Use {
-    /// On the clock of all uses, so that no two experts have the same.
+    /// Counted over all uses, so that no two experts have the same.
     pub last: u64,
-    /// On the clock of its layer's visits.
+    /// Counted in its layer's visits.
     pub last_visit: u64,
     pub count: u64,
 }
@@ -29,20 +29,20 @@ pub(super) struct Use {
 impl History {
     pub fn new(layers: usize, experts: usize) -> Self {
         let uses = vec![Use::default(); layers * experts];
-        Self { experts, uses, layers: vec![(0, 0); layers], clock: 0, current: 0 }
+        Self { experts, uses, layers: vec![(0, 0); layers], uses_seen: 0, current: 0 }
     }
 
     /// Notes a use and gives what was known before it and the visit of its layer that this is.
-    pub fn used(&mut self, key: ExpertKey, now: u64) -> (Use, u64) {
+    pub fn used(&mut self, key: ExpertKey, visit_number: u64) -> (Use, u64) {
         self.current = key.layer.index();
         let (visits, last) = &mut self.layers[key.layer.index()];
-        if *last != now {
-            (*visits, *last) = (*visits + 1, now);
+        if *last != visit_number {
+            (*visits, *last) = (*visits + 1, visit_number);
         }
-        self.clock += 1;
+        self.uses_seen += 1;
         let entry = &mut self.uses[key.flat(self.experts)];
         let before = *entry;
-        *entry = Use { last: self.clock, last_visit: *visits, count: before.count + 1 };
+        *entry = Use { last: self.uses_seen, last_visit: *visits, count: before.count + 1 };
         (before, *visits)
     }
 

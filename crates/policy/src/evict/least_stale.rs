@@ -23,8 +23,8 @@ impl Evict for LeastStale {
         "least-stale"
     }
 
-    fn used(&mut self, key: ExpertKey, now: u64) {
-        self.0.used(key, now);
+    fn used(&mut self, key: ExpertKey, visit_number: u64) {
+        self.0.used(key, visit_number);
     }
 
     fn retention(&self, key: ExpertKey) -> Retention {

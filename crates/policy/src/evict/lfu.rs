@@ -22,7 +22,7 @@ pub struct Lfu {
     worth: Vec<f64>,
 }
 
-/// Keeps what is worth anything above 0: a count may be recalled that is less than one use.
+/// Keeps what is worth anything above 0: a count may be preloaded that is less than one use.
 const FLOOR: f64 = 64.0;
 
 /// What a faded count at a visit is worth; `at`: that visit in half-lives.
@@ -74,8 +74,8 @@ impl Evict for Lfu {
         if self.half_life.is_some() { "lfu" } else { "lfu-all" }
     }
 
-    fn used(&mut self, key: ExpertKey, now: u64) {
-        let (_, visit) = self.history.used(key, now);
+    fn used(&mut self, key: ExpertKey, visit_number: u64) {
+        let (_, visit) = self.history.used(key, visit_number);
         let worth = &mut self.worth[key.flat(self.experts)];
         *worth = match self.half_life {
             None => *worth + 1.0,
@@ -87,7 +87,7 @@ impl Evict for Lfu {
         };
     }
 
-    fn recall(&mut self, key: ExpertKey, uses: f32, _now: u64) {
+    fn preload(&mut self, key: ExpertKey, uses: f32, _visit_number: u64) {
         let uses = f64::from(uses);
         let at = self.half_life.map(|half_life| self.history.visits(key) as f64 / half_life);
         self.worth[key.flat(self.experts)] = at.map_or(uses, |at| worth_of(uses, at).max(0.0));

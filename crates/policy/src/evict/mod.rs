@@ -23,24 +23,24 @@ pub struct Retention(pub u64, pub u64);
 
 /// An eviction policy over the experts of one model.
 ///
-/// `now` counts layer-tokens and never falls. The pager asks for the retention of every expert that
-/// may leave and overwrites the smallest; pinned experts and those the present layer-token picked
-/// are not its business.
+/// `visit_number` counts visits, over all layers: a layer visited for a whole chunk of tokens is one. It never
+/// falls. The pager asks for the retention of every expert that may leave and overwrites the smallest; pinned
+/// experts and those that the present visit wants are not its business.
 pub trait Evict: Send {
     /// Name on the command line.
     fn name(&self) -> &'static str;
 
     /// A layer-token chose this expert, whether or not it was hot. Its experts come in rank order, those of a
     /// prompt chunk in the order of their numbers.
-    fn used(&mut self, key: ExpertKey, now: u64);
+    fn used(&mut self, key: ExpertKey, visit_number: u64);
 
     /// A context is known again: how often this expert was used in it, in uses that have faded. Told of every
     /// expert, what was used most last; what is known otherwise is of another context.
     ///
     /// Policies that do not count take it for one use.
-    fn recall(&mut self, key: ExpertKey, uses: f32, now: u64) {
+    fn preload(&mut self, key: ExpertKey, uses: f32, visit_number: u64) {
         if uses > 0.0 {
-            self.used(key, now);
+            self.used(key, visit_number);
         }
     }
 
@@ -157,17 +157,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_recalled_takes_the_place_of_what_was_counted() {
+    fn what_is_preloaded_takes_the_place_of_what_was_counted() {
         for kind in [LFU, EvictKind::Lfu { half_life: Some(4) }] {
             let mut policy = kind.build(1, 4);
             (0..40).for_each(|now| policy.used(key(0, 0), now + 1));
             for (expert, uses) in [(0, 0.0), (1, 3.5), (2, 6.0)] {
-                policy.recall(key(0, expert), uses, 41);
+                policy.preload(key(0, expert), uses, 41);
             }
             let mut order: Vec<u16> = (0..4).collect();
             order.sort_by_key(|&expert| policy.retention(key(0, expert)).0);
             assert_eq!(order, [0, 3, 1, 2]);
-            // Uses go on from what was recalled.
+            // Uses go on from what was preloaded.
             policy.used(key(0, 1), 42);
             policy.used(key(0, 3), 43);
             order.sort_by_key(|&expert| policy.retention(key(0, expert)).0);
@@ -177,7 +177,7 @@ mod tests {
         (0..3).for_each(|now| lru.used(key(0, now as u16), now + 1));
         [(2, 0.0), (1, 1.0), (0, 2.0)]
             .into_iter()
-            .for_each(|(expert, uses)| lru.recall(key(0, expert), uses, 4));
+            .for_each(|(expert, uses)| lru.preload(key(0, expert), uses, 4));
         assert!(lru.retention(key(0, 0)) > lru.retention(key(0, 1)));
     }
 

@@ -13,7 +13,7 @@ const WINDOW: f64 = 0.25;
 const MOST_USES: f64 = (1u64 << 50) as f64;
 
 /// LFU, but what the latest visit of a layer chose counts as if it had been chosen in another quarter of the
-/// visits: two tokens in a row share more picks than any count foretells, and under LFU alone a newcomer
+/// visits: two tokens in a row share more picks than any count predicts, and under LFU alone a newcomer
 /// leaves before its second chance, pushed out by the layers in between. The idea of a window beside the
 /// frequent ones is W-TinyLFU's (1512.00727).
 ///
@@ -40,12 +40,12 @@ impl Evict for WindowLfu {
         "window-lfu"
     }
 
-    fn used(&mut self, key: ExpertKey, now: u64) {
-        self.lfu.used(key, now);
+    fn used(&mut self, key: ExpertKey, visit_number: u64) {
+        self.lfu.used(key, visit_number);
     }
 
-    fn recall(&mut self, key: ExpertKey, uses: f32, now: u64) {
-        self.lfu.recall(key, uses, now);
+    fn preload(&mut self, key: ExpertKey, uses: f32, visit_number: u64) {
+        self.lfu.preload(key, uses, visit_number);
     }
 
     fn retention(&self, key: ExpertKey) -> Retention {

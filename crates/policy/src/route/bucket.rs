@@ -10,7 +10,7 @@ pub(super) struct Bucket {
     depth: f64,
     level: f64,
     /// Token up to which it has been filled.
-    clock: u64,
+    tokens_routed: u64,
 }
 
 impl Bucket {
@@ -18,13 +18,13 @@ impl Bucket {
     pub fn new(rate: Bytes, window: u64) -> Self {
         let rate = rate.0 as f64;
         let depth = rate * window.max(1) as f64;
-        Self { rate, depth, level: depth, clock: 0 }
+        Self { rate, depth, level: depth, tokens_routed: 0 }
     }
 
     /// Lets time pass up to a token.
-    pub fn fill(&mut self, clock: u64) {
-        let tokens = clock.saturating_sub(self.clock) as f64;
-        self.clock = self.clock.max(clock);
+    pub fn fill(&mut self, tokens_routed: u64) {
+        let tokens = tokens_routed.saturating_sub(self.tokens_routed) as f64;
+        self.tokens_routed = self.tokens_routed.max(tokens_routed);
         self.level = (self.level + tokens * self.rate).min(self.depth);
     }
 

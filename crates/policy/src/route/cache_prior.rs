@@ -1,15 +1,15 @@
-//! Cache-prior: a bonus for experts that are hot.
+//! Cache-prior: a bonus for experts that are held.
 //!
 //! Source: Mixture of Cache-Conditional Experts (2412.00099).
 
 use arrayvec::ArrayVec;
 use hotset_base::limits::MAX_EXPERTS;
 
-use hotset_base::Phase;
+use hotset_base::{Choice, Phase};
 
 use super::decision::{insert, top_k};
 use super::scale::LogitRange;
-use super::{Choice, Decision, LayerToken, NotFinite, Route, RouterShape};
+use super::{Decision, NotFinite, Route, RouterShape, RowView};
 
 /// Parameters of [`CachePrior`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,7 +19,7 @@ pub struct CachePriorOptions {
     /// The first ranks of the native order, which are always chosen.
     pub sacred: usize,
     /// Only these first ranks may be chosen.
-    pub window: usize,
+    pub substitute_ranks: usize,
 }
 
 impl CachePriorOptions {
@@ -31,11 +31,11 @@ impl CachePriorOptions {
 
 impl Default for CachePriorOptions {
     fn default() -> Self {
-        Self { lambda: 0.05, sacred: 2, window: 16 }
+        Self { lambda: 0.05, sacred: 2, substitute_ranks: 16 }
     }
 }
 
-/// The top `k` of `logit + lambda * range * hot` among the native top `window`; the native top `sacred`
+/// The top `k` of `logit + lambda * range * held` among the native top `substitute_ranks`; the native top `sacred`
 /// are in it. Mixing weights stay the router's.
 #[derive(Debug)]
 pub struct CachePrior {
@@ -53,17 +53,17 @@ impl CachePrior {
         Self { before: ranges.clone(), ranges, shape, options }
     }
 
-    /// The best by scores of which those of hot experts have a bonus.
-    fn choose(&self, token: &LayerToken<'_>, bonus: f32, out: &mut Decision) {
+    /// The best by scores of which those of held experts have a bonus.
+    fn choose(&self, token: &RowView<'_>, bonus: f32, out: &mut Decision) {
         let (shape, options) = (self.shape, self.options);
         if token.phase == Phase::Setup || bonus == 0.0 {
             return;
         }
         let mut candidates = ArrayVec::<Choice, MAX_EXPERTS>::new();
-        top_k(token.logits, options.window.clamp(shape.top_k, shape.experts), &mut candidates);
+        top_k(token.logits, options.substitute_ranks.clamp(shape.top_k, shape.experts), &mut candidates);
         let mut best = ArrayVec::<Choice, MAX_EXPERTS>::new();
         for (rank, &Choice { expert, weight }) in candidates.iter().enumerate() {
-            let score = match token.hot[expert.index()] {
+            let score = match token.held[expert.index()] {
                 _ if rank < options.sacred => f32::INFINITY,
                 true => weight + bonus,
                 false => weight,
@@ -75,14 +75,14 @@ impl CachePrior {
 }
 
 impl Route for CachePrior {
-    fn route(&mut self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
+    fn route(&mut self, token: &RowView<'_>, out: &mut Decision) -> Result<(), NotFinite> {
         out.choose_native(token.layer, token.logits, self.shape.top_k, self.shape.norm_topk)?;
         let bonus = self.options.lambda * self.ranges.update(token.layer, token.logits);
         self.choose(token, bonus, out);
         Ok(())
     }
 
-    fn foresee(&self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
+    fn foresee(&self, token: &RowView<'_>, out: &mut Decision) -> Result<(), NotFinite> {
         out.choose_native(token.layer, token.logits, self.shape.top_k, self.shape.norm_topk)?;
         self.choose(token, self.options.lambda * self.ranges.of(token.layer), out);
         Ok(())

@@ -13,9 +13,9 @@ pub enum RouterOptions {
     /// The model's own choice.
     #[default]
     Native,
-    /// A bonus for hot experts.
+    /// A bonus for held experts.
     CachePrior(CachePriorOptions),
-    /// Light experts that are not hot are left out.
+    /// Light experts that are not held are left out.
     Drop(DropOptions),
     /// Reads what its absence would cost more than.
     Trust(TrustOptions),

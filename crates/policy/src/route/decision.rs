@@ -2,23 +2,9 @@
 
 use arrayvec::ArrayVec;
 use hotset_base::limits::MAX_TOP_K;
-use hotset_base::{ExpertId, LayerId};
+use hotset_base::{Choice, ExpertId, LayerId};
 
 use super::NotFinite;
-
-/// One chosen expert and its mixing weight.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Choice {
-    /// The expert.
-    pub expert: ExpertId,
-    /// Its share of the layer's output.
-    pub weight: f32,
-}
-
-impl Choice {
-    /// A placeholder to size buffers with.
-    pub const NONE: Self = Self { expert: ExpertId(0), weight: 0.0 };
-}
 
 /// The decision for one layer-token. Sets are in rank order: largest native score first, equal ones by
 /// expert number.

@@ -1,10 +1,10 @@
-//! Cache-aware dropping: light experts that are not hot are left out.
+//! Cache-aware dropping: light experts that are not held are left out.
 //!
 //! Source: BigMoeOnEdge, docs/expert-dropping.md (`--drop-cold-experts F`).
 
 use hotset_base::Phase;
 
-use super::{Decision, LayerToken, NotFinite, Route, RouterShape};
+use super::{Decision, NotFinite, Route, RouterShape, RowView};
 
 /// Parameters of [`Drop`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,7 +26,7 @@ impl Default for DropOptions {
     }
 }
 
-/// Leaves out what is not hot and has a mixing weight below `factor / k`. What stays is renormalised.
+/// Leaves out what is not held and has a mixing weight below `factor / k`. What stays is renormalised.
 #[derive(Debug)]
 pub struct Drop {
     shape: RouterShape,
@@ -41,11 +41,11 @@ impl Drop {
 }
 
 impl Route for Drop {
-    fn route(&mut self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
+    fn route(&mut self, token: &RowView<'_>, out: &mut Decision) -> Result<(), NotFinite> {
         self.foresee(token, out)
     }
 
-    fn foresee(&self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
+    fn foresee(&self, token: &RowView<'_>, out: &mut Decision) -> Result<(), NotFinite> {
         let shape = self.shape;
         out.choose_native(token.layer, token.logits, shape.top_k, shape.norm_topk)?;
         if token.phase == Phase::Setup {
@@ -56,7 +56,7 @@ impl Route for Drop {
         let least = self.options.factor.min(1.0) * total / shape.top_k as f32;
         let native = out.native.clone();
         let kept = native.iter().enumerate().filter(|(rank, choice)| {
-            *rank == 0 || token.hot[choice.expert.index()] || choice.weight >= least
+            *rank == 0 || token.held[choice.expert.index()] || choice.weight >= least
         });
         out.choose(token.logits, shape.norm_topk, kept.map(|(_, choice)| choice.expert));
         Ok(())

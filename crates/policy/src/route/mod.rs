@@ -13,11 +13,11 @@ mod trust;
 
 use hotset_base::{Bytes, ExpertId, LayerId, Phase};
 
-use crate::ledger::Record;
+use crate::Record;
 
 pub use cache_prior::{CachePrior, CachePriorOptions};
 pub use config::RouterOptions;
-pub use decision::{Choice, Decision};
+pub use decision::Decision;
 pub use drop::{Drop, DropOptions};
 pub use native::Native;
 pub use regret::{Fate, Regret, RegretByKind, fates};
@@ -48,11 +48,11 @@ pub struct RouterShape {
 
 /// One layer-token as a policy sees it.
 #[derive(Clone, Copy, Debug)]
-pub struct LayerToken<'a> {
+pub struct RowView<'a> {
     /// The layer.
     pub layer: LayerId,
     /// Tokens computed before this one, by this engine.
-    pub clock: u64,
+    pub tokens_routed: u64,
     /// Tokens computed before the pass that this one is in: those of a pass wait for the same reads.
     pub pass: u64,
     /// What the token is for. The experts of a prompt are paged once for a whole chunk, so lossy policies save
@@ -61,24 +61,13 @@ pub struct LayerToken<'a> {
     /// `[experts]`, before the softmax.
     pub logits: &'a [f32],
     /// `[experts]`: in the arena, or being read into it.
-    pub hot: &'a [bool],
+    pub held: &'a [bool],
     /// What reading one expert of this layer fetches.
     pub expert_bytes: Bytes,
     /// Microseconds that reading one expert is expected to take; 0 while unknown.
     pub read_us: f32,
-    /// `[experts]`: what the trust ledger knows of them in the present context; empty without one.
+    /// `[experts]`: what is known of them in the present context; empty without a trust ledger.
     pub records: &'a [Record],
-}
-
-/// What an expert did for a token.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Contribution {
-    /// The expert.
-    pub expert: ExpertId,
-    /// Its mixing weight.
-    pub weight: f32,
-    /// `weight * ||E(x)|| / ||sum||`, with the sum over all chosen experts of the token.
-    pub share: f32,
 }
 
 /// A routing policy: a pure state machine with tables of fixed size.
@@ -86,11 +75,11 @@ pub trait Route: Send {
     /// Chooses the experts of one layer-token. `out` comes as the one before left it.
     ///
     /// Tokens come in order, each through all layers; those of one pass layer by layer.
-    fn route(&mut self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite>;
+    fn route(&mut self, token: &RowView<'_>, out: &mut Decision) -> Result<(), NotFinite>;
 
-    /// What it would choose of one layer-token to come, by these scores: what of that is not hot is read ahead.
+    /// What it would choose of one layer-token to come, by these scores: what of that is not held is prefetched.
     /// Learns nothing from it. `out` comes as the one before left it.
-    fn foresee(&self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite>;
+    fn foresee(&self, token: &RowView<'_>, out: &mut Decision) -> Result<(), NotFinite>;
 
     /// A pass is about to begin: notes what is known, for [`Route::go_back`]. Must not allocate.
     fn mark(&mut self) {}
@@ -105,7 +94,7 @@ pub trait Route: Send {
     /// Whether the chosen set may differ from the native one: what is held then decides what is computed.
     fn is_lossy(&self) -> bool;
 
-    /// Whether the ledger is to be told what the chosen experts do; measuring it costs a pass over the outputs.
+    /// Whether contexts are to be told what the chosen experts do; measuring it costs a pass over the outputs.
     fn wants_contributions(&self) -> bool {
         false
     }

@@ -1,8 +1,8 @@
 //! The model's own choice: top-k of the softmax. Source: the Qwen3-MoE router (`norm_topk_prob`).
 
-use super::{Decision, LayerToken, NotFinite, Route, RouterShape};
+use super::{Decision, NotFinite, Route, RouterShape, RowView};
 
-/// C = N, always: what is hot does not matter.
+/// C = N, always: what is held does not matter.
 #[derive(Clone, Copy, Debug)]
 pub struct Native {
     shape: RouterShape,
@@ -16,11 +16,11 @@ impl Native {
 }
 
 impl Route for Native {
-    fn route(&mut self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
+    fn route(&mut self, token: &RowView<'_>, out: &mut Decision) -> Result<(), NotFinite> {
         self.foresee(token, out)
     }
 
-    fn foresee(&self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
+    fn foresee(&self, token: &RowView<'_>, out: &mut Decision) -> Result<(), NotFinite> {
         out.choose_native(token.layer, token.logits, self.shape.top_k, self.shape.norm_topk)
     }
 
@@ -37,15 +37,15 @@ mod tests {
     use proptest::prelude::*;
 
     fn try_route(logits: &[f32], k: usize, norm_topk: bool) -> Result<Decision, NotFinite> {
-        let (mut out, hot) = (Decision::default(), vec![false; logits.len()]);
+        let (mut out, held) = (Decision::default(), vec![false; logits.len()]);
         let shape = RouterShape { layers: 8, experts: logits.len(), top_k: k, norm_topk, slots: 1.0 };
-        let token = LayerToken {
+        let token = RowView {
             layer: LayerId(7),
-            clock: 0,
+            tokens_routed: 0,
             pass: 0,
             phase: Phase::Narration,
             logits,
-            hot: &hot,
+            held: &held,
             expert_bytes: Bytes(1),
             read_us: 0.0,
             records: &[],

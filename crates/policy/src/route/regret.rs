@@ -3,7 +3,7 @@
 
 use std::ops::{Add, Sub};
 
-use super::Choice;
+use hotset_base::Choice;
 
 /// What became of a native expert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,11 +42,11 @@ pub fn fates(native: &[Choice], chosen: &[Choice], hot: &[bool]) -> impl Iterato
     })
 }
 
-/// Native slots, and the native router mass that was in them.
+/// Native picks, and the native router mass that was in them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Regret {
-    /// Native slots.
-    pub slots: u64,
+    /// Native picks.
+    pub picks: u64,
     /// Their native mixing weights; those of one layer-token add up to 1 if the model normalises.
     pub mass: f64,
 }
@@ -54,18 +54,18 @@ pub struct Regret {
 impl Add for Regret {
     type Output = Self;
     fn add(self, other: Self) -> Self {
-        Self { slots: self.slots + other.slots, mass: self.mass + other.mass }
+        Self { picks: self.picks + other.picks, mass: self.mass + other.mass }
     }
 }
 
 impl Sub for Regret {
     type Output = Self;
     fn sub(self, earlier: Self) -> Self {
-        Self { slots: self.slots - earlier.slots, mass: self.mass - earlier.mass }
+        Self { picks: self.picks - earlier.picks, mass: self.mass - earlier.mass }
     }
 }
 
-/// Native slots that were not hot or not chosen, by what became of them.
+/// Native picks that were not hot or not chosen, by what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct RegretByKind {
     /// Waited for.
@@ -85,7 +85,7 @@ impl RegretByKind {
             Fate::Substituted => &mut self.substituted,
             Fate::Dropped => &mut self.dropped,
         };
-        kind.slots += 1;
+        kind.picks += 1;
         kind.mass += mass;
     }
 

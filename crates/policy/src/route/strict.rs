@@ -2,19 +2,19 @@
 
 use arrayvec::ArrayVec;
 use hotset_base::limits::{MAX_EXPERTS, MAX_TOP_K};
-use hotset_base::{ExpertId, Families, Phase};
+use hotset_base::{Choice, ExpertId, Families, Phase};
 
 use super::decision::insert;
-use super::{Choice, Decision, LayerToken, NotFinite, Route, RouterShape};
+use super::{Decision, NotFinite, Route, RouterShape, RowView};
 use crate::families::FamilyPrior;
 
 /// Parameters of [`Strict`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StrictOptions {
     /// Experts of a layer's hot set; 0 for as many as a layer has slots.
-    pub hot: usize,
+    pub hot_set: usize,
     /// Tokens between two choices of the hot set.
-    pub window: u64,
+    pub refresh_tokens: u64,
     /// Tokens after which evidence counts half.
     pub half_life: f32,
     /// The share of its family's evidence in that of an expert, from 0 to 1.
@@ -23,11 +23,11 @@ pub struct StrictOptions {
 
 impl Default for StrictOptions {
     fn default() -> Self {
-        Self { hot: 0, window: 64, half_life: 256.0, family_share: 0.0 }
+        Self { hot_set: 0, refresh_tokens: 64, half_life: 256.0, family_share: 0.0 }
     }
 }
 
-/// Chooses the native top `k` of the layer's hot set, and nothing else. The hot set is the `hot` experts
+/// Chooses the native top `k` of the layer's hot set, and nothing else. The hot set is the `hot_set` experts
 /// with the most native router mass, faded over time; it is chosen again at the window's end. An expert's
 /// family may count for it: families change slowly, and a window has seen little of most experts.
 ///
@@ -75,8 +75,8 @@ struct Window {
 impl Strict {
     /// For a model's routers; `families` as [`RouterOptions::build`](super::RouterOptions::build) has them.
     pub fn new(shape: RouterShape, options: StrictOptions, families: &[Families]) -> Self {
-        let hot = if options.hot == 0 { shape.slots as usize } else { options.hot };
-        let options = StrictOptions { hot: hot.clamp(1, shape.experts), ..options };
+        let hot_set = if options.hot_set == 0 { shape.slots as usize } else { options.hot_set };
+        let options = StrictOptions { hot_set: hot_set.clamp(1, shape.experts), ..options };
         let learnt = Learnt {
             evidence: vec![0.0; shape.layers * shape.experts],
             members: vec![false; shape.layers * shape.experts],
@@ -94,7 +94,7 @@ impl Strict {
     }
 
     /// Chooses the native best of the hot set.
-    fn choose(&self, token: &LayerToken<'_>, out: &mut Decision) {
+    fn choose(&self, token: &RowView<'_>, out: &mut Decision) {
         let first = token.layer.index() * self.shape.experts;
         let members = &self.learnt.members[first..first + self.shape.experts];
         let mut best = ArrayVec::<Choice, MAX_TOP_K>::new();
@@ -105,7 +105,7 @@ impl Strict {
     }
 
     /// Adds a token's router mass; at the end of a window, chooses the hot set.
-    fn learn(&mut self, token: &LayerToken<'_>, out: &Decision) {
+    fn learn(&mut self, token: &RowView<'_>, out: &Decision) {
         let first = token.layer.index() * self.shape.experts;
         let evidence = &mut self.learnt.evidence[first..first + self.shape.experts];
         evidence.iter_mut().for_each(|mass| *mass *= self.keep);
@@ -114,7 +114,7 @@ impl Strict {
         }
         let window = &mut self.learnt.layers[token.layer.index()];
         window.tokens += 1;
-        if !window.tokens.is_multiple_of(self.options.window.max(1)) {
+        if !window.tokens.is_multiple_of(self.options.refresh_tokens.max(1)) {
             return;
         }
         window.chosen = true;
@@ -124,7 +124,7 @@ impl Strict {
         }
         let mut best = ArrayVec::<Choice, MAX_EXPERTS>::new();
         for (expert, &weight) in self.blended.iter().enumerate() {
-            insert(&mut best, self.options.hot, Choice { expert: ExpertId(expert as u16), weight });
+            insert(&mut best, self.options.hot_set, Choice { expert: ExpertId(expert as u16), weight });
         }
         let members = &mut self.learnt.members[first..first + self.shape.experts];
         members.fill(false);
@@ -133,13 +133,13 @@ impl Strict {
 }
 
 impl Route for Strict {
-    fn route(&mut self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
+    fn route(&mut self, token: &RowView<'_>, out: &mut Decision) -> Result<(), NotFinite> {
         self.foresee(token, out)?;
         self.learn(token, out);
         Ok(())
     }
 
-    fn foresee(&self, token: &LayerToken<'_>, out: &mut Decision) -> Result<(), NotFinite> {
+    fn foresee(&self, token: &RowView<'_>, out: &mut Decision) -> Result<(), NotFinite> {
         let shape = self.shape;
         out.choose_native(token.layer, token.logits, shape.top_k, shape.norm_topk)?;
         if token.phase != Phase::Setup && self.learnt.layers[token.layer.index()].chosen {

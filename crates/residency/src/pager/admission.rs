@@ -23,14 +23,14 @@ impl Pager {
         while self.failure.is_none() && self.make_room() {
             let Some(&key) = self.admitted.first() else { return };
             if self.slots.place(key).is_none() {
-                let slot = self.victim(key.layer, Urgency::Ahead);
+                let slot = self.victim(key.layer, Urgency::Prefetch);
                 if slot.is_none() && !self.by_decisions() {
                     return;
                 }
                 if let Some(slot) = slot.filter(|&slot| self.deserves(key, slot)) {
-                    self.filling_ahead += 1;
+                    self.prefetching += 1;
                     self.stats.admitted += 1;
-                    self.begin(key, slot, Urgency::Ahead);
+                    self.begin(key, slot, Urgency::Prefetch);
                 }
             }
             self.admitted.remove(0);

@@ -22,7 +22,7 @@ impl Pager {
         }
     }
 
-    /// Starts as many reads as there are slots and room in the engine: the visit's, then those ahead.
+    /// Starts as many reads as there are slots and room in the engine: the visit's, then prefetches.
     pub(super) fn start_reads(&mut self) {
         for i in 0..self.wants.len() {
             let (expert, stage) = self.wants[i];
@@ -38,9 +38,9 @@ impl Pager {
         }
         self.start_admissions();
         if !self.by_decisions() {
-            self.start_ahead();
+            self.start_prefetches();
         }
-        self.start_recalled();
+        self.start_preloads();
     }
 
     /// The engine takes the reads of one more expert.
@@ -62,12 +62,12 @@ impl Pager {
         self.vacate(slot);
         let fill = &mut self.fills[slot.index()];
         if fill.unused {
-            self.stats.ahead.wasted += 1;
-            if !fill.recalled {
-                self.ahead.governor.wasted(self.ahead.service_us);
+            self.stats.prefetch.wasted += 1;
+            if !fill.preloaded {
+                self.prefetch.governor.wasted(self.prefetch.service_us);
             }
         }
-        *fill = Fill::begin(urgency == Urgency::Ahead);
+        *fill = Fill::begin(urgency == Urgency::Prefetch);
         self.worth[slot.index()] = self.evict.retention(key);
         self.slots.set(slot, SlotState::Filling(key));
         self.arena.divide(slot, self.source.layout(key).split);
@@ -79,7 +79,7 @@ impl Pager {
         let layout = self.source.layout(key);
         let checks = layout.checks(key);
         let fill = &mut self.fills[slot.index()];
-        let urgency = if fill.ahead { Urgency::Ahead } else { Urgency::Demand };
+        let urgency = if fill.prefetch { Urgency::Prefetch } else { Urgency::Demand };
         for half in 0..HALVES {
             if half == 1 && !layout.has_second_half() {
                 continue;
@@ -160,11 +160,11 @@ impl Pager {
     fn complete(&mut self, key: ExpertKey, slot: SlotId, elapsed: Duration) {
         self.stats.swap_ins += 1;
         self.stats.bytes_read += self.source.bytes(key);
-        self.ahead.arrived(Instant::now(), self.reader.in_flight() > 0);
+        self.prefetch.arrived(Instant::now(), self.reader.in_flight() > 0);
         let fill = &mut self.fills[slot.index()];
-        fill.unused = std::mem::take(&mut fill.ahead);
+        fill.unused = std::mem::take(&mut fill.prefetch);
         if fill.unused {
-            self.filling_ahead -= 1;
+            self.prefetching -= 1;
             self.slots.set(slot, SlotState::Ready(key));
         } else {
             self.stats.time_to_expert.record(elapsed);
@@ -174,19 +174,19 @@ impl Pager {
     }
 
     /// A read that somebody waits for is repeated once: a flipped bit on the way from the disk does not
-    /// end a request. A read ahead is given up: whoever wants the expert will ask again.
+    /// end a request. A prefetch is given up: whoever wants the expert will ask again.
     fn retry_or_fail(&mut self, key: ExpertKey, slot: SlotId, error: PagerError) {
         let fill = &mut self.fills[slot.index()];
-        let ahead = std::mem::take(&mut fill.ahead);
-        self.filling_ahead -= usize::from(ahead);
-        if !ahead && !fill.repeated && self.failure.is_none() && self.is_wanted(key) {
+        let prefetch = std::mem::take(&mut fill.prefetch);
+        self.prefetching -= usize::from(prefetch);
+        if !prefetch && !fill.repeated && self.failure.is_none() && self.is_wanted(key) {
             self.stats.retries += 1;
             self.fills[slot.index()].repeat();
             self.submit(key, slot);
             return;
         }
         self.slots.set(slot, SlotState::Free);
-        if !ahead && self.is_wanted(key) {
+        if !prefetch && self.is_wanted(key) {
             self.failure.get_or_insert(error);
         }
     }

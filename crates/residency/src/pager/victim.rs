@@ -10,7 +10,7 @@ use super::Pager;
 use crate::slots::{SlotId, SlotState};
 
 impl Pager {
-    /// The slot to overwrite next: a free one, else the ready one worth least; what is expected, and last
+    /// The slot to overwrite next: a free one, else the ready one worth least; what is predicted, and last
     /// what this visit wants, only for a demand that finds nothing else. `None` when there is none.
     ///
     /// A search through all slots, some thousands, several times a layer: it goes through one table, and looks
@@ -24,7 +24,7 @@ impl Pager {
         if !self.evict.is_steady() {
             self.ask_for_worth(range.clone());
         }
-        // By protection: of no account, expected, wanted.
+        // By protection: of no account, predicted, wanted.
         let mut best: [Option<(Retention, usize)>; 3] = [None; 3];
         let mut busy = false;
         for (slot, &worth) in range.clone().zip(&self.worth[range]) {
@@ -40,12 +40,12 @@ impl Pager {
                 *best = Some((worth, slot));
             }
         }
-        let [unprotected, expected, wanted] = best;
+        let [unprotected, predicted, wanted] = best;
         // Which of the visit's experts is done with first is the disk's to say: all are waited for.
         let wanted = wanted.filter(|_| !(self.by_decisions() && busy));
         let found = match urgency {
-            Urgency::Demand => unprotected.or(expected).or(wanted),
-            Urgency::Ahead => unprotected,
+            Urgency::Demand => unprotected.or(predicted).or(wanted),
+            Urgency::Prefetch => unprotected,
         };
         found.map(|(_, slot)| SlotId(slot as u32))
     }
@@ -58,9 +58,9 @@ impl Pager {
         }
     }
 
-    /// 0: may leave; 1: expected by a later layer; 2: wanted by this visit.
+    /// 0: may leave; 1: predicted for a later layer; 2: wanted by this visit.
     fn protection(&self, key: ExpertKey) -> usize {
-        if self.is_wanted(key) { 2 } else { usize::from(self.ahead.expects(key)) }
+        if self.is_wanted(key) { 2 } else { usize::from(self.prefetch.protects(key)) }
     }
 
     pub(super) fn is_wanted(&self, key: ExpertKey) -> bool {
@@ -68,18 +68,18 @@ impl Pager {
     }
 
     /// The expert that may have to leave the slot: a ready one, or, where the speed of the disk must not tell
-    /// these apart, one read ahead.
+    /// these apart, one prefetched.
     pub(super) fn replaceable(&self, slot: SlotId) -> Option<ExpertKey> {
         match self.slots.state(slot) {
             SlotState::Ready(key) => Some(key),
-            SlotState::Filling(key) if self.by_decisions() && self.fills[slot.index()].ahead => Some(key),
+            SlotState::Filling(key) if self.by_decisions() && self.fills[slot.index()].prefetch => Some(key),
             _ => None,
         }
     }
 
     /// Tells the eviction policy of a use; gives the expert's slot, if it has one.
     pub(super) fn note_use(&mut self, key: ExpertKey) -> Option<SlotId> {
-        self.evict.used(key, self.now);
+        self.evict.used(key, self.visit_number);
         self.slots.place(key)
     }
 

@@ -21,7 +21,7 @@ pub(super) enum Stage {
 
 /// What has become ready of an expert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReadyExpert {
+pub struct Arrived {
     /// The expert.
     pub expert: ExpertId,
     /// Gate and up are ready and have not been given before.
@@ -37,7 +37,7 @@ impl Pager {
     pub fn request(&mut self, layer: LayerId, experts: &[ExpertId]) {
         self.close();
         self.layer = layer;
-        self.now += 1;
+        self.visit_number += 1;
         experts.iter().for_each(|expert| self.wanted[expert.index()] = true);
         self.forget_predictions(layer);
         for &expert in experts {
@@ -59,7 +59,7 @@ impl Pager {
     ///
     /// # Panics
     /// If the arena is too small for what the caller keeps: it must release before it takes more.
-    pub fn take_ready(&mut self, out: &mut Vec<ReadyExpert>) -> Result<(), PagerError> {
+    pub fn take_arrived(&mut self, out: &mut Vec<Arrived>) -> Result<(), PagerError> {
         self.poll();
         self.start_reads();
         while self.failure.is_none() && !self.hand_over(out) && self.is_open() {
@@ -116,21 +116,21 @@ impl Pager {
     fn claim(&mut self, key: ExpertKey, slot: SlotId) -> Stage {
         let fill = &mut self.fills[slot.index()];
         if let SlotState::Filling(_) = self.slots.state(slot) {
-            if fill.ahead {
-                fill.ahead = false;
-                self.filling_ahead -= 1;
-                self.stats.ahead.late += 1;
-                if !fill.recalled {
-                    self.ahead.governor.spared(fill.age_us().min(self.ahead.service_us));
+            if fill.prefetch {
+                fill.prefetch = false;
+                self.prefetching -= 1;
+                self.stats.prefetch.late += 1;
+                if !fill.preloaded {
+                    self.prefetch.governor.saved(fill.age_us().min(self.prefetch.service_us));
                 }
                 (0..HALVES).for_each(|half| self.reader.hurry(ticket(slot, half)));
             }
             return Stage::Reading;
         }
         if std::mem::take(&mut fill.unused) {
-            self.stats.ahead.used += 1;
-            if !fill.recalled {
-                self.ahead.governor.spared(self.ahead.service_us);
+            self.stats.prefetch.used += 1;
+            if !fill.preloaded {
+                self.prefetch.governor.saved(self.prefetch.service_us);
             }
         }
         self.slots.set(slot, SlotState::Pinned(key));
@@ -143,7 +143,7 @@ impl Pager {
     }
 
     /// Appends what the caller has not had yet; says whether there was something.
-    fn hand_over(&mut self, out: &mut Vec<ReadyExpert>) -> bool {
+    fn hand_over(&mut self, out: &mut Vec<Arrived>) -> bool {
         let before = out.len();
         for (expert, stage) in &mut self.wants {
             if !matches!(stage, Stage::Reading | Stage::HalfTaken) {
@@ -155,7 +155,7 @@ impl Pager {
             let gate_up = *stage == Stage::Reading;
             if complete || (gate_up && self.fills[slot.index()].first_half_checked()) {
                 *stage = if complete { Stage::Taken } else { Stage::HalfTaken };
-                out.push(ReadyExpert { expert: *expert, gate_up, down: complete });
+                out.push(Arrived { expert: *expert, gate_up, down: complete });
             }
         }
         out.len() > before

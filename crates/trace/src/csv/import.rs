@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hotset_base::limits::{MAX_CSV_COLUMNS, MAX_EXPERTS, MAX_LAYERS, MAX_TOP_K, MAX_TRACE_CSV};
-use hotset_base::{ExpertId, LayerId, Phase};
-use hotset_policy::route::Choice;
+use hotset_base::{Choice, ExpertId, LayerId, Phase};
 
 use super::{COLUMNS, FIRST_LINE};
 use crate::record::check_chosen;

@@ -75,7 +75,7 @@ impl ForecastReport {
             compute: Some(machine.compute.token().as_secs_f64()),
         };
         let forecast = Forecast::new(token, hit_rate, speeds, OVERLAP).tokens_per_second();
-        // What had to be read: an expert read ahead in time is a hit of the token and a read of the disk.
+        // What had to be read: an expert prefetched in time is a hit of the token and a read of the disk.
         let needed = Spread::of(
             run.repetitions.iter().map(|r| r.decode.pager.needed_bytes() / r.decode.tokens.max(1) as f64),
         );

@@ -76,9 +76,9 @@ pub struct Settings {
 pub struct Phase {
     pub tokens_per_second: Spread,
     pub hit_rate: Spread,
-    /// Native slots chosen, of all.
+    /// Native picks chosen, of all.
     pub agreement: Spread,
-    /// Native slots not hot, of all.
+    /// Native picks not hot, of all.
     pub regret_rate: Spread,
     /// Shares of the native router mass: given to substitutes, left out, waited for.
     pub mass_substituted: Spread,
@@ -91,7 +91,7 @@ pub struct Phase {
     pub time_to_expert_p50_ms: Spread,
     pub time_to_expert_p95_ms: Spread,
     pub time_to_expert_p99_ms: Spread,
-    /// Experts read ahead: ready when chosen, still under way when chosen, never chosen.
+    /// Experts prefetched: ready when chosen, still under way when chosen, never chosen.
     pub ahead_used_per_token: Spread,
     pub ahead_late_per_token: Spread,
     pub ahead_wasted_per_token: Spread,
@@ -238,9 +238,9 @@ impl Phase {
             time_to_expert_p50_ms: spread(&|f, _| time_to_expert_ms(f, 0.50)),
             time_to_expert_p95_ms: spread(&|f, _| time_to_expert_ms(f, 0.95)),
             time_to_expert_p99_ms: spread(&|f, _| time_to_expert_ms(f, 0.99)),
-            ahead_used_per_token: spread(&|f, _| per_token(f, f.pager.ahead.used as f64)),
-            ahead_late_per_token: spread(&|f, _| per_token(f, f.pager.ahead.late as f64)),
-            ahead_wasted_per_token: spread(&|f, _| per_token(f, f.pager.ahead.wasted as f64)),
+            ahead_used_per_token: spread(&|f, _| per_token(f, f.pager.prefetch.used as f64)),
+            ahead_late_per_token: spread(&|f, _| per_token(f, f.pager.prefetch.late as f64)),
+            ahead_wasted_per_token: spread(&|f, _| per_token(f, f.pager.prefetch.wasted as f64)),
             cpu_user_ms_per_token: spread(&|f, cpu| per_token(f, cpu.user.as_secs_f64() * 1e3)),
             cpu_system_ms_per_token: spread(&|f, cpu| per_token(f, cpu.system.as_secs_f64() * 1e3)),
         }

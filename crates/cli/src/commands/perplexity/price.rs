@@ -24,7 +24,7 @@ pub struct PriceReport<'a> {
     top1_agreement: f64,
     native_hit_rate: f64,
     hit_rate: f64,
-    /// Hot chosen slots / native slots: what dropping makes of the hit rate is not in it.
+    /// Hot chosen picks / native picks: what dropping makes of the hit rate is not in it.
     hot_of_native: f64,
     #[serde(flatten)]
     routing: RoutingReport,
@@ -110,7 +110,7 @@ fn line(score: &Perplexity) -> String {
 }
 
 fn hot_of_native(phase: &PhaseFigures) -> f64 {
-    phase.routing.hot_slots as f64 / phase.routing.native_slots.max(1) as f64
+    phase.routing.hot_picks as f64 / phase.routing.native_picks.max(1) as f64
 }
 
 impl Summary {

@@ -80,7 +80,7 @@ pub fn table(outcomes: &[Outcome], sizes: &[usize]) -> String {
     block("hit rate, %", &|o| format!("{:.1}", 100.0 * o.hit_rate()));
     block("swap-ins per 1,000 tokens", &|o| format!("{:.0}", o.swap_ins_per_1000_tokens()));
     block("MiB read per token", &|o| format!("{:.2}", o.bytes_per_token() / f64::from(1 << 20)));
-    if outcomes.iter().any(|o| o.regret.lost().slots > 0) {
+    if outcomes.iter().any(|o| o.regret.lost().picks > 0) {
         block("router mass lost, %", &|o| format!("{:.2}", 100.0 * o.mass_lost()));
     }
     out.trim_end().to_owned()

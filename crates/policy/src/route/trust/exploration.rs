@@ -17,10 +17,10 @@ impl Exploration {
     }
 
     /// Takes one admission out of the allowance if there is one left.
-    pub fn take(&mut self, phase: Phase, clock: u64) -> bool {
+    pub fn take(&mut self, phase: Phase, tokens_routed: u64) -> bool {
         let (window, spent) = &mut self.spent[phase as usize];
-        if *window != clock / self.window {
-            (*window, *spent) = (clock / self.window, 0);
+        if *window != tokens_routed / self.window {
+            (*window, *spent) = (tokens_routed / self.window, 0);
         }
         let left = self.allowed == 0 || *spent < self.allowed;
         *spent += u32::from(left);

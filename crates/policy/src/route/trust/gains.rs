@@ -1,8 +1,8 @@
-//! What the trust ledger says of the experts of one layer: how much each does when it is computed.
+//! What contexts say of the experts of one layer: how much each does when it is computed.
 
 use hotset_base::ExpertId;
 
-use crate::ledger::Record;
+use crate::Record;
 
 /// Contributions before an expert's own mean is believed.
 const ENOUGH: f32 = 4.0;
@@ -13,7 +13,7 @@ pub(super) struct Gains<'a> {
     records: &'a [Record],
     /// Over the picks of the context; 0 while nothing is known.
     mean: f32,
-    /// The exponent of a gain: 0 takes all experts for equal, 1 believes the ledger.
+    /// The exponent of a gain: 0 takes all experts for equal, 1 believes it.
     trust: f32,
 }
 
@@ -27,7 +27,7 @@ impl<'a> Gains<'a> {
     }
 
     /// The gain to expect of an expert, in means of its layer, `caution` standard deviations below its mean, as
-    /// far as the ledger is believed. 1 for an expert that is not known yet.
+    /// far as it is believed. 1 for an expert that is not known yet.
     pub fn of(&self, expert: ExpertId, caution: f32) -> f32 {
         match self.records.get(expert.index()) {
             Some(own) if own.seen >= ENOUGH && self.mean > 0.0 => {

@@ -5,7 +5,7 @@ use hotset_base::Bytes;
 /// With `tolerance` 0 nothing is ever refused and the policy is the native one, bit for bit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TrustOptions {
-    /// Mixing weight that one read is worth: below it, an expert that is not hot is refused.
+    /// Mixing weight that one read is worth: below it, an expert that is not held is refused.
     pub tolerance: f32,
     /// What a substitute of the same weight still changes, as a share of that weight: 0 takes experts for
     /// interchangeable, 1 for strangers.
@@ -15,13 +15,13 @@ pub struct TrustOptions {
     pub trust: f32,
     /// Standard deviations that a substitute's gain is taken below its mean.
     pub caution: f32,
-    /// Tokens after which regret counts half (the Markov relevancy horizon).
+    /// Tokens after which what is owed counts half (the Markov relevancy horizon).
     pub horizon: f32,
     /// The first ranks of the native order, which are refused only when a budget is spent.
     pub sacred: usize,
     /// Substitutes come from these first ranks.
-    pub window: usize,
-    /// Regret at which a refused expert is admitted, in prices of a read; 0 admits none.
+    pub substitute_ranks: usize,
+    /// What a refused expert is owed when it is admitted, in prices of a read; 0 admits none.
     pub admission: f32,
     /// How much dearer a read becomes as the swap budget is spent, as a multiple.
     pub cost: f32,
@@ -58,7 +58,7 @@ impl Default for TrustOptions {
             caution: 1.0,
             horizon: 256.0,
             sacred: 2,
-            window: 32,
+            substitute_ranks: 32,
             admission: 0.0,
             cost: 0.0,
             swap_budget: Bytes(0),

@@ -1,23 +1,21 @@
-//! The trust ledger: what each expert does, by the context it does it in.
+//! Contexts: what each expert does, by the context it does it in.
 //!
 //! A context is a stretch of text that a model routes alike: found online as a centroid over the native
 //! router mass of windows of tokens, told apart by Hellinger distance, and left when a drift test says so.
 
 mod context;
 mod distance;
-mod record;
 
 use arrayvec::ArrayVec;
 use hotset_base::limits::{MAX_EXPERTS, MAX_LEDGER_CONTEXTS};
-use hotset_base::{Bytes, ExpertId, ExpertKey, Families, LayerId, SequenceId};
+use hotset_base::{Bytes, Choice, Contribution, ExpertId, ExpertKey, Families, LayerId, SequenceId};
 
+use crate::Record;
 use crate::families::FamilyPrior;
-use crate::route::{Choice, Contribution};
 pub use context::Context;
 use distance::hellinger;
-pub use record::Record;
 
-/// One of a ledger's contexts, counted from 0 in the order of their places.
+/// One of the contexts, counted from 0 in the order of their places.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ContextId(pub u16);
 
@@ -28,16 +26,16 @@ impl ContextId {
     }
 }
 
-/// Layers and experts that a ledger is about.
+/// Layers and experts that contexts are about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LedgerShape {
+pub struct ContextsShape {
     /// Layers.
     pub layers: usize,
     /// Experts of a layer.
     pub experts: usize,
 }
 
-impl LedgerShape {
+impl ContextsShape {
     /// Experts of all layers.
     pub fn all(self) -> usize {
         self.layers * self.experts
@@ -46,9 +44,9 @@ impl LedgerShape {
 
 /// How contexts are told apart and how long evidence counts.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LedgerOptions {
+pub struct ContextsOptions {
     /// Tokens of a window: distances are taken once per window.
-    pub window: u32,
+    pub context_window: u32,
     /// Tokens after which evidence counts half (the Markov relevancy horizon).
     pub horizon: f32,
     /// A window this much farther from a context than its windows usually are is strange to it. In
@@ -65,10 +63,10 @@ pub struct LedgerOptions {
     pub family_tokens: f32,
 }
 
-impl Default for LedgerOptions {
+impl Default for ContextsOptions {
     fn default() -> Self {
         Self {
-            window: 8,
+            context_window: 8,
             horizon: 256.0,
             drift: 0.08,
             patience: 1,
@@ -91,11 +89,11 @@ pub enum Turn {
 }
 
 /// Contexts and, for every expert in each, its [`Record`]. All tables have their size from the start:
-/// nothing here allocates after [`Ledger::new`].
+/// nothing here allocates after [`Contexts::new`].
 #[derive(Clone, Debug)]
-pub struct Ledger {
-    shape: LedgerShape,
-    options: LedgerOptions,
+pub struct Contexts {
+    shape: ContextsShape,
+    options: ContextsOptions,
     contexts: ArrayVec<Context, MAX_LEDGER_CONTEXTS>,
     /// `[options.contexts, layers * experts]`
     records: Vec<Record>,
@@ -178,11 +176,11 @@ impl Text {
     }
 }
 
-impl Ledger {
-    /// An empty ledger.
-    pub fn new(shape: LedgerShape, options: LedgerOptions) -> Self {
-        let options = LedgerOptions {
-            window: options.window.max(1),
+impl Contexts {
+    /// No context is known yet.
+    pub fn new(shape: ContextsShape, options: ContextsOptions) -> Self {
+        let options = ContextsOptions {
+            context_window: options.context_window.max(1),
             contexts: options.contexts.clamp(1, MAX_LEDGER_CONTEXTS),
             ..options
         };
@@ -208,46 +206,46 @@ impl Ledger {
         self
     }
 
-    /// What a ledger occupies that follows so many texts at once.
-    pub fn planned_bytes(shape: LedgerShape, options: LedgerOptions, texts: usize) -> Bytes {
+    /// What they occupy that follow so many texts at once.
+    pub fn planned_bytes(shape: ContextsShape, options: ContextsOptions, texts: usize) -> Bytes {
         let records = options.contexts * shape.all() * size_of::<Record>();
         let families = FamilyPrior::planned_bytes(shape.all());
         let text = shape.all() * (4 * size_of::<Evidence>() + size_of::<Record>());
         Bytes((records + families + texts * text) as u64)
     }
 
-    /// A ledger with the contexts of an earlier one: the least used are left out if there are more than the
+    /// The contexts of an earlier run: the least used are left out if there are more than the
     /// options keep. `records` is `[contexts, layers * experts]`.
     ///
     /// # Panics
     /// If the tables do not have these sizes; what comes from a file is checked before.
     pub fn restore(
-        shape: LedgerShape,
-        options: LedgerOptions,
+        shape: ContextsShape,
+        options: ContextsOptions,
         tokens: u64,
         present: Option<ContextId>,
         contexts: &[Context],
         records: &[Record],
     ) -> Self {
         assert_eq!(records.len(), contexts.len() * shape.all(), "records of every context");
-        let mut ledger = Self::new(shape, options);
-        ledger.tokens = tokens;
+        let mut restored = Self::new(shape, options);
+        restored.tokens = tokens;
         let mut order: Vec<usize> = (0..contexts.len()).collect();
         // The present one first, then by use; ties to the earlier place.
         let is_present = |i: usize| present.is_some_and(|p| p.index() == i);
         order.sort_by_key(|&i| (!is_present(i), std::cmp::Reverse(contexts[i].tokens)));
-        order.truncate(ledger.options.contexts);
+        order.truncate(restored.options.contexts);
         order.sort_unstable();
         for (place, &from) in order.iter().enumerate() {
-            ledger.contexts.push(contexts[from]);
+            restored.contexts.push(contexts[from]);
             let all = shape.all();
-            ledger.records[place * all..][..all].copy_from_slice(&records[from * all..][..all]);
+            restored.records[place * all..][..all].copy_from_slice(&records[from * all..][..all]);
             if is_present(from) {
-                ledger.present = Some(ContextId(place as u16));
-                ledger.texts[0].present = ledger.present;
+                restored.present = Some(ContextId(place as u16));
+                restored.texts[0].present = restored.present;
             }
         }
-        ledger
+        restored
     }
 
     /// Families to go by where a context is young; one partition for every layer, or nothing.
@@ -256,12 +254,12 @@ impl Ledger {
     }
 
     /// Layers and experts.
-    pub fn shape(&self) -> LedgerShape {
+    pub fn shape(&self) -> ContextsShape {
         self.shape
     }
 
     /// Contexts known.
-    pub fn contexts(&self) -> &[Context] {
+    pub fn known(&self) -> &[Context] {
         &self.contexts
     }
 
@@ -319,13 +317,13 @@ impl Ledger {
     /// what comes next is like them, and all windows are of one size, as distances must be.
     pub fn enter_pass(&mut self, text: SequenceId, tokens: u32) {
         let text = &mut self.texts[text.index()];
-        if text.in_window + tokens > self.options.window {
+        if text.in_window + tokens > self.options.context_window {
             for (bulk, evidence) in text.bulk.iter_mut().zip(&mut text.window) {
                 bulk.add(std::mem::take(evidence));
             }
             text.in_bulk += std::mem::take(&mut text.in_window);
         }
-        text.before_window = tokens.saturating_sub(self.options.window);
+        text.before_window = tokens.saturating_sub(self.options.context_window);
     }
 
     /// The native set of one layer-token; `token` is its place among those of its text in the pass.
@@ -357,7 +355,7 @@ impl Ledger {
         let before_window = std::mem::take(&mut state.before_window);
         state.in_bulk += before_window;
         state.in_window += tokens - before_window;
-        if state.in_window < self.options.window {
+        if state.in_window < self.options.context_window {
             return Turn::Same;
         }
         let turn = self.decide(text);

@@ -1,49 +1,28 @@
-//! Opening and reading model files.
+//! A model file: opened once, read in pieces, known again.
 
+use std::fs::File;
 use std::io;
 use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hotset_base::{Bytes, Extent, limits};
+use hotset_base::{Bytes, Extent, FileId, limits};
 use rustix::fs::{Advice, fadvise};
 
-use crate::store::{self, MAGIC};
-use crate::{Checkpoint, FormatError, ModelFile, Stamp, directory, gguf, stand_in};
+use crate::{FormatError, Stamp};
 
-/// Opens a model of any format and checks everything but the weights. A directory is a Hugging Face
-/// checkpoint or holds exactly one model file; files are told apart by their first bytes.
-pub fn open(path: &Path) -> Result<Checkpoint, FormatError> {
-    let metadata = std::fs::metadata(path).map_err(FormatError::io(path, "open"))?;
-    if metadata.is_dir() {
-        return directory::open(path);
-    }
-    let mut magic = [0; 8];
-    let file = open_file(path)?;
-    let length = magic.len().min(file.bytes.index());
-    file.file.read_exact_at(&mut magic[..length], 0).map_err(FormatError::io(path, "read"))?;
-    match magic {
-        MAGIC => Ok(store::open(path)?),
-        [b'G', b'G', b'U', b'F', ..] => gguf::open(path),
-        _ => Err(not_a_model(path, &file)),
-    }
-}
-
-/// Names what somebody took for a model.
-fn not_a_model(path: &Path, file: &ModelFile) -> FormatError {
-    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    let unknown = |what: &str| FormatError::UnknownFormat { path: path.to_owned(), what: what.to_owned() };
-    if let Some(what) = stand_in::of_file(file) {
-        return FormatError::malformed(path, what);
-    }
-    if matches!(extension, "safetensors" | "json" | "jinja") {
-        return unknown("one file of a Hugging Face checkpoint: name the directory it lies in");
-    }
-    match stand_in::of_weights(file) {
-        Some(what) => FormatError::malformed(path, what),
-        None => unknown("neither GGUF nor a packed store by its first bytes"),
-    }
+/// An open model file. Its length was read once, when it was opened; every extent lies inside it.
+#[derive(Clone, Debug)]
+pub struct ModelFile {
+    /// Where it was found, for messages.
+    pub path: PathBuf,
+    /// Opened for reading.
+    pub file: Arc<File>,
+    /// Length when opened.
+    pub bytes: Bytes,
+    /// What else was said of it then.
+    pub stamp: Stamp,
 }
 
 /// Most bytes of the page cache that one read of ours fills before it asks for them to be dropped.
@@ -79,6 +58,23 @@ impl ModelFile {
             _ => FormatError::Io { path: self.path.clone(), action: "read", source },
         }
     }
+
+    /// Refuses a file that changed since it was opened.
+    ///
+    /// # Errors
+    /// [`FormatError::Malformed`] that says what changed.
+    pub fn check_unchanged(&self) -> Result<(), FormatError> {
+        let now = self.file.metadata().map_err(FormatError::io(&self.path, "look at"))?;
+        match self.stamp.difference(&Stamp::of(&now)) {
+            None => Ok(()),
+            Some(what) => Err(FormatError::malformed(
+                &self.path,
+                format!(
+                    "changed while it was in use ({what}): what was made of it is of two models; do it again"
+                ),
+            )),
+        }
+    }
 }
 
 /// Opens a regular file and reads its length, once.
@@ -101,10 +97,7 @@ pub(crate) fn read_small(path: &Path, limit: Bytes) -> Result<Option<Vec<u8>>, F
 }
 
 /// Adds a file to a model's list.
-pub(crate) fn push_file(
-    files: &mut Vec<ModelFile>,
-    file: ModelFile,
-) -> Result<hotset_base::FileId, FormatError> {
+pub(crate) fn push_file(files: &mut Vec<ModelFile>, file: ModelFile) -> Result<FileId, FormatError> {
     if files.len() == limits::MAX_FILES {
         return Err(FormatError::malformed(
             &file.path,
@@ -112,5 +105,5 @@ pub(crate) fn push_file(
         ));
     }
     files.push(file);
-    Ok(hotset_base::FileId((files.len() - 1) as u16))
+    Ok(FileId((files.len() - 1) as u16))
 }

@@ -1,4 +1,4 @@
-//! What the ledger knows of one expert in one context.
+//! What is known of one expert in one context.
 
 /// Contributions that a mean reaches back over.
 const REACH: f32 = 32.0;
@@ -26,7 +26,7 @@ impl Record {
     /// Mass below this is none: fading must not end in numbers that take long to add.
     const NONE: f32 = 1e-12;
 
-    pub(super) fn fade(&mut self, keep: f32) {
+    pub(crate) fn fade(&mut self, keep: f32) {
         self.mass *= keep;
         self.uses *= keep;
         if self.mass < Self::NONE {
@@ -34,7 +34,7 @@ impl Record {
         }
     }
 
-    pub(super) fn contributed(&mut self, gain: f32) {
+    pub(crate) fn contributed(&mut self, gain: f32) {
         self.seen = (self.seen + 1.0).min(REACH);
         let (step, off) = (1.0 / self.seen, gain.min(Self::MAX) - self.mean);
         self.mean = (self.mean + step * off).min(Self::MAX);

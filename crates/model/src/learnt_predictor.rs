@@ -1,35 +1,34 @@
-//! Copies of routers that learn to foretell: where the scores of a layer, seen from the layer before, are often
+//! Copies of routers that learn to predict: where the scores of a layer, seen from the layer before, are often
 //! wrong, the copy they are made with is moved towards what the layer's own router says a moment later.
 //!
-//! Normalised least mean squares (Widrow and Hoff, 1960). With the gate input `x` of the layer before, foretold
+//! Normalised least mean squares (Widrow and Hoff, 1960). With the gate input `x` of the layer before, predicted
 //! scores `p = M x` and the layer's own scores `y`: `M += RATE * (y - p) x^T / (x . x)`. `M` begins as the layer's
 //! router. Nothing depends on it but what is held and when it is read, as for every prediction.
 
-use hotset_base::limits::MAX_FORETOLD_LAYERS;
-use hotset_base::{Bytes, LayerId, WeightType};
+use hotset_base::limits::MAX_PREDICTED_LAYERS;
+use hotset_base::{Bytes, Choice, LayerId, WeightType};
 use hotset_format::ModelConfig;
 use hotset_kernels::{Matrix, Pool, axpy, dot_f32};
-use hotset_policy::route::Choice;
 
 /// How far a correction goes: 1 would have made the last prediction right, and forgets the others for it.
 const RATE: f32 = 0.3;
 /// Tokens before a layer is judged.
 const TRIAL: u32 = 16;
-/// Share of right picks above which a router's own foretelling is left alone: to learn costs memory traffic.
+/// Share of right picks above which a router's own prediction is left alone: to learn costs memory traffic.
 const GOOD: f32 = 0.85;
 /// Rows that one task of the pool moves.
 const ROWS: usize = 16;
 
 /// Whether predictions learn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Foretell {
-    /// Where routers foretell badly, copies of them learn to do better.
+pub enum Predictor {
+    /// Where routers predict badly, copies of them learn to do better.
     Learn,
     /// By the routers as they are.
     Routers,
 }
 
-impl Foretell {
+impl Predictor {
     /// Name on the command line.
     pub fn name(self) -> &'static str {
         match self {
@@ -45,12 +44,12 @@ impl Foretell {
     }
 }
 
-/// Layers that may have a copy: the first is foretold by none.
+/// Layers that may have a copy: the first is predicted by none.
 fn places(config: &ModelConfig) -> usize {
-    config.layers.saturating_sub(1).min(MAX_FORETOLD_LAYERS)
+    config.layers.saturating_sub(1).min(MAX_PREDICTED_LAYERS)
 }
 
-/// How well one layer was foretold by its router, and the place of the copy that learns.
+/// How well one layer was predicted by its router, and the place of the copy that learns.
 #[derive(Clone, Copy, Default)]
 struct Judged {
     tokens: u32,
@@ -59,7 +58,7 @@ struct Judged {
 }
 
 /// See the module's text.
-pub(crate) struct Foretelling {
+pub(crate) struct LearntPredictor {
     /// Experts and hidden size.
     shape: (usize, usize),
     /// `[places, experts, hidden]`: the copies that learn.
@@ -67,14 +66,14 @@ pub(crate) struct Foretelling {
     taken: usize,
     /// `[layers]`
     layers: Vec<Judged>,
-    /// The layer that was foretold last from the one before, from `input`: `[rows, hidden]`, as `scores`: `[rows,
+    /// The layer that was predicted last from the one before, from `input`: `[rows, hidden]`, as `scores`: `[rows,
     /// experts]`. Sized for the rows that are learnt from.
-    told: Option<LayerId>,
+    predicted: Option<LayerId>,
     input: Vec<f32>,
     scores: Vec<f32>,
 }
 
-impl Foretelling {
+impl LearntPredictor {
     /// Learns from the first `rows` of a pass.
     pub fn new(config: &ModelConfig, rows: usize) -> Self {
         Self {
@@ -82,7 +81,7 @@ impl Foretelling {
             memory: vec![0.0; places(config) * config.experts * config.hidden],
             taken: 0,
             layers: vec![Judged::default(); config.layers],
-            told: None,
+            predicted: None,
             input: Vec::with_capacity(rows * config.hidden),
             scores: Vec::with_capacity(rows * config.experts),
         }
@@ -91,10 +90,10 @@ impl Foretelling {
     /// Forgets all it has learnt.
     pub fn forget(&mut self) {
         self.layers.fill(Judged::default());
-        (self.taken, self.told) = (0, None);
+        (self.taken, self.predicted) = (0, None);
     }
 
-    /// `[experts, hidden]`: the copy that foretells a layer, if it has one of its own.
+    /// `[experts, hidden]`: the copy that predicts a layer, if it has one of its own.
     pub fn copy_of(&self, layer: LayerId) -> Option<Matrix<'_>> {
         let (experts, hidden) = self.shape;
         let place = self.layers[layer.index()].place?;
@@ -103,12 +102,12 @@ impl Foretelling {
         Some(matrix.expect("a copy has the size of a router"))
     }
 
-    /// A layer was foretold: `scores`, `[n, experts]`, from `input`, `[n, hidden]`. `None` if it was not for
+    /// A layer was predicted: `scores`, `[n, experts]`, from `input`, `[n, hidden]`. `None` if it was not for
     /// decoded rows: others are not compared.
-    pub fn told(&mut self, layer: Option<LayerId>, input: &[f32], scores: &[f32]) {
+    pub fn predicted(&mut self, layer: Option<LayerId>, input: &[f32], scores: &[f32]) {
         let (experts, hidden) = self.shape;
         let rows = (scores.len() / experts).min(self.scores.capacity() / experts);
-        self.told = layer;
+        self.predicted = layer;
         if layer.is_some() {
             self.input.clear();
             self.input.extend_from_slice(&input[..rows * hidden]);
@@ -119,11 +118,11 @@ impl Foretelling {
 
     /// The pass has failed: nothing of it is compared.
     pub fn drop_comparison(&mut self) {
-        self.told = None;
+        self.predicted = None;
     }
 
     /// The layer's own router has spoken: `scores`, `[n, experts]`, with the `native` picks, `[n, top_k]`. A layer that
-    /// proves to be foretold badly gets a copy, which `begin_as` fills: `[experts, hidden]`.
+    /// proves to be predicted badly gets a copy, which `begin_as` fills: `[experts, hidden]`.
     pub fn compare(
         &mut self,
         pool: &Pool,
@@ -131,7 +130,7 @@ impl Foretelling {
         (scores, native): (&[f32], &[Choice]),
         begin_as: impl Fn(&mut [f32]),
     ) {
-        if self.told.take() != Some(layer) {
+        if self.predicted.take() != Some(layer) {
             return;
         }
         let (experts, n) = (self.shape.0, scores.len() / self.shape.0);
@@ -163,7 +162,7 @@ impl Foretelling {
     fn learn(&mut self, pool: &Pool, place: usize, row: usize, scores: &[f32]) {
         let (experts, hidden) = self.shape;
         let input = &self.input[row * hidden..(row + 1) * hidden];
-        let told = &self.scores[row * experts..(row + 1) * experts];
+        let predicted = &self.scores[row * experts..(row + 1) * experts];
         let length = dot_f32(input, input);
         if length <= 0.0 || !length.is_finite() {
             return;
@@ -172,7 +171,7 @@ impl Foretelling {
         pool.for_each_chunk(copy, ROWS * hidden, |chunk, rows| {
             for (i, row) in rows.chunks_exact_mut(hidden).enumerate() {
                 let expert = chunk * ROWS + i;
-                axpy(RATE * (scores[expert] - told[expert]) / length, input, row);
+                axpy(RATE * (scores[expert] - predicted[expert]) / length, input, row);
             }
         });
     }
@@ -185,53 +184,53 @@ mod tests {
 
     /// A layer whose scores are a linear map of the input that has nothing to do with its router.
     #[test]
-    fn what_routers_foretell_badly_is_learnt() {
+    fn what_routers_predict_badly_is_learnt() {
         let (experts, hidden) = (16, 8);
         let pool = Pool::new(2, hidden).unwrap();
-        let mut foretelling = foretelling(2, experts, hidden);
+        let mut predictor = predictor(2, experts, hidden);
         let mut random = testing::Random(7);
         let (router, truth) = (random.numbers(experts * hidden), random.numbers(experts * hidden));
         let mut error = Vec::new();
         for _ in 0..400 {
             let x = random.numbers(hidden);
-            let copy = foretelling.copy_of(LayerId(1)).map(|matrix| testing::times(matrix, &x, &pool));
-            let told = copy.unwrap_or_else(|| testing::product(&router, &x));
+            let copy = predictor.copy_of(LayerId(1)).map(|matrix| testing::times(matrix, &x, &pool));
+            let predicted = copy.unwrap_or_else(|| testing::product(&router, &x));
             let own = testing::product(&truth, &x);
-            error.push(told.iter().zip(&own).map(|(a, b)| (a - b).powi(2)).sum::<f32>());
-            foretelling.told(Some(LayerId(1)), &x, &told);
+            error.push(predicted.iter().zip(&own).map(|(a, b)| (a - b).powi(2)).sum::<f32>());
+            predictor.predicted(Some(LayerId(1)), &x, &predicted);
             let native = testing::top(&own, 4);
-            foretelling.compare(&pool, LayerId(1), (&own, &native), |copy| copy.copy_from_slice(&router));
+            predictor.compare(&pool, LayerId(1), (&own, &native), |copy| copy.copy_from_slice(&router));
         }
         let mean =
             |range: std::ops::Range<usize>| error[range.clone()].iter().sum::<f32>() / range.len() as f32;
         assert!(mean(300..400) < 0.01 * mean(0..16), "{} after {}", mean(300..400), mean(0..16));
-        foretelling.forget();
-        assert!(foretelling.copy_of(LayerId(1)).is_none());
+        predictor.forget();
+        assert!(predictor.copy_of(LayerId(1)).is_none());
     }
 
     #[test]
-    fn what_routers_foretell_well_is_left_alone() {
+    fn what_routers_predict_well_is_left_alone() {
         let pool = Pool::new(1, 8).unwrap();
-        let mut foretelling = foretelling(2, 16, 8);
+        let mut predictor = predictor(2, 16, 8);
         let mut random = testing::Random(8);
         for _ in 0..100 {
             let (x, scores) = (random.numbers(8), random.numbers(16));
-            foretelling.told(Some(LayerId(1)), &x, &scores);
+            predictor.predicted(Some(LayerId(1)), &x, &scores);
             let native = testing::top(&scores, 4);
-            foretelling.compare(&pool, LayerId(1), (&scores, &native), |_| panic!("no copy is needed"));
+            predictor.compare(&pool, LayerId(1), (&scores, &native), |_| panic!("no copy is needed"));
         }
-        foretelling.told(None, &[0.0; 8 * 3], &[0.0; 16 * 3]);
+        predictor.predicted(None, &[0.0; 8 * 3], &[0.0; 16 * 3]);
         let worst = [Choice { expert: ExpertId(0), weight: 1.0 }; 4];
-        foretelling.compare(&pool, LayerId(1), (&[0.0; 16], &worst), |_| panic!("nothing was told"));
+        predictor.compare(&pool, LayerId(1), (&[0.0; 16], &worst), |_| panic!("nothing was predicted"));
     }
 
-    fn foretelling(layers: usize, experts: usize, hidden: usize) -> Foretelling {
-        Foretelling {
+    fn predictor(layers: usize, experts: usize, hidden: usize) -> LearntPredictor {
+        LearntPredictor {
             shape: (experts, hidden),
             memory: vec![0.0; experts * hidden],
             taken: 0,
             layers: vec![Judged::default(); layers],
-            told: None,
+            predicted: None,
             input: Vec::with_capacity(2 * hidden),
             scores: Vec::with_capacity(2 * experts),
         }

@@ -10,7 +10,7 @@ const REACH: u32 = 32;
 pub struct Context {
     /// Tokens learnt from.
     pub tokens: u64,
-    /// The ledger's tokens when it was last learnt from.
+    /// Tokens of all contexts when it was last learnt from.
     pub last: u64,
     /// Windows learnt from.
     pub windows: u32,
@@ -25,12 +25,12 @@ impl Context {
     }
 
     /// A window was added. The first has no centroid to be far from.
-    pub(super) fn passed(&mut self, tokens: u32, clock: u64, distance: f32) {
+    pub(super) fn passed(&mut self, tokens: u32, all_tokens: u64, distance: f32) {
         if self.windows > 0 {
             self.usual += (distance - self.usual) / self.windows.min(REACH) as f32;
         }
         self.windows = self.windows.saturating_add(1);
         self.tokens = self.tokens.saturating_add(u64::from(tokens));
-        self.last = clock;
+        self.last = all_tokens;
     }
 }

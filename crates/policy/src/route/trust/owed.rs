@@ -1,4 +1,4 @@
-//! The regret ledger: what refusing each expert has cost so far. Ski rental: renting until the rents add up
+//! What is owed: what refusing each expert has cost so far. Ski rental: renting until the rents add up
 //! to the price costs at most twice what the best decision in hindsight would have.
 
 use hotset_base::{ExpertId, LayerId};
@@ -7,7 +7,7 @@ use super::super::RouterShape;
 
 /// Refused damage of every expert, fading with the horizon.
 #[derive(Clone, Debug)]
-pub(super) struct Regret {
+pub(super) struct Owed {
     experts: usize,
     half_life: f32,
     /// `[layers * experts]`
@@ -24,7 +24,7 @@ struct Entry {
     at: u64,
 }
 
-impl Regret {
+impl Owed {
     pub fn new(shape: RouterShape, half_life: f32) -> Self {
         Self {
             experts: shape.experts,
