@@ -22,20 +22,11 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     pub fn take(model: &Qwen3Moe) -> Self {
-        Self { start: Instant::now(), totals: totals(model) }
+        Self { start: Instant::now(), totals: model.totals() }
     }
 
     /// What has been done since, with so many tokens computed.
     pub fn since(&self, model: &Qwen3Moe, tokens: usize) -> Totals {
-        Totals { tokens: tokens as u64, time: self.start.elapsed(), ..totals(model) - self.totals }
-    }
-}
-
-fn totals(model: &Qwen3Moe) -> Totals {
-    Totals {
-        routing: model.routing_stats(),
-        pager: model.pager_stats(),
-        stages: model.stage_times(),
-        ..Totals::default()
+        Totals { tokens: tokens as u64, time: self.start.elapsed(), ..model.totals() - self.totals }
     }
 }
