@@ -226,12 +226,18 @@ fn plan_without_measuring_is_arithmetic() {
     for word in ["arena", "experts per token", "tokens per second", "overlap", "not measured"] {
         assert!(text.contains(word), "{word}: {text}");
     }
+    let three = succeed(&[&["plan", "--parallel", "3"], &told[..]].concat());
+    assert!(three.contains("tokens of context for each of 3 sessions"), "{three}");
     fail(2, &["plan", "--no-measure"]);
     fs::write(dir.path().join("bad.csv"), "0.5,2\n").unwrap();
     assert!(
         fail(2, &["plan", "--locality", dir.path().join("bad.csv").to_str().unwrap()]).contains("line 1")
     );
-    assert!(fail(1, &["plan", "--memory", "20MiB"]).contains("too little"));
+    let little = fail(1, &["plan", "--memory", "20MiB"]);
+    assert!(
+        little.contains("too little") && little.contains("MiB or more, or a smaller -c/--ctx-size"),
+        "{little}"
+    );
 }
 
 #[test]

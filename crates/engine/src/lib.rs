@@ -29,6 +29,9 @@ pub use figures::Figures;
 pub use forecast::{Forecast, Locality, LocalityError, OVERLAP, Speeds};
 pub use generate::{Finish, Generation, Listener};
 pub use hotset_kernels::instruction_set as kernels_in_use;
+pub use hotset_model::{ForwardError, LoadError};
+pub use hotset_policy::route::NotFinite;
+pub use hotset_residency::PagerError;
 pub use ledger::{LedgerSettings, LedgerTotals};
 pub use machine::{
     ControlGroup, ControlGroupError, GIGA, MemoryBandwidth, address_space_left, available_memory,
@@ -37,7 +40,7 @@ pub use machine::{
 };
 pub use open::Prepared;
 pub use perplexity::{Perplexity, Scorer, Windowing, perplexity};
-pub use plan::{BudgetSource, DEFAULT_HALF_LIFE, EngineOptions, Plan, PlanError};
+pub use plan::{BudgetSource, DEFAULT_HALF_LIFE, EngineOptions, Plan, PlanError, Setting};
 pub use pricing::{Price, price};
 pub use probe::{ComputeSpeed, DiskProbe, DiskSpeed, KernelSpeed, measure_compute, measure_kernels};
 pub use session::Session;

@@ -41,7 +41,7 @@ impl Resident {
     ) -> io::Result<Self> {
         let (layers, experts) = (source.layers(), source.experts_per_layer());
         if plan.slots() < layers * experts {
-            return Err(io::Error::other("noop-paging needs room for every expert: raise --memory"));
+            return Err(io::Error::other("noop-paging needs room for every expert"));
         }
         let mut pager = Pager::open(checkpoint, source, plan, evict, options, progress)?;
         let mut places = Vec::with_capacity(layers * experts);

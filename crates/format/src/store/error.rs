@@ -39,7 +39,7 @@ pub enum StoreError {
         supported: u32,
     },
     /// A section does not match its checksum or contradicts itself.
-    #[error("{path}: the {section} is damaged ({detail}); run `hotset verify` or pack the model again")]
+    #[error("{path}: the {section} is damaged ({detail})")]
     Damaged {
         /// The store.
         path: PathBuf,
