@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use hotset_base::{Bytes, Phase};
+use hotset_base::{Architecture, Bytes, Phase};
 use hotset_format::{Checkpoint, ModelConfig, ModelFile, Origin};
 use hotset_kernels::Pool;
 use hotset_ledger::LedgerWriter;
@@ -25,6 +25,7 @@ pub struct Engine {
     plan: Plan,
     options: EngineOptions,
     router: RouterOptions,
+    architecture: Architecture,
     /// `[layers]`: weights of one expert.
     expert_bytes: Vec<u64>,
     tracing: Option<Tracing>,
@@ -93,7 +94,20 @@ impl Engine {
         let unsealed = if checkpoint.origin == Origin::Store { Vec::new() } else { checkpoint.files.clone() };
         let (router, tokenizer) = (options.router, Arc::new(tokenizer));
         let (tracing, cancel) = (None, &NEVER);
-        Ok(Self { model, tokenizer, plan, options, router, expert_bytes, tracing, ledger, unsealed, cancel })
+        let architecture = checkpoint.architecture;
+        Ok(Self {
+            model,
+            tokenizer,
+            plan,
+            options,
+            router,
+            architecture,
+            expert_bytes,
+            tracing,
+            ledger,
+            unsealed,
+            cancel,
+        })
     }
 
     /// Scoring and measuring end between two passes once this is set, with [`EngineError::Cancelled`].
@@ -184,6 +198,7 @@ impl Engine {
         ];
         TraceHeader {
             model: config.name.clone(),
+            architecture: self.architecture.name().to_owned(),
             layers: config.layers,
             experts: config.experts,
             top_k: config.top_k,
