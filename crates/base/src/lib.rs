@@ -13,6 +13,7 @@ mod ids;
 pub mod limits;
 pub mod little_endian;
 mod phase;
+mod row;
 mod weight_type;
 
 pub use architecture::Architecture;
@@ -22,4 +23,5 @@ pub use extent::{Extent, ExtentError, checked_extent};
 pub use families::{Families, LabelError};
 pub use ids::{ExpertId, ExpertKey, FileId, LayerId};
 pub use phase::Phase;
+pub use row::{Batch, BatchError, Row, RowKind, SequenceId};
 pub use weight_type::{ParseWeightTypeError, WeightType};

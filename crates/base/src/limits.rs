@@ -17,6 +17,8 @@ pub const MAX_HEADS: usize = 1024;
 pub const MAX_VOCAB: usize = 1 << 21;
 /// Tokens of context a session may be opened with.
 pub const MAX_CONTEXT: usize = 1 << 20;
+/// Texts under way at once, each with a KV cache of its own.
+pub const MAX_SEQUENCES: usize = 64;
 /// Files one model may consist of.
 pub const MAX_FILES: usize = 4096;
 /// Tensors of one model over all its files: several times what the largest model there is has (some 150,000).

@@ -3,14 +3,13 @@
 use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
 use hotset_base::Bytes;
-use hotset_engine::{DEFAULT_HALF_LIFE, Engine, EngineOptions, Plan, resident_memory};
+use hotset_engine::{DEFAULT_HALF_LIFE, Engine, EngineOptions, Prepared};
 use hotset_format::Checkpoint;
 use hotset_io::{FaultPlan, ReadOptions, ReaderKind};
 use hotset_model::{Activations, EmbeddingPlace, KvType, KvTypes, Predictor};
 use hotset_outputs::Outputs;
 use hotset_policy::evict::EvictKind;
 use hotset_residency::PagerOptions;
-use hotset_text::Tokenizer;
 
 use crate::ledger_args::LedgerArgs;
 use crate::output::{self, Usage};
@@ -33,6 +32,10 @@ pub struct EngineArgs {
     /// Tokens of context; 0 takes the model's own [default: the model's, at most 4096]
     #[arg(short = 'c', long, env = "HOTSET_CTX_SIZE", value_name = "N")]
     pub ctx_size: Option<usize>,
+
+    /// Sessions at once, each with a KV cache and a context of its own (-np); `hotset bench` decodes all of them
+    #[arg(long, env = "HOTSET_PARALLEL", value_name = "N", default_value_t = 1)]
+    pub parallel: usize,
 
     /// Compute threads; -1 for one per core, the default
     #[arg(short = 't', long, env = "HOTSET_THREADS", value_name = "N", allow_negative_numbers = true,
@@ -202,6 +205,7 @@ impl EngineArgs {
             memory: self.memory,
             experts_per_layer: self.experts_per_layer,
             context: self.ctx_size,
+            sessions: self.parallel,
             threads: self.threads(),
             cpu_strict: self.cpu_strict == 1,
             chunk: self.ubatch_size,
@@ -231,54 +235,34 @@ impl EngineArgs {
 
     /// Plans, prints the plan (unless quiet) and opens.
     pub fn open(&self, checkpoint: &Checkpoint, options: EngineOptions, quiet: bool) -> Result<Engine> {
-        Planned::new(checkpoint, options)?.open(checkpoint, quiet)
+        open(prepare(checkpoint, options)?, quiet)
     }
 }
 
-/// A model that fits, and nothing of it loaded yet but the vocabulary.
-pub struct Planned {
-    pub plan: Plan,
-    pub tokenizer: Tokenizer,
-    options: EngineOptions,
+/// Plans, with the families of experts if they change anything.
+pub fn prepare(checkpoint: &Checkpoint, options: EngineOptions) -> Result<Prepared<'_>> {
+    let learn = || {
+        threads::start_shared_pool()?;
+        anyhow::Ok(hotset_convert::families(checkpoint)?)
+    };
+    let families = options.wants_families().then(learn).transpose()?;
+    let options = EngineOptions { families: families.unwrap_or_default(), ..options };
+    Ok(Engine::prepare(checkpoint, options)?)
 }
 
-impl Planned {
-    pub fn new(checkpoint: &Checkpoint, options: EngineOptions) -> Result<Self> {
-        let learn = || {
-            threads::start_shared_pool()?;
-            anyhow::Ok(hotset_convert::families(checkpoint)?)
-        };
-        let families = options.wants_families().then(learn).transpose()?;
-        let options = EngineOptions { families: families.unwrap_or_default(), ..options };
-        let (plan, tokenizer) = plan(checkpoint, &options)?;
-        Ok(Self { plan, tokenizer, options })
+/// Prints the plan (unless quiet) and opens.
+pub fn open(prepared: Prepared<'_>, quiet: bool) -> Result<Engine> {
+    let plan = prepared.plan();
+    if !quiet {
+        output::note(plan);
     }
-
-    /// Prints the plan (unless quiet) and opens.
-    pub fn open(self, checkpoint: &Checkpoint, quiet: bool) -> Result<Engine> {
-        let Self { plan, tokenizer, options } = self;
-        if !quiet {
-            output::note(&plan);
-        }
-        plan.warnings.iter().for_each(output::warn);
-        let bar = output::byte_bar("opening", plan.opening_bytes());
-        let mut progress = |more: Bytes| bar.inc(more.0);
-        let engine = Engine::open(checkpoint, tokenizer, options, plan, &mut progress);
-        bar.finish_and_clear();
-        let engine = engine.map_err(|error| anyhow!(error))?;
-        if !quiet {
-            output::note(format_args!("  reads    {}", engine.read_engine()));
-        }
-        Ok(engine)
+    plan.warnings.iter().for_each(output::warn);
+    let bar = output::byte_bar("opening", plan.opening_bytes());
+    let engine = prepared.open(&mut |more: Bytes| bar.inc(more.0));
+    bar.finish_and_clear();
+    let engine = engine.map_err(|error| anyhow!(error))?;
+    if !quiet {
+        output::note(format_args!("  reads    {}", engine.read_engine()));
     }
-}
-
-/// What the program is taken to occupy where the system does not say.
-const UNKNOWN_RESIDENT: Bytes = Bytes::mib(16);
-
-/// The plan with the vocabulary loaded: it is part of what the program takes.
-pub fn plan(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<(Plan, Tokenizer)> {
-    let tokenizer = Tokenizer::new(&checkpoint.tokenizer)?;
-    let resident = resident_memory().unwrap_or(UNKNOWN_RESIDENT);
-    Ok((Plan::new(checkpoint, options, resident)?, tokenizer))
+    Ok(engine)
 }

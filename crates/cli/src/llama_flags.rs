@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 
 /// Flags of several letters after one dash; clap knows only one, and would take the others for its value.
-const SHORT_NAMES: [(&str, &str); 12] = [
+const SHORT_NAMES: [(&str, &str); 13] = [
+    ("-np", "--parallel"),
     ("-ub", "--ubatch-size"),
     ("-ctk", "--cache-type-k"),
     ("-ctv", "--cache-type-v"),

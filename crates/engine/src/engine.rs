@@ -1,122 +1,58 @@
-//! Opening a model in the planned order.
+//! A model ready to compute, and what can be done with it.
 
+use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
-use hotset_base::{Architecture, Bytes, Phase};
-use hotset_format::{Checkpoint, ModelConfig, ModelFile, Origin};
-use hotset_kernels::Pool;
+use hotset_base::{Architecture, LayerId, Phase, RowKind};
+use hotset_format::{Checkpoint, ModelConfig, ModelFile};
 use hotset_ledger::LedgerWriter;
-use hotset_model::{DenseWeights, KvCache, Predictor, Qwen3Moe};
+use hotset_model::{RouterProbe, RoutingStats};
 use hotset_outputs::PartialFile;
-use hotset_policy::route::{Route, RouterOptions, RouterShape};
-use hotset_residency::{ExpertSource, Pager, Prediction};
+use hotset_policy::contexts::Contexts;
+use hotset_policy::route::RouterOptions;
+use hotset_residency::{PagerStats, Timing};
 use hotset_text::Tokenizer;
 use hotset_trace::{Totals, TraceHeader};
 
-use crate::ledger::{self, OpenLedger};
-use crate::machine;
-use crate::{EngineError, EngineOptions, LedgerTotals, Plan, Session, Tracing};
+use crate::open::router_shape;
+use crate::step::{Feed, TokenLoop};
+use crate::{
+    EngineError, EngineOptions, LedgerTotals, Plan, Prepared, Session, Tracing, Turn, WantLogits, ledger,
+};
 
 /// A model ready to compute, with its vocabulary.
 pub struct Engine {
-    model: Qwen3Moe,
-    tokenizer: Arc<Tokenizer>,
-    plan: Plan,
-    options: EngineOptions,
-    router: RouterOptions,
-    architecture: Architecture,
+    pub(crate) tokens: TokenLoop,
+    pub(crate) tokenizer: Arc<Tokenizer>,
+    pub(crate) plan: Plan,
+    pub(crate) options: EngineOptions,
+    pub(crate) router: RouterOptions,
+    pub(crate) architecture: Architecture,
     /// `[layers]`: weights of one expert.
-    expert_bytes: Vec<u64>,
-    tracing: Option<Tracing>,
-    ledger: Option<Arc<LedgerWriter>>,
+    pub(crate) expert_bytes: Vec<u64>,
+    pub(crate) tracing: Option<Tracing>,
+    pub(crate) ledger: Option<Arc<LedgerWriter>>,
     /// The files of a model without checksums.
-    unsealed: Vec<ModelFile>,
+    pub(crate) unsealed: Vec<ModelFile>,
     /// Set by whoever wants scoring and measuring to end.
-    cancel: &'static AtomicBool,
+    pub(crate) cancel: &'static AtomicBool,
 }
 
-static NEVER: AtomicBool = AtomicBool::new(false);
+pub(crate) static NEVER: AtomicBool = AtomicBool::new(false);
 
 impl Engine {
-    /// Opens a model as planned with [`Plan::new`]; `progress` is told bytes as they are
-    /// loaded or reserved, [`Plan::opening_bytes`] in all.
-    pub fn open(
-        checkpoint: &Checkpoint,
-        tokenizer: Tokenizer,
-        options: EngineOptions,
-        plan: Plan,
-        progress: &mut dyn FnMut(Bytes),
-    ) -> Result<Self, EngineError> {
-        let router = options.router.build(router_shape(&checkpoint.config, &plan), &options.families);
-        Self::open_with_router(checkpoint, tokenizer, options, plan, router, progress)
-    }
-
-    /// The same with a routing policy of the caller's.
-    pub fn open_with_router(
-        checkpoint: &Checkpoint,
-        tokenizer: Tokenizer,
-        options: EngineOptions,
-        plan: Plan,
-        router: Box<dyn Route>,
-        progress: &mut dyn FnMut(Bytes),
-    ) -> Result<Self, EngineError> {
-        let config = &checkpoint.config;
-        if options.mlock {
-            machine::lock_memory()
-                .map_err(system("lock memory (--mlock; raise the limit with ulimit -l)"))?;
-        }
-        // Before anything that takes long: a ledger of another model ends the command.
-        let open_ledger = |settings| {
-            Ok::<_, EngineError>((settings, OpenLedger::load(settings, checkpoint, &options.families)?))
-        };
-        let ledger = options.ledger.as_ref().map(open_ledger).transpose()?;
-        let dense = DenseWeights::load(checkpoint, plan.embedding, progress)?;
-        let start_pool = if options.cpu_strict { Pool::strict } else { Pool::new };
-        let pool =
-            start_pool(plan.threads, config.longest_row()).map_err(system("start the compute threads"))?;
-        let evict = options.evict.build(config.layers, config.experts);
-        let source = ExpertSource::new(checkpoint);
-        let pager = Pager::open(checkpoint, source, &plan.arena, evict, &options.pager, progress)
-            .map_err(system("map the arena and start the read engine"))?;
-        // What reading headers has left there would count against the promise.
-        checkpoint.files.iter().for_each(|file| machine::drop_page_cache(&file.file));
-        let mut model =
-            Qwen3Moe::new(checkpoint, dense, pool, pager, router, plan.chunk, options.activations);
-        if plan.predictor == Predictor::Learn {
-            model.learn_to_predict();
-        }
-        let layers = checkpoint.experts.chunks(config.experts);
-        let expert_bytes = layers.map(|layer| layer[0].bytes().0).collect();
-        let begin = |(settings, open): (_, OpenLedger)| open.begin(settings, &mut model);
-        let ledger =
-            ledger.map(begin).transpose().map_err(system("start the thread that saves the trust ledger"))?;
-        let unsealed = if checkpoint.origin == Origin::Store { Vec::new() } else { checkpoint.files.clone() };
-        let (router, tokenizer) = (options.router, Arc::new(tokenizer));
-        let (tracing, cancel) = (None, &NEVER);
-        let architecture = checkpoint.architecture;
-        Ok(Self {
-            model,
-            tokenizer,
-            plan,
-            options,
-            router,
-            architecture,
-            expert_bytes,
-            tracing,
-            ledger,
-            unsealed,
-            cancel,
-        })
+    /// Loads the vocabulary and plans; [`Prepared::open`] opens as planned.
+    ///
+    /// # Errors
+    /// If the vocabulary is unusable, or the model does not fit.
+    pub fn prepare(checkpoint: &Checkpoint, options: EngineOptions) -> Result<Prepared<'_>, EngineError> {
+        Prepared::new(checkpoint, options)
     }
 
     /// Scoring and measuring end between two passes once this is set, with [`EngineError::Cancelled`].
     pub fn end_when(&mut self, cancel: &'static AtomicBool) {
         self.cancel = cancel;
-    }
-
-    pub(crate) fn cancel(&self) -> &'static AtomicBool {
-        self.cancel
     }
 
     /// Refuses to vouch for what was computed from files that changed meanwhile. The bytes of a store are
@@ -140,9 +76,67 @@ impl Engine {
         Arc::clone(&self.tokenizer)
     }
 
-    /// The forward pass, for scoring and tests.
-    pub fn model(&mut self) -> &mut Qwen3Moe {
-        &mut self.model
+    /// Shape of the model.
+    pub fn config(&self) -> &ModelConfig {
+        self.tokens.model.config()
+    }
+
+    /// One pass: the tokens of all turns together. Each turn's result is the same bits whoever else has one. On an
+    /// error the sessions are as before.
+    ///
+    /// # Errors
+    /// If the context of one is full, or the pass failed.
+    ///
+    /// # Panics
+    /// If a session is another engine's.
+    pub fn step(&mut self, turns: &mut [Turn<'_>]) -> Result<(), EngineError> {
+        Ok(self.tokens.step(turns)?)
+    }
+
+    /// The most tokens that one pass takes, of all sessions together.
+    pub fn rows(&self) -> usize {
+        self.tokens.model.chunk()
+    }
+
+    /// Scores of the next token after some of those tokens of the last pass whose logits were wanted, counted among
+    /// these: `[rows, vocab]`, at most [`Engine::logits_rows`] at a time.
+    pub fn logits(&mut self, rows: Range<usize>) -> &[f32] {
+        self.tokens.model.logits(rows)
+    }
+
+    /// The most rows that [`Engine::logits`] takes.
+    pub fn logits_rows(&self) -> usize {
+        self.tokens.model.logits_rows()
+    }
+
+    /// What paging has done since the model was opened.
+    pub fn pager_stats(&self) -> PagerStats {
+        self.tokens.model.pager_stats()
+    }
+
+    /// What routing has done since the model was opened.
+    pub fn routing_stats(&self) -> RoutingStats {
+        self.tokens.model.routing_stats()
+    }
+
+    /// What paging goes by under the routing policy in charge.
+    pub fn timing(&self) -> Timing {
+        self.tokens.model.pager().timing()
+    }
+
+    /// `[experts]`: the experts of a layer that are in memory or being read.
+    pub fn held(&self, layer: LayerId) -> &[bool] {
+        self.tokens.model.pager().held(layer)
+    }
+
+    /// What is known of contexts, if a trust ledger keeps it.
+    pub fn contexts(&self) -> Option<&Contexts> {
+        self.tokens.model.contexts()
+    }
+
+    /// Lets somebody look at the routers of every pass from now on; it allocates when it first does.
+    pub fn probe_routers(&mut self, probe: RouterProbe) {
+        self.tokens.model.probe_routers(probe);
     }
 
     /// The routing policy in charge.
@@ -161,7 +155,7 @@ impl Engine {
     /// If it cannot be written.
     pub fn trace_to(&mut self, file: PartialFile) -> Result<(), EngineError> {
         let header = self.trace_header();
-        self.tracing = Some(Tracing::start(&mut self.model, file, &header)?);
+        self.tracing = Some(Tracing::start(&mut self.tokens.model, file, &header)?);
         Ok(())
     }
 
@@ -171,7 +165,7 @@ impl Engine {
     /// If the disk refused it: there is no trace then.
     pub fn end_trace(&mut self) -> Result<Option<Totals>, EngineError> {
         let Some(tracing) = self.tracing.take() else { return Ok(None) };
-        Ok(Some(tracing.end(&mut self.model)?))
+        Ok(Some(tracing.end(&mut self.tokens.model)?))
     }
 
     /// Saves the trust ledger, if there is one, and waits until it is on the disk.
@@ -180,11 +174,11 @@ impl Engine {
     /// If it could not be written: the file is then as the last save left it.
     pub fn save_ledger(&mut self) -> Result<Option<LedgerTotals>, EngineError> {
         let Some(writer) = &self.ledger else { return Ok(None) };
-        Ok(ledger::save(writer, &self.model)?)
+        Ok(ledger::save(writer, &self.tokens.model)?)
     }
 
     fn trace_header(&self) -> TraceHeader {
-        let config = self.model.config();
+        let config = self.tokens.model.config();
         let router = self.router.name();
         let settings = [
             ("router", router.to_owned()),
@@ -192,8 +186,8 @@ impl Engine {
             ("arena_slots", self.plan.arena.slots().to_string()),
             ("shared_by_layers", (self.plan.arena.partitions.len() < config.layers).to_string()),
             ("chunk", self.plan.chunk.to_string()),
-            ("lookahead", self.model.pager().lookahead(Prediction::Token).to_string()),
-            ("foretell", self.plan.predictor.name().to_owned()),
+            ("lookahead", self.tokens.model.pager().lookahead(RowKind::Decode).to_string()),
+            ("predict", self.plan.predictor.name().to_owned()),
             ("memory_bytes", self.plan.budget.0.to_string()),
         ];
         TraceHeader {
@@ -213,67 +207,48 @@ impl Engine {
 
     /// Name of the engine that reads experts.
     pub fn read_engine(&self) -> &str {
-        self.model.pager().engine_name()
+        self.tokens.model.pager().engine_name()
     }
 
-    /// A conversation with an empty context. The plan has room for one.
+    /// A conversation with an empty context. There may be as many at once as were planned.
     ///
     /// # Errors
-    /// If the system refuses the memory of its KV cache.
+    /// If that many are there.
     pub fn session(&self) -> Result<Session, EngineError> {
-        let cache = KvCache::new(self.model.config(), self.plan.context, self.options.kv_types);
-        Ok(Session::new(cache.map_err(system("take the memory of the KV cache"))?))
+        let seats = self.tokens.seats();
+        Session::new(seats, self.plan.context).ok_or(EngineError::Sessions { planned: seats.planned() })
     }
 
     /// Starts over with another routing policy: the arena is empty, evidence is gone, a trust ledger is as it
     /// was, the pager goes by what the policy needs. Totals and what is known of the disk's speed go on.
     pub fn restart(&mut self, router: RouterOptions) {
         self.router = router;
-        let config = self.model.config();
+        let config = self.tokens.model.config();
         let evict = self.options.evict.build(config.layers, config.experts);
         let router = router.build(router_shape(config, &self.plan), &self.options.families);
-        self.model.restart(router, evict);
+        self.tokens.model.restart(router, evict);
     }
 
     /// Computes a text after what the session holds and samples nothing; `progress` is told the tokens
     /// done.
+    ///
+    /// # Errors
+    /// If a pass fails, or the caller wants it to end: [`Engine::end_when`].
     pub fn read(
         &mut self,
         session: &mut Session,
         text: &[u32],
         progress: &mut dyn FnMut(usize),
     ) -> Result<(), EngineError> {
-        let mut done = 0;
-        self.model.enter(Phase::Setup);
-        for chunk in text.chunks(self.model.chunk()) {
-            session.append(&mut self.model, chunk)?;
-            done += chunk.len();
-            progress(done);
-        }
-        Ok(())
+        let feed = self.prompt_feed(WantLogits::None);
+        self.tokens.feed(session, text, feed, self.cancel, &mut |_, pass| {
+            progress(pass.end);
+            Ok(())
+        })
     }
 
-    pub(crate) fn parts(&mut self) -> (&mut Qwen3Moe, &Tokenizer) {
-        (&mut self.model, &self.tokenizer)
+    /// How a prompt is computed.
+    pub(crate) fn prompt_feed(&self, logits: WantLogits) -> Feed {
+        Feed { phase: Phase::Setup, kind: RowKind::Prompt, logits, chunk: self.plan.chunk }
     }
-}
-
-fn router_shape(config: &ModelConfig, plan: &Plan) -> RouterShape {
-    RouterShape {
-        layers: config.layers,
-        experts: config.experts,
-        top_k: config.top_k,
-        norm_topk: config.norm_topk,
-        slots: plan.arena.experts_per_layer() as f32,
-    }
-}
-
-/// Ends what is under way if the caller wants it to.
-pub(crate) fn check_cancelled(cancel: &AtomicBool) -> Result<(), EngineError> {
-    if cancel.load(Ordering::Relaxed) { Err(EngineError::Cancelled) } else { Ok(()) }
-}
-
-/// What the system refused, as an error.
-fn system(what: &'static str) -> impl Fn(std::io::Error) -> EngineError {
-    move |source| EngineError::System { what, source }
 }

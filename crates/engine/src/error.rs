@@ -59,6 +59,12 @@ pub enum EngineError {
         /// Positions there are.
         context: usize,
     },
+    /// As many sessions as were planned are there.
+    #[error("{planned} session{} planned, and no more: end one first", if *.planned == 1 { " was" } else { "s were" })]
+    Sessions {
+        /// How many.
+        planned: usize,
+    },
     /// The caller wanted it to end: [`Engine::end_when`](crate::Engine::end_when).
     #[error("ended before it was done")]
     Cancelled,

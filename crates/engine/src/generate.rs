@@ -2,12 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use hotset_base::Phase;
-use hotset_model::Qwen3Moe;
 use hotset_text::{Detokenizer, Sampler, StopStrings, Tokenizer};
 
 use crate::figures::Snapshot;
-use crate::{Engine, EngineError, Figures, Session};
+use crate::step::{Feed, TokenLoop};
+use crate::{Engine, EngineError, Figures, Session, Turn, WantLogits};
 
 /// Why an answer ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -113,10 +112,11 @@ impl Engine {
             figures: Figures::default(),
         };
         prompt.iter().for_each(|&token| sampler.accept(token));
+        let feed = self.prompt_feed(WantLogits::Last);
+        let (tokens, tokenizer) = (&mut self.tokens, &*self.tokenizer);
         let mut request = Request { session, sampler, cancel, listener, limit, stops };
-        let (model, tokenizer) = self.parts();
-        if let Some(row) = request.prefill(model, &prompt[out.cached..], &mut out)? {
-            request.decode(model, tokenizer, row, &mut out)?;
+        if request.prefill(tokens, feed, &prompt[out.cached..], &mut out)? {
+            request.decode(tokens, tokenizer, &mut out)?;
         }
         self.check_sources()?;
         Ok(out)
@@ -124,41 +124,37 @@ impl Engine {
 }
 
 impl Request<'_> {
-    /// Computes the prompt, a chunk at a time. Gives the row of its last token in the last chunk, or
-    /// `None` if it was cancelled.
+    /// Computes the prompt, a chunk at a time. Says whether it was not cancelled.
     fn prefill(
         &mut self,
-        model: &mut Qwen3Moe,
+        tokens: &mut TokenLoop,
+        feed: Feed,
         prompt: &[u32],
         out: &mut Generation,
-    ) -> Result<Option<usize>, EngineError> {
-        model.enter(Phase::Setup);
-        let start = Snapshot::take(model);
-        let (mut done, mut row) = (0, None);
-        for chunk in prompt.chunks(model.chunk()) {
-            if self.cancel.load(Ordering::Relaxed) {
-                row = None;
-                break;
-            }
-            self.session.append(model, chunk)?;
-            done += chunk.len();
-            row = Some(chunk.len() - 1);
+    ) -> Result<bool, EngineError> {
+        let start = Snapshot::take(&tokens.model);
+        let mut done = 0;
+        let fed = tokens.feed(self.session, prompt, feed, self.cancel, &mut |_, pass| {
+            done = pass.end;
             self.listener.prefill(done, prompt.len());
+            Ok(())
+        });
+        out.figures.prefill = start.phase(&tokens.model, done);
+        match fed {
+            Ok(()) => Ok(true),
+            Err(EngineError::Cancelled) => Ok(false),
+            Err(error) => Err(error),
         }
-        out.figures.prefill = start.phase(model, done);
-        Ok(row)
     }
 
-    /// Samples from the logits after `row`, computes the token, and so on. Allocates nothing.
+    /// Samples from the logits of the last row, computes the token, and so on. Allocates nothing.
     fn decode(
         &mut self,
-        model: &mut Qwen3Moe,
+        tokens: &mut TokenLoop,
         tokenizer: &Tokenizer,
-        mut row: usize,
         out: &mut Generation,
     ) -> Result<(), EngineError> {
-        model.enter(Phase::Narration);
-        let start = Snapshot::take(model);
+        let start = Snapshot::take(&tokens.model);
         let mut text = Detokenizer::default();
         let mut computed = 0;
         out.finish = loop {
@@ -168,7 +164,7 @@ impl Request<'_> {
             if out.tokens.len() == self.limit {
                 break Finish::Length;
             }
-            let token = self.sampler.sample(model.logits(row..row + 1))?;
+            let token = self.sampler.sample(tokens.model.logits(0..1))?;
             self.sampler.accept(token);
             if tokenizer.is_stop(token) {
                 break Finish::Stop;
@@ -189,11 +185,10 @@ impl Request<'_> {
             if out.tokens.len() == self.limit {
                 break Finish::Length;
             }
-            self.session.append(model, &[token])?;
+            tokens.step(&mut [Turn::decode(self.session, &token)])?;
             computed += 1;
-            row = 0;
         };
-        out.figures.decode = start.phase(model, computed);
+        out.figures.decode = start.phase(&tokens.model, computed);
         if matches!(out.finish, Finish::StopString(_)) {
             // What is held came before a token that is a stop string; after one of text nothing is.
             self.listener.text(self.stops.finish());

@@ -36,12 +36,12 @@ impl LedgerSettings {
         self.options.family_tokens > 0.0
     }
 
-    /// What learning takes: the contexts, those it began with, the hot set and the buffer of the writer.
-    pub(crate) fn planned_bytes(&self, config: &ModelConfig) -> Bytes {
+    /// What learning takes: the ledger, the one it began as, the hot set and the buffer of the writer.
+    pub(crate) fn planned_bytes(&self, config: &ModelConfig, sessions: usize) -> Bytes {
         let shape = shape(config);
         let hot_set = Bytes((shape.all() * size_of::<(ExpertKey, f32)>()) as u64);
-        let contexts = Contexts::planned_bytes(shape, self.options);
-        contexts + contexts + hot_set + LedgerWriter::planned_bytes(shape, self.options)
+        let ledger = Contexts::planned_bytes(shape, self.options, sessions);
+        ledger + ledger + hot_set + LedgerWriter::planned_bytes(shape, self.options)
     }
 }
 
@@ -58,6 +58,7 @@ impl OpenLedger {
         settings: &LedgerSettings,
         checkpoint: &Checkpoint,
         families: &[Families],
+        sessions: usize,
     ) -> Result<Self, EngineError> {
         let (identity, shape) = (identity(checkpoint)?, shape(&checkpoint.config));
         let mut contexts = match hotset_ledger::load(settings.target.at())? {
@@ -68,7 +69,7 @@ impl OpenLedger {
             None => Contexts::new(shape, settings.options),
         };
         contexts.set_families(families);
-        Ok(Self { contexts, identity })
+        Ok(Self { contexts: contexts.following(sessions), identity })
     }
 
     /// Lets the model learn.

@@ -13,11 +13,13 @@ mod forecast;
 mod generate;
 mod ledger;
 mod machine;
+mod open;
 mod perplexity;
 mod plan;
 mod pricing;
 mod probe;
 mod session;
+mod step;
 mod tracing;
 
 pub use bench::{Bound, Floor, Repetition, Spread, TokenBytes, Workload, percentile};
@@ -33,9 +35,11 @@ pub use machine::{
     direct_reads, end_with_parent, huge_pages, instruction_sets, locked_memory_limit, peak_memory,
     processor_name, read_ahead, resident_memory, total_memory,
 };
+pub use open::Prepared;
 pub use perplexity::{Perplexity, Scorer, Windowing, perplexity};
 pub use plan::{BudgetSource, DEFAULT_HALF_LIFE, EngineOptions, Plan, PlanError};
 pub use pricing::{Price, price};
 pub use probe::{ComputeSpeed, DiskProbe, DiskSpeed, KernelSpeed, measure_compute, measure_kernels};
 pub use session::Session;
+pub use step::{Turn, WantLogits};
 pub(crate) use tracing::Tracing;

@@ -2,14 +2,11 @@
 
 use std::ops::Range;
 
-use hotset_base::Phase;
-use hotset_model::KvCache;
 use hotset_text::Tokenizer;
 
-use crate::engine::check_cancelled;
 use crate::figures::Snapshot;
 use crate::pricing::step_window;
-use crate::{Engine, EngineError, PhaseFigures, Session};
+use crate::{Engine, EngineError, PhaseFigures, Session, WantLogits};
 
 /// How a text is cut and which tokens are scored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -106,10 +103,8 @@ impl<'a> Scorer<'a> {
         (window, windowing): (usize, Windowing),
         progress: &'a mut dyn FnMut(usize),
     ) -> Self {
-        let phase = if engine.router().is_lossy() { Phase::Narration } else { Phase::Setup };
-        engine.model().enter(phase);
         Self {
-            start: Snapshot::take(engine.model()),
+            start: Snapshot::take(&engine.tokens.model),
             engine,
             session,
             windowing,
@@ -147,7 +142,7 @@ impl<'a> Scorer<'a> {
         if self.total.scored == 0 {
             return Err(EngineError::TextTooShort(self.total.tokens));
         }
-        self.total.figures = self.start.phase(self.engine.model(), self.computed);
+        self.total.figures = self.start.phase(&self.engine.tokens.model, self.computed);
         self.engine.check_sources()?;
         Ok(self.total)
     }
@@ -156,18 +151,13 @@ impl<'a> Scorer<'a> {
         let scored = self.windowing.scored(self.tokens.len(), self.window);
         if !scored.is_empty() {
             self.session.clear();
-            let (cache, tokens) = (&mut self.session.cache, &self.tokens[..]);
+            let (session, tokens) = (&mut *self.session, &self.tokens[..]);
             let nll = &mut self.total.nll;
-            let done = if self.engine.router().is_lossy() {
-                step_window(self.engine, cache, tokens, scored.clone(), nll, &mut || {}, &mut |_| {})
+            if self.engine.router().is_lossy() {
+                step_window(self.engine, session, tokens, scored.clone(), nll, &mut || {}, &mut |_| {})?;
             } else {
-                score_window(self.engine, cache, tokens, scored.clone()).map(|more| *nll += more)
-            };
-            if done.is_err() {
-                // What the cache holds is no text of the session's.
-                self.session.clear();
+                *nll += score_window(self.engine, session, tokens, scored.clone())?;
             }
-            done?;
             self.total.count(self.engine.tokenizer(), &tokens[scored]);
             self.computed += tokens.len();
         }
@@ -179,34 +169,31 @@ impl<'a> Scorer<'a> {
     }
 }
 
-/// Negative log likelihood of the `scored` tokens of one window.
+/// Negative log likelihood of the `scored` tokens of one window, a chunk at a time.
 fn score_window(
     engine: &mut Engine,
-    cache: &mut KvCache,
-    tokens: &[u32],
+    session: &mut Session,
+    window: &[u32],
     scored: Range<usize>,
 ) -> Result<f64, EngineError> {
-    let (chunk, rows) = (engine.model().chunk(), engine.model().logits_rows());
+    let (feed, rows) = (engine.prompt_feed(WantLogits::All), engine.logits_rows());
     let mut nll = 0.0;
     let mut losses = vec![0.0; rows];
-    for first in (0..tokens.len()).step_by(chunk) {
-        check_cancelled(engine.cancel())?;
-        let model = engine.model();
-        let end = (first + chunk).min(tokens.len());
-        model.forward(cache, &tokens[first..end])?;
+    engine.tokens.feed(session, window, feed, engine.cancel, &mut |tokens, pass| {
         // The row after token i predicts token i + 1.
-        let wanted = scored.start.max(first + 1)..scored.end.min(end + 1);
+        let wanted = scored.start.max(pass.start + 1)..scored.end.min(pass.end + 1);
         let mut at = wanted.start;
         while at < wanted.end {
             let next = (at + rows).min(wanted.end);
             let losses = &mut losses[..next - at];
-            model.losses(at - 1 - first..next - 1 - first, &tokens[at..next], losses);
+            tokens.model.losses(at - 1 - pass.start..next - 1 - pass.start, &window[at..next], losses);
             if let Some(bad) = losses.iter().position(|loss| !loss.is_finite()) {
-                return Err(EngineError::NotANumber { id: tokens[at + bad] });
+                return Err(EngineError::NotANumber { id: window[at + bad] });
             }
             nll += losses.iter().sum::<f64>();
             at = next;
         }
-    }
+        Ok(())
+    })?;
     Ok(nll)
 }

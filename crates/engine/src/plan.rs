@@ -6,7 +6,7 @@ use hotset_base::{Bytes, Families, limits};
 use hotset_format::{Checkpoint, ModelConfig};
 use hotset_kernels::Pool;
 use hotset_model::{
-    Activations, CoarseRouters, DenseWeights, EmbeddingPlace, KvCache, KvTypes, Predictor, Scratch,
+    Activations, Caches, CoarseRouters, DenseWeights, EmbeddingPlace, KvTypes, Predictor, Scratch,
 };
 use hotset_policy::evict::EvictKind;
 use hotset_policy::route::RouterOptions;
@@ -46,6 +46,8 @@ pub struct EngineOptions {
     pub experts_per_layer: Option<usize>,
     /// Tokens of context; `Some(0)` is the model's own.
     pub context: Option<usize>,
+    /// Sessions that may be there at once, each with a context of its own.
+    pub sessions: usize,
     /// Compute threads; `None` for one per core.
     pub threads: Option<usize>,
     /// Keep each compute thread but the caller on a processor of its own.
@@ -89,6 +91,7 @@ impl Default for EngineOptions {
             memory: None,
             experts_per_layer: None,
             context: None,
+            sessions: 1,
             threads: None,
             cpu_strict: false,
             chunk: None,
@@ -142,7 +145,7 @@ pub struct Plan {
     pub process: Bytes,
     /// Weights that every token needs.
     pub dense: Bytes,
-    /// KV cache.
+    /// KV caches of all sessions.
     pub kv: Bytes,
     /// Activations.
     pub scratch: Bytes,
@@ -150,8 +153,10 @@ pub struct Plan {
     pub arena: ArenaPlan,
     /// Experts of the model.
     pub experts: usize,
-    /// Tokens of context.
+    /// Tokens of context of each session.
     pub context: usize,
+    /// Sessions that may be there at once.
+    pub sessions: usize,
     /// Prompt tokens computed together.
     pub chunk: usize,
     /// Compute threads.
@@ -227,15 +232,17 @@ impl Plan {
     pub fn new(checkpoint: &Checkpoint, options: &EngineOptions, resident: Bytes) -> Result<Self, PlanError> {
         check_ranges(options)?;
         let config = &checkpoint.config;
-        let context = context(options.context, config.context)?;
+        let (context, sessions) = (context(options.context, config.context)?, options.sessions);
         let source = ExpertSource::new(checkpoint);
         let embedding = options.embedding.unwrap_or(EmbeddingPlace::Memory);
-        let predictor = predictor(checkpoint, options);
+        let budget = budget(checkpoint, options)?;
+        let predictor = predictor(config, options, budget.map(|(budget, _)| budget));
         let smallest_chunk = CHUNKS[CHUNKS.len() - 1];
         let threads = threads(options.threads);
-        let ledger = options.ledger.as_ref().map_or(Bytes(0), |ledger| ledger.planned_bytes(config));
+        let ledger =
+            options.ledger.as_ref().map_or(Bytes(0), |ledger| ledger.planned_bytes(config, sessions));
         let pool = Pool::planned_bytes(threads, config.longest_row());
-        let text = Bytes(context as u64 * TEXT_PER_TOKEN).saturating_sub(TEXT_RESERVE);
+        let text = Bytes((sessions * context) as u64 * TEXT_PER_TOKEN).saturating_sub(TEXT_RESERVE);
         let compared = pricing::planned_bytes(options.compared_tokens, config.vocab);
         let mut plan = Self {
             budget: Bytes(0),
@@ -243,18 +250,19 @@ impl Plan {
             process: resident + RUNTIME_RESERVE + pool + ledger + text + compared,
             dense: dense_bytes(checkpoint, options, embedding, predictor),
             predictor,
-            kv: KvCache::planned_bytes(config, context, options.kv_types),
+            kv: Caches::planned_bytes(config, sessions, context, options.kv_types),
             scratch: Bytes(0),
             arena: ArenaPlan::per_layer(&source, options.experts_per_layer.unwrap_or(1)),
             experts: checkpoint.experts.len(),
             context,
+            sessions,
             chunk: options.chunk.unwrap_or(smallest_chunk).min(context),
             threads,
             embedding,
             warnings: Vec::new(),
         };
-        plan.scratch = Scratch::planned_bytes(config, plan.chunk, options.activations);
-        (plan.budget, plan.budget_source) = budget(checkpoint, options, plan.total())?;
+        plan.scratch = Scratch::planned_bytes(config, plan.rows(), options.activations);
+        (plan.budget, plan.budget_source) = budget.unwrap_or((plan.total(), BudgetSource::Slots));
         plan.fit(checkpoint, options, &source);
         if options.experts_per_layer.is_none() {
             plan.arena = ArenaPlan::shared(&source, plan.budget.saturating_sub(plan.without_arena()));
@@ -274,14 +282,19 @@ impl Plan {
             self.dense = dense_bytes(checkpoint, options, self.embedding, self.predictor);
         }
         if options.chunk.is_none() {
-            let scratch = |chunk: usize| {
-                Scratch::planned_bytes(&checkpoint.config, chunk.min(self.context), options.activations)
-            };
+            let rows = |chunk: usize| chunk.min(self.context).max(self.sessions);
+            let scratch =
+                |chunk: usize| Scratch::planned_bytes(&checkpoint.config, rows(chunk), options.activations);
             let fits = |chunk: &usize| scratch(*chunk) <= Bytes(self.budget.0 / SCRATCH_SHARE);
             if let Some(chunk) = CHUNKS.into_iter().find(fits) {
                 (self.chunk, self.scratch) = (chunk.min(self.context), scratch(chunk));
             }
         }
+    }
+
+    /// The most tokens of one pass: a chunk of a prompt, or one of each session.
+    pub fn rows(&self) -> usize {
+        self.chunk.max(self.sessions)
     }
 
     /// The longest text of a chat that this plan has room for.
@@ -381,7 +394,11 @@ impl fmt::Display for Plan {
             EmbeddingPlace::Disk => "  embedding rows are read as tokens need them",
         };
         writeln!(f, "  dense    {:>10}{embedding}", self.dense)?;
-        writeln!(f, "  kv       {:>10}  {} tokens of context", self.kv, self.context)?;
+        let each = match self.sessions {
+            1 => String::new(),
+            sessions => format!(" for each of {sessions} sessions"),
+        };
+        writeln!(f, "  kv       {:>10}  {} tokens of context{each}", self.kv, self.context)?;
         writeln!(f, "  scratch  {:>10}  {} prompt tokens at a time", self.scratch, self.chunk)?;
         writeln!(
             f,
@@ -404,7 +421,7 @@ fn dense_bytes(
 ) -> Bytes {
     let coarse_routers = CoarseRouters::planned_bytes(&checkpoint.config, options.pager.lookahead);
     let copies = match predictor {
-        Predictor::Learn => Predictor::planned_bytes(&checkpoint.config),
+        Predictor::Learn => Predictor::planned_bytes(&checkpoint.config, options.sessions),
         Predictor::Routers => Bytes(0),
     };
     DenseWeights::planned_bytes(checkpoint, embedding) + coarse_routers + copies
@@ -412,19 +429,14 @@ fn dense_bytes(
 
 /// Whether predictions learn. Copies of routers take the place of experts, which may be worth more: on the model that ships, whose
 /// routers are large beside its experts, they are 1.25 MiB of 56, and cost more hits than they bring.
-fn predictor(checkpoint: &Checkpoint, options: &EngineOptions) -> Predictor {
+fn predictor(config: &ModelConfig, options: &EngineOptions, budget: Option<Bytes>) -> Predictor {
     if options.pager.lookahead == 0 {
         return Predictor::Routers;
     }
-    let copies = Predictor::planned_bytes(&checkpoint.config);
-    let slots_are_given = options.experts_per_layer.is_some();
-    let budget = || budget(checkpoint, options, Bytes(0));
-    let small = || budget().is_ok_and(|(budget, _)| copies.0 * LEARNING_SHARE <= budget.0);
-    options.predictor.unwrap_or(if slots_are_given || small() {
-        Predictor::Learn
-    } else {
-        Predictor::Routers
-    })
+    let copies = Predictor::planned_bytes(config, options.sessions);
+    let small = |budget: Bytes| copies.0 * LEARNING_SHARE <= budget.0;
+    let learns = options.experts_per_layer.is_some() || budget.is_some_and(small);
+    options.predictor.unwrap_or(if learns { Predictor::Learn } else { Predictor::Routers })
 }
 
 fn check_ranges(options: &EngineOptions) -> Result<(), PlanError> {
@@ -435,6 +447,7 @@ fn check_ranges(options: &EngineOptions) -> Result<(), PlanError> {
     };
     check("--ubatch-size", options.chunk.unwrap_or(1), limits::MAX_CHUNK)?;
     check("--threads", options.threads.unwrap_or(1), limits::MAX_THREADS)?;
+    check("--parallel", options.sessions, limits::MAX_SEQUENCES)?;
     check("--read-depth", options.pager.read.depth, limits::MAX_READS_IN_FLIGHT)?;
     check("--lookahead", options.pager.lookahead + 1, limits::MAX_LOOKAHEAD + 1)?;
     check("--experts-per-layer", options.experts_per_layer.unwrap_or(1), limits::MAX_EXPERTS)
@@ -457,21 +470,21 @@ fn threads(asked: Option<usize>) -> usize {
     asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
+/// What may be taken and who says so; `None`: whatever the slots that were asked for take.
 fn budget(
     checkpoint: &Checkpoint,
     options: &EngineOptions,
-    smallest: Bytes,
-) -> Result<(Bytes, BudgetSource), PlanError> {
+) -> Result<Option<(Bytes, BudgetSource)>, PlanError> {
     if let Some(asked) = options.memory {
-        return Ok((asked, BudgetSource::Asked));
+        return Ok(Some((asked, BudgetSource::Asked)));
     }
     if options.experts_per_layer.is_some() {
-        return Ok((smallest, BudgetSource::Slots));
+        return Ok(None);
     }
     if let Some(suggested) = checkpoint.suggested_memory {
-        return Ok((suggested, BudgetSource::Suggested));
+        return Ok(Some((suggested, BudgetSource::Suggested)));
     }
     let free = machine::available_memory().ok_or(PlanError::UnknownMemory)?;
     let resident = machine::resident_memory().unwrap_or_default();
-    Ok(((free + resident).saturating_sub(MARGIN), BudgetSource::Available))
+    Ok(Some(((free + resident).saturating_sub(MARGIN), BudgetSource::Available)))
 }

@@ -6,13 +6,12 @@
 
 use std::ops::Range;
 
-use hotset_base::{Bytes, Phase};
-use hotset_model::{ForwardError, KvCache};
+use hotset_base::{Bytes, Phase, RowKind};
 use hotset_policy::route::RouterOptions;
 
-use crate::engine::check_cancelled;
 use crate::figures::Snapshot;
-use crate::{Engine, EngineError, Perplexity, Session, Windowing};
+use crate::step::{Feed, likeliest};
+use crate::{Engine, EngineError, Perplexity, Session, WantLogits, Windowing};
 
 /// Tokens of a distribution that are told apart; the rest counts as one.
 const KEPT: usize = 64;
@@ -124,10 +123,6 @@ fn log_sum_exp(logits: &[f32]) -> f64 {
     f64::from(max) + logits.iter().map(|x| f64::from((x - max).exp())).sum::<f64>().ln()
 }
 
-fn likeliest(logits: &[f32]) -> u32 {
-    logits.iter().enumerate().fold(0, |best, (i, x)| if *x > logits[best] { i } else { best }) as u32
-}
-
 /// Prices the policy the engine was opened with; `progress` is told the tokens done, of twice the text.
 ///
 /// The native distributions are kept meanwhile, 512 bytes for a scored token: tell the plan how many there may be
@@ -140,7 +135,7 @@ pub fn price(
     progress: &mut dyn FnMut(usize),
 ) -> Result<Price, EngineError> {
     let router = engine.router();
-    let vocab = engine.model().config().vocab;
+    let vocab = engine.config().vocab;
     let mut references = References::with_capacity(text.len(), vocab);
     let mut price = Price::default();
     engine.restart(RouterOptions::Native);
@@ -170,8 +165,7 @@ fn step(
     progress: &mut dyn FnMut(usize),
     mut look: impl FnMut(&[f32]),
 ) -> Result<Perplexity, EngineError> {
-    engine.model().enter(Phase::Narration);
-    let start = Snapshot::take(engine.model());
+    let start = Snapshot::take(&engine.tokens.model);
     let mut total = Perplexity { tokens: text.len(), ..Default::default() };
     let mut computed = 0;
     for tokens in text.chunks(window) {
@@ -182,14 +176,8 @@ fn step(
                 computed += 1;
                 progress(computed);
             };
-            let cache = &mut session.cache;
             let nll = &mut total.nll;
-            let done = step_window(engine, cache, tokens, scored.clone(), nll, &mut count, &mut look);
-            if done.is_err() {
-                // What the cache holds is no text of the session's.
-                session.clear();
-            }
-            done?;
+            step_window(engine, session, tokens, scored.clone(), nll, &mut count, &mut look)?;
             total.count(engine.tokenizer(), &tokens[scored]);
         }
     }
@@ -197,27 +185,26 @@ fn step(
     if total.scored == 0 {
         return Err(EngineError::TextTooShort(text.len()));
     }
-    total.figures = start.phase(engine.model(), computed);
+    total.figures = start.phase(&engine.tokens.model, computed);
     engine.check_sources()?;
     Ok(total)
 }
 
-/// Adds the negative log likelihoods of the `scored` tokens of one window to `nll`, token by token; `count` is
-/// called after each, `look` sees the logits before every scored one.
+/// Adds the negative log likelihoods of the `scored` tokens of one window to `nll`, token by token as in decoding;
+/// `count` is called after each, `look` sees the logits before every scored one.
 pub(crate) fn step_window(
     engine: &mut Engine,
-    cache: &mut KvCache,
-    tokens: &[u32],
+    session: &mut Session,
+    window: &[u32],
     scored: Range<usize>,
     nll: &mut f64,
     count: &mut dyn FnMut(),
     look: &mut dyn FnMut(&[f32]),
 ) -> Result<(), EngineError> {
-    for (at, &token) in tokens.iter().enumerate() {
-        check_cancelled(engine.cancel())?;
-        let logits = forward(engine, cache, token)?;
-        if scored.contains(&(at + 1)) {
-            let id = tokens[at + 1];
+    let feed = Feed { phase: Phase::Narration, kind: RowKind::Decode, logits: WantLogits::All, chunk: 1 };
+    engine.tokens.feed(session, window, feed, engine.cancel, &mut |tokens, pass| {
+        if scored.contains(&pass.end) {
+            let (id, logits) = (window[pass.end], tokens.model.logits(0..1));
             let loss = log_sum_exp(logits) - f64::from(logits[id as usize]);
             if !loss.is_finite() {
                 return Err(EngineError::NotANumber { id });
@@ -226,14 +213,8 @@ pub(crate) fn step_window(
             look(logits);
         }
         count();
-    }
-    Ok(())
-}
-
-fn forward<'a>(engine: &'a mut Engine, cache: &mut KvCache, token: u32) -> Result<&'a [f32], ForwardError> {
-    let model = engine.model();
-    model.forward(cache, &[token])?;
-    Ok(model.logits(0..1))
+        Ok(())
+    })
 }
 
 #[cfg(test)]

@@ -1,17 +1,22 @@
-//! One conversation: the tokens in the context, and their keys and values.
+//! One conversation: the tokens in the context. Their keys and values are the engine's, in the cache of its seat.
 
-use hotset_model::{ForwardError, KvCache, Qwen3Moe};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// A timeline of tokens. The cache always holds exactly `tokens`.
+use hotset_base::SequenceId;
+
+/// A timeline of tokens. The engine computes what follows them; gone with it is its place among the sessions.
 pub struct Session {
-    pub(crate) cache: KvCache,
+    seat: Seat,
+    /// Sized for the context.
     tokens: Vec<u32>,
+    context: usize,
 }
 
 impl Session {
-    pub(crate) fn new(cache: KvCache) -> Self {
-        let tokens = Vec::with_capacity(cache.context());
-        Self { cache, tokens }
+    /// `None` if all seats are taken.
+    pub(crate) fn new(seats: &Arc<Seats>, context: usize) -> Option<Self> {
+        let seat = Seat { sequence: seats.take()?, seats: Arc::clone(seats) };
+        Some(Self { seat, tokens: Vec::with_capacity(context), context })
     }
 
     /// The tokens in the context.
@@ -21,12 +26,11 @@ impl Session {
 
     /// Positions there are.
     pub fn context(&self) -> usize {
-        self.cache.context()
+        self.context
     }
 
     /// Forgets everything.
     pub fn clear(&mut self) {
-        self.cache.truncate(0);
         self.tokens.clear();
     }
 
@@ -36,14 +40,70 @@ impl Session {
         let shared = self.tokens.iter().zip(prompt).take_while(|(a, b)| a == b).count();
         let kept = shared.min(prompt.len().saturating_sub(1));
         self.tokens.truncate(kept);
-        self.cache.truncate(kept);
         kept
     }
 
-    /// Computes up to one chunk of tokens and appends them to the context.
-    pub(crate) fn append(&mut self, model: &mut Qwen3Moe, tokens: &[u32]) -> Result<(), ForwardError> {
-        model.forward(&mut self.cache, tokens)?;
+    /// The tokens have been computed.
+    pub(crate) fn extend(&mut self, tokens: &[u32]) {
         self.tokens.extend_from_slice(tokens);
-        Ok(())
+    }
+
+    /// Where its keys and values are.
+    ///
+    /// # Panics
+    /// If these are not the seats that it took its place from.
+    pub(crate) fn sequence_of(&self, seats: &Arc<Seats>) -> SequenceId {
+        assert!(Arc::ptr_eq(&self.seat.seats, seats), "a session is used with the engine that made it");
+        self.seat.sequence
+    }
+}
+
+/// Which of the planned sequences no session has.
+pub(crate) struct Seats {
+    planned: usize,
+    free: Mutex<Vec<SequenceId>>,
+}
+
+impl Seats {
+    pub fn new(planned: usize) -> Arc<Self> {
+        let free = (0..planned as u16).rev().map(SequenceId).collect();
+        Arc::new(Self { planned, free: Mutex::new(free) })
+    }
+
+    /// How many there are, taken or not.
+    pub fn planned(&self) -> usize {
+        self.planned
+    }
+
+    fn take(&self) -> Option<SequenceId> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+}
+
+/// A sequence that a session has.
+struct Seat {
+    sequence: SequenceId,
+    seats: Arc<Seats>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.seats.free.lock().unwrap_or_else(PoisonError::into_inner).push(self.sequence);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seat_that_is_given_back_can_be_taken_again() {
+        let seats = Seats::new(2);
+        let (first, second) = (Session::new(&seats, 8).unwrap(), Session::new(&seats, 8).unwrap());
+        assert!(first.sequence_of(&seats) != second.sequence_of(&seats));
+        assert!(Session::new(&seats, 8).is_none());
+        let freed = first.sequence_of(&seats);
+        drop(first);
+        assert_eq!(Session::new(&seats, 8).unwrap().sequence_of(&seats), freed);
     }
 }

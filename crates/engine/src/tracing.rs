@@ -1,6 +1,6 @@
 //! A trace of a run: what the model tells its observer goes to the recorder.
 
-use hotset_base::Phase;
+use hotset_base::Batch;
 use hotset_model::{LayerVisit, Observe, Qwen3Moe};
 use hotset_outputs::PartialFile;
 use hotset_trace::{Reads, Recorder, Scores, Totals, TraceError, TraceFile, TraceHeader, VisitHead};
@@ -24,8 +24,9 @@ impl Tracing {
 struct Observer(Recorder);
 
 impl Observe for Observer {
-    fn pass(&mut self, phase: Phase, position: usize, tokens: &[u32]) {
-        self.0.pass(phase, position as u32, tokens.iter().map(|&token| Some(token)));
+    fn pass(&mut self, batch: &Batch<'_>) {
+        let first = &batch.rows()[0];
+        self.0.pass(first.phase, first.position, batch.rows().iter().map(|row| Some(row.token)));
     }
 
     fn visit(&mut self, visit: &LayerVisit<'_>) {

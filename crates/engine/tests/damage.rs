@@ -8,10 +8,10 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use common::*;
-use hotset_base::WeightType;
-use hotset_engine::{EngineOptions, Listener};
+use hotset_base::{RowKind, WeightType};
+use hotset_engine::{EngineError, EngineOptions, Listener};
 use hotset_format::store::verify;
-use hotset_model::{ForwardError, KvCache, KvType, KvTypes};
+use hotset_model::ForwardError;
 use hotset_residency::PagerError;
 use hotset_testkit::{Random, TinyModel, TinyShape};
 use hotset_text::{Sampler, SamplerConfig};
@@ -21,14 +21,7 @@ fn attempt(path: &Path, arena: Arena) -> Result<Vec<u32>, String> {
     let model = hotset_format::open(path).map_err(|e| e.to_string())?;
     let mut engine = engine(&model, arena, 1).map_err(|e| e.to_string())?;
     let tokens = prompt(model.config.vocab, 12);
-    let model = engine.model();
-    let mut cache = KvCache::new(model.config(), tokens.len(), KvTypes::both(KvType::F32)).unwrap();
-    let mut all = Vec::new();
-    for part in tokens.chunks(4) {
-        model.forward(&mut cache, part).map_err(|e| e.to_string())?;
-        all.extend(model.logits(0..4).iter().map(|x| x.to_bits()));
-    }
-    Ok(all)
+    Ok(bits(&try_logits(&mut engine, &tokens, 4, RowKind::Prompt).map_err(|e| e.to_string())?))
 }
 
 fn flip(path: &Path, at: u64, mask: u8) {
@@ -149,15 +142,18 @@ fn a_file_that_changes_under_us_ends_the_request_and_not_the_engine() {
         for expert in &model.experts[..model.config.experts] {
             flip(&model.file(expert.up.extent.file).path, expert.up.extent.offset, 1);
         }
-        let forward = engine.model();
-        let mut cache = KvCache::new(forward.config(), 8, KvTypes::both(KvType::F32)).unwrap();
-        let error = forward.forward(&mut cache, &tokens).unwrap_err();
+        let mut session = engine.session().unwrap();
+        let error = engine.step(&mut [turn(&mut session, &tokens, RowKind::Prompt)]).unwrap_err();
         assert!(
-            matches!(error, ForwardError::Pager(PagerError::Checksum { part: "up", .. })),
+            matches!(
+                error,
+                EngineError::Forward(ForwardError::Pager(PagerError::Checksum { part: "up", .. }))
+            ),
             "{format}: {error}"
         );
         assert!(error.to_string().contains("does not match its checksum"), "{}: {error}", file.display());
-        assert!(cache.is_empty());
+        assert!(session.tokens().is_empty());
+        drop(session);
         for expert in &model.experts[..model.config.experts] {
             flip(&model.file(expert.up.extent.file).path, expert.up.extent.offset, 1);
         }

@@ -10,11 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use common::*;
-use hotset_base::{Bytes, LayerId};
+use hotset_base::{Bytes, LayerId, RowKind};
 use hotset_convert::{PackOptions, Recipe, pack};
-use hotset_engine::{Engine, EngineOptions, Plan, Windowing, perplexity};
+use hotset_engine::{Engine, EngineOptions, Turn, WantLogits, Windowing, perplexity};
 use hotset_format::Checkpoint;
-use hotset_model::{KvCache, KvType, KvTypes};
 use hotset_outputs::FileKind;
 use hotset_policy::route::{Decision, Native, NotFinite, Route, RouterShape, RowView};
 use hotset_text::Tokenizer;
@@ -58,18 +57,16 @@ fn reference() -> Reference {
 
 /// Tokens equal to the reference's, and whether the first other one is a near tie.
 fn greedy(engine: &mut Engine, prompt: &Prompt, tie: f32) -> (usize, bool) {
-    let model = engine.model();
-    let mut cache = KvCache::new(model.config(), 256, KvTypes::both(KvType::F32)).unwrap();
-    model.forward(&mut cache, &prompt.ids).unwrap();
-    let mut row = prompt.ids.len() - 1;
+    let mut session = engine.session().unwrap();
+    let prefill = turn(&mut session, &prompt.ids, RowKind::Prompt);
+    engine.step(&mut [Turn { logits: WantLogits::Last, ..prefill }]).unwrap();
     for (i, &expected) in prompt.greedy_ids.iter().enumerate() {
-        let logits = model.logits(row..row + 1);
+        let logits = engine.logits(0..1);
         let best = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap() as u32;
         if best != expected {
             return (i, prompt.greedy_margins[i] < tie);
         }
-        model.forward(&mut cache, &[best]).unwrap();
-        row = 0;
+        engine.step(&mut [Turn::decode(&mut session, &best)]).unwrap();
     }
     (prompt.greedy_ids.len(), true)
 }
@@ -107,7 +104,6 @@ impl Route for Recording {
 fn route_agreement(model: &Checkpoint, trace: &Trace) -> f64 {
     let picks = Picks::default();
     let options = EngineOptions { memory: Some(Bytes::mib(1024)), ..EngineOptions::default() };
-    let plan = Plan::new(model, &options, Bytes(0)).unwrap();
     let c = &model.config;
     let shape = RouterShape {
         layers: c.layers,
@@ -117,8 +113,8 @@ fn route_agreement(model: &Checkpoint, trace: &Trace) -> f64 {
         slots: 1.0,
     };
     let router = Box::new(Recording(Native::new(shape), Arc::clone(&picks)));
-    let tokenizer = Tokenizer::new(&model.tokenizer).unwrap();
-    let mut engine = Engine::open_with_router(model, tokenizer, options, plan, router, &mut |_| {}).unwrap();
+    let prepared = Engine::prepare(model, options).unwrap();
+    let mut engine = prepared.open_with_router(router, &mut |_| {}).unwrap();
     logits(&mut engine, &trace.ids, 61);
     let picks = picks.lock().unwrap();
     let (mut same, mut all) = (0, 0);

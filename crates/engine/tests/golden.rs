@@ -14,15 +14,15 @@ use std::sync::atomic::AtomicBool;
 use common::*;
 use hotset_base::Bytes;
 use hotset_convert::{PackOptions, Recipe, pack};
-use hotset_engine::{Engine, EngineOptions, Listener, Plan, Windowing, perplexity};
+use hotset_engine::{Engine, EngineOptions, Listener, Windowing, perplexity};
 use hotset_format::Checkpoint;
-use hotset_model::{Activations, KvCache, KvType, KvTypes};
+use hotset_model::{Activations, KvType, KvTypes};
 use hotset_outputs::FileKind;
 use hotset_policy::route::{CachePriorOptions, DropOptions, RouterOptions, StrictOptions, TrustOptions};
 use hotset_replay::{Demand, Part, ReplayPolicy, Setting, replay};
 use hotset_residency::{ArenaPlan, ExpertSource};
 use hotset_testkit::claim;
-use hotset_text::{Sampler, SamplerConfig, Tokenizer};
+use hotset_text::{Sampler, SamplerConfig};
 use hotset_trace::TraceSource;
 
 const RECIPES: [&str; 6] = ["keep", "bf16", "q8_0", "q4_0", "q4_k", "q6_k"];
@@ -41,10 +41,7 @@ fn text() -> String {
 
 fn open(model: &Checkpoint, options: EngineOptions, arena: ArenaPlan) -> Engine {
     let options = EngineOptions { memory: Some(Bytes::mib(4096)), threads: Some(2), ..options };
-    let mut plan = Plan::new(model, &options, Bytes(0)).unwrap();
-    plan.arena = arena;
-    let tokenizer = Tokenizer::new(&model.tokenizer).unwrap();
-    Engine::open(model, tokenizer, options, plan, &mut |_| {}).unwrap()
+    Engine::prepare(model, options).unwrap().with_arena(arena).open(&mut |_| {}).unwrap()
 }
 
 struct Text(String);
@@ -57,7 +54,7 @@ impl Listener for Text {
 
 /// A greedy answer and the figures that depend on what was decided alone.
 fn greedy(engine: &mut Engine, prompt: &str, tokens: usize) -> (String, String) {
-    let vocab = engine.model().config().vocab;
+    let vocab = engine.config().vocab;
     let prompt = engine.tokenizer().encode(prompt, true).unwrap();
     let mut session = engine.session().unwrap();
     let sampling = SamplerConfig { temperature: 0.0, ..SamplerConfig::default() };
@@ -78,17 +75,11 @@ fn greedy(engine: &mut Engine, prompt: &str, tokens: usize) -> (String, String) 
 }
 
 /// A checksum of the logits after every token of a text.
-fn checksum(engine: &mut Engine, tokens: &[u32], chunk: usize, kv: KvTypes) -> u32 {
-    let model = engine.model();
-    let mut cache = KvCache::new(model.config(), tokens.len(), kv).unwrap();
-    let (mut crc, rows) = (0, model.logits_rows());
-    for part in tokens.chunks(chunk) {
-        model.forward(&mut cache, part).unwrap();
-        for first in (0..part.len()).step_by(rows) {
-            let logits = model.logits(first..(first + rows).min(part.len()));
-            for logit in logits.iter().step_by(EVERY) {
-                crc = crc32c::crc32c_append(crc, &logit.to_bits().to_le_bytes());
-            }
+fn checksum(engine: &mut Engine, tokens: &[u32], chunk: usize) -> u32 {
+    let mut crc = 0;
+    for row in logits(engine, tokens, chunk) {
+        for logit in row.iter().step_by(EVERY) {
+            crc = crc32c::crc32c_append(crc, &logit.to_bits().to_le_bytes());
         }
     }
     crc
@@ -108,9 +99,8 @@ fn native(out: &mut String, name: &str, model: &Checkpoint) {
             };
             let mut engine = open(model, options(512), half());
             let tokens = engine.tokenizer().encode(&text(), true).unwrap();
-            let sums = CHUNKS.map(|chunk| {
-                checksum(&mut open(model, options(chunk), half()), &tokens[..40], chunk, kv_types)
-            });
+            let sums =
+                CHUNKS.map(|chunk| checksum(&mut open(model, options(chunk), half()), &tokens[..40], chunk));
             assert!(sums.iter().all(|sum| *sum == sums[0]), "{name}: chunks change bits: {sums:x?}");
             let mut session = engine.session().unwrap();
             let score =

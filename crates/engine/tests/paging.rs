@@ -3,11 +3,11 @@
 mod common;
 
 use common::*;
-use hotset_base::WeightType;
-use hotset_engine::EngineOptions;
+use hotset_base::{RowKind, WeightType};
+use hotset_engine::{EngineError, EngineOptions};
 use hotset_format::Checkpoint;
 use hotset_io::{FaultPlan, ReadOptions, ReaderKind};
-use hotset_model::{EmbeddingPlace, ForwardError, KvCache, KvType, KvTypes, Predictor};
+use hotset_model::{EmbeddingPlace, ForwardError, Predictor};
 use hotset_policy::evict::EvictKind;
 use hotset_residency::PagerOptions;
 use hotset_testkit::TinyShape;
@@ -68,15 +68,8 @@ fn no_way_of_paging_changes_a_bit() {
 }
 
 /// The logits of every token, or the first error.
-fn attempt(engine: &mut hotset_engine::Engine, tokens: &[u32]) -> Result<Vec<u32>, ForwardError> {
-    let model = engine.model();
-    let mut cache = KvCache::new(model.config(), tokens.len(), KvTypes::both(KvType::F32)).unwrap();
-    let mut all = Vec::new();
-    for &token in tokens {
-        model.forward(&mut cache, &[token])?;
-        all.extend(model.logits(0..1).iter().map(|x| x.to_bits()));
-    }
-    Ok(all)
+fn attempt(engine: &mut hotset_engine::Engine, tokens: &[u32]) -> Result<Vec<u32>, EngineError> {
+    Ok(bits(&try_logits(engine, tokens, 1, RowKind::Decode)?))
 }
 
 #[test]
@@ -101,7 +94,7 @@ fn two_hundred_bad_disks_give_the_same_tokens_or_a_named_error() {
                     right += 1;
                     recovered += usize::from(earlier_failure);
                 }
-                Err(ForwardError::Pager(error)) => {
+                Err(EngineError::Forward(ForwardError::Pager(error))) => {
                     assert!(error.to_string().starts_with("expert L"), "{error}");
                     failed += 1;
                     earlier_failure = true;

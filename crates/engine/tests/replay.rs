@@ -5,7 +5,7 @@ mod common;
 use std::path::Path;
 
 use common::*;
-use hotset_engine::{Engine, EngineOptions, Plan, Repetition, Workload};
+use hotset_engine::{Engine, EngineOptions, Repetition, Workload};
 use hotset_policy::evict::EvictKind;
 use hotset_replay::{Demand, Eviction, Part, ReplayPolicy, Scope, Setting, replay};
 use hotset_residency::{ArenaPlan, ExpertSource, PagerOptions};
@@ -14,7 +14,6 @@ use hotset_trace::{Ending, TraceReader, TraceSource};
 use hotset_base::{Bytes, Phase};
 use hotset_format::Checkpoint;
 use hotset_outputs::FileKind;
-use hotset_text::Tokenizer;
 
 const PROMPT: usize = 12;
 const WARM: usize = 5;
@@ -33,10 +32,8 @@ fn run(model: &Checkpoint, evict: EvictKind, arena: ArenaPlan, chunk: usize, tra
         pager: PagerOptions { lookahead: 0, ..PagerOptions::default() },
         ..EngineOptions::default()
     };
-    let mut plan = Plan::new(model, &options, Bytes(0)).unwrap();
-    plan.arena = arena;
-    let tokenizer = Tokenizer::new(&model.tokenizer).unwrap();
-    let mut engine = Engine::open(model, tokenizer, options, plan, &mut |_| {}).unwrap();
+    let prepared = Engine::prepare(model, options).unwrap();
+    let mut engine = prepared.with_arena(arena).open(&mut |_| {}).unwrap();
     engine.trace_to(hotset_testkit::claim(FileKind::Trace, trace)).unwrap();
     let mut session = engine.session().unwrap();
     let workload = Workload { prompt: PROMPT, warmup: WARM, predict: COUNTED };

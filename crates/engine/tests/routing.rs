@@ -4,11 +4,11 @@
 mod common;
 
 use common::*;
-use hotset_base::{LayerId, Phase, WeightType};
-use hotset_engine::{EngineOptions, PhaseFigures, Price, Windowing, price};
+use hotset_base::{LayerId, RowKind, WeightType};
+use hotset_engine::{EngineOptions, PhaseFigures, Price, Turn, Windowing, price};
 use hotset_format::Checkpoint;
 use hotset_io::{FaultPlan, ReadOptions, ReaderKind};
-use hotset_model::{KvCache, KvType, KvTypes, Predictor};
+use hotset_model::Predictor;
 use hotset_policy::route::{CachePriorOptions, DropOptions, RouterOptions, StrictOptions, TrustOptions};
 use hotset_residency::{PagerOptions, Timing};
 use hotset_testkit::{TinyModel, TinyShape};
@@ -42,8 +42,7 @@ fn trust_that_tolerates_nothing_gives_the_native_bits() {
         let tokens = prompt(model.config.vocab, 40);
         let of = |router| {
             let mut engine = engine_with(&model, Arena::Tenth, options(router)).unwrap();
-            engine.model().enter(Phase::Narration);
-            bits(&logits(&mut engine, &tokens, 1))
+            bits(&decoded_logits(&mut engine, &tokens))
         };
         let zero = TrustOptions { tolerance: 0.0, ..trust() };
         assert!(of(RouterOptions::Native) == of(RouterOptions::Trust(zero)));
@@ -117,8 +116,7 @@ fn a_lossy_run_is_the_same_every_time() {
     let run = |threads| {
         let options = EngineOptions { threads: Some(threads), ..options(RouterOptions::Trust(trust())) };
         let mut engine = engine_with(&model, Arena::Half, options).unwrap();
-        engine.model().enter(Phase::Narration);
-        bits(&logits(&mut engine, &tokens, 1))
+        bits(&decoded_logits(&mut engine, &tokens))
     };
     let first = run(1);
     assert!((0..4).all(|i| run(1 + i % 3) == first));
@@ -138,18 +136,15 @@ fn disks() -> Vec<ReadOptions> {
 /// Logits after a prompt and `tokens`, and what is held in the end.
 fn lossy(model: &Checkpoint, arena: Arena, options: EngineOptions, tokens: &[u32]) -> (Vec<u32>, Vec<bool>) {
     let mut engine = engine_with(model, arena, options).unwrap();
-    let model = engine.model();
-    let mut cache = KvCache::new(model.config(), tokens.len(), KvTypes::both(KvType::F32)).unwrap();
+    let mut session = engine.session().unwrap();
     let (prompt, text) = tokens.split_at(8);
-    model.forward(&mut cache, prompt).unwrap();
-    model.enter(Phase::Narration);
+    engine.step(&mut [turn(&mut session, prompt, RowKind::Prompt)]).unwrap();
     let mut found = Vec::new();
     for token in text {
-        model.forward(&mut cache, &[*token]).unwrap();
-        found.extend(model.logits(0..1).iter().map(|x| x.to_bits()));
+        engine.step(&mut [Turn::decode(&mut session, token)]).unwrap();
+        found.extend(engine.logits(0..1).iter().map(|x| x.to_bits()));
     }
-    let held =
-        (0..model.config().layers as u16).flat_map(|layer| model.pager().held(LayerId(layer)).to_vec());
+    let held = (0..model.config.layers as u16).flat_map(|layer| engine.held(LayerId(layer)).to_vec());
     (found, held.collect())
 }
 
@@ -197,7 +192,7 @@ fn the_pager_goes_by_what_the_policy_in_charge_needs() {
         (RouterOptions::Drop(DropOptions { factor: 0.0 }), Timing::ByTime),
     ] {
         engine.restart(router);
-        assert_eq!((engine.router(), engine.model().pager().timing()), (router, timing));
+        assert_eq!((engine.router(), engine.timing()), (router, timing));
         assert_eq!(router.is_lossy(), timing == Timing::ByDecisions);
     }
 }

@@ -83,7 +83,7 @@ fn routing_is_as_planted() {
     let mut engine = engine(&model, Arena::All, 2).unwrap();
     let log = Arc::new(Mutex::new(RoutingLog::new(config.layers, config.experts, config.top_k)));
     let recorded = Arc::clone(&log);
-    engine.model().probe_routers(Box::new(move |layer, scores, next| {
+    engine.probe_routers(Box::new(move |layer, scores, next| {
         recorded.lock().unwrap().record(layer, scores, next);
     }));
     let text = PlantedText::new(config.vocab, 1).tokens(0..256);

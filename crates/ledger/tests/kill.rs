@@ -5,9 +5,13 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hotset_base::SequenceId;
 use hotset_ledger::{Snapshot, load, save};
 use hotset_outputs::{FileKind, Force, Outputs, Target};
 use hotset_policy::contexts::{Contexts, ContextsOptions, ContextsShape};
+
+/// The one text that is followed.
+const TEXT: SequenceId = SequenceId(0);
 
 /// Tells the child's run of [`the_old_or_the_new_one_is_there`] where to write.
 const TARGET: &str = "HOTSET_TEST_LEDGER";
@@ -17,7 +21,7 @@ const KILLS: u64 = 60;
 fn numbered(n: u64) -> Snapshot {
     let shape = ContextsShape { layers: 8, experts: 64 };
     let mut ledger = Contexts::new(shape, ContextsOptions::default());
-    ledger.advance(ContextsOptions::default().context_window);
+    ledger.advance(TEXT, ContextsOptions::default().context_window);
     let mut snapshot = Snapshot::of(&ledger, [n as u8; 32]);
     snapshot.tokens = n;
     snapshot.records.iter_mut().for_each(|record| record.mass = n as f32);

@@ -4,12 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use hotset_base::limits::MAX_LEDGER_CONTEXTS;
-use hotset_base::{Choice, Contribution, ExpertId, LayerId};
+use hotset_base::{Choice, Contribution, ExpertId, LayerId, SequenceId};
 use hotset_ledger::{LedgerError, Snapshot, load};
 use hotset_outputs::{FileKind, Force, Outputs};
 use hotset_policy::Record;
 use hotset_policy::contexts::{Context, Contexts, ContextsOptions, ContextsShape};
 use proptest::prelude::*;
+
+/// The one text that is followed.
+const TEXT: SequenceId = SequenceId(0);
 
 const SHAPE: ContextsShape = ContextsShape { layers: 2, experts: 8 };
 const IDENTITY: [u8; 32] = [7; 32];
@@ -24,10 +27,14 @@ fn learnt() -> Contexts {
     for token in 0..128u16 {
         for layer in [LayerId(0), LayerId(1)] {
             let expert = ExpertId(token / 64 * 4 + token % 4);
-            ledger.observe(layer, 0, &[Choice { expert, weight: 1.0 }]);
-            ledger.contribute(layer, &[Contribution { expert, weight: 1.0, share: 1.0 + f32::from(token) }]);
+            ledger.observe(TEXT, layer, 0, &[Choice { expert, weight: 1.0 }]);
+            ledger.contribute(
+                TEXT,
+                layer,
+                &[Contribution { expert, weight: 1.0, share: 1.0 + f32::from(token) }],
+            );
         }
-        ledger.advance(1);
+        ledger.advance(TEXT, 1);
     }
     assert_eq!(ledger.known().len(), 2);
     ledger
@@ -72,9 +79,9 @@ fn numbers_at_their_limits_go_on_and_what_is_learnt_from_them_is_a_ledger() {
     for share in [0.0, f32::MAX, 1.0, f32::MAX] {
         for _ in 0..8 {
             let expert = ExpertId(1);
-            ledger.observe(LayerId(0), 0, &[Choice { expert, weight: 1.0 }]);
-            ledger.contribute(LayerId(0), &[Contribution { expert, weight: 1.0, share }]);
-            ledger.advance(1);
+            ledger.observe(TEXT, LayerId(0), 0, &[Choice { expert, weight: 1.0 }]);
+            ledger.contribute(TEXT, LayerId(0), &[Contribution { expert, weight: 1.0, share }]);
+            ledger.advance(TEXT, 1);
         }
     }
     save(&path, &Snapshot::of(&ledger, IDENTITY)).unwrap();

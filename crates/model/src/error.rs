@@ -1,5 +1,6 @@
 //! What can go wrong with a token, and with loading.
 
+use hotset_base::{BatchError, SequenceId};
 use hotset_format::FormatError;
 use hotset_policy::route::NotFinite;
 use hotset_residency::PagerError;
@@ -14,6 +15,27 @@ pub enum ForwardError {
     /// A router's scores were not numbers.
     #[error(transparent)]
     Router(#[from] NotFinite),
+    /// Rows that are none of a pass.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// More rows than one pass takes.
+    #[error("{rows} tokens are more than the {chunk} that one pass takes")]
+    TooManyRows {
+        /// How many came.
+        rows: usize,
+        /// How many there may be.
+        chunk: usize,
+    },
+    /// Rows do not go on where their text ends.
+    #[error("{sequence} goes on at position {position}, but its KV cache holds {held}")]
+    Position {
+        /// The text.
+        sequence: SequenceId,
+        /// Of its first row.
+        position: u32,
+        /// Positions that are held.
+        held: usize,
+    },
     /// The KV cache has no room for the tokens.
     #[error("the context is full: {used} tokens and {more} more do not fit {context}; raise -c/--ctx-size")]
     ContextFull {

@@ -1,7 +1,7 @@
 //! The expert half of a layer: route, page, compute what is ready, sum in rank order.
 
 use arrayvec::ArrayVec;
-use hotset_base::{Choice, Contribution, ExpertId, LayerId, Phase};
+use hotset_base::{Batch, Choice, Contribution, ExpertId, LayerId};
 use hotset_kernels::{Down, GateUp, Matrix, Pair, Pool, activate, axpy, project};
 use hotset_policy::route::{Route, RowView};
 use hotset_residency::{Arrived, Pager};
@@ -37,42 +37,55 @@ impl ExpertGeometry {
     }
 }
 
-/// Chooses the experts of every token of the chunk, counts what was hot, and tells who learns.
+/// Chooses the experts of every row, counts what was hot, and tells who learns.
 ///
-/// `tokens_routed`: tokens computed before the chunk.
-pub(crate) fn route_chunk(
+/// `tokens_routed`: before the pass.
+pub(crate) fn route_rows(
     layer: LayerId,
     router: &mut dyn Route,
-    (tokens_routed, phase): (u64, Phase),
+    (tokens_routed, batch): (u64, &Batch<'_>),
     pager: &Pager,
     s: &mut Scratch,
-    (n, k): (usize, usize),
+    k: usize,
     (stats, mut learning): (&mut RoutingStats, Option<&mut Learning>),
 ) -> Result<(), ForwardError> {
     let experts = pager.hot(layer).len();
     let (expert_bytes, read_us) = (pager.expert_bytes(layer), pager.read_us() as f32);
     s.admitted.clear();
-    for token in 0..n {
-        let logits = &s.scores[token * experts..(token + 1) * experts];
-        let tokens_routed = tokens_routed + token as u64;
-        let held = pager.held(layer);
-        let records = learning.as_ref().map_or(&[][..], |learning| learning.records(layer));
-        let view = RowView { layer, tokens_routed, phase, logits, held, expert_bytes, read_us, records };
+    let places = batch.runs().flat_map(|run| 0..run.len());
+    for (i, (row, place)) in batch.rows().iter().zip(places).enumerate() {
+        let view = RowView {
+            layer,
+            tokens_routed: tokens_routed + i as u64,
+            pass: tokens_routed,
+            phase: row.phase,
+            logits: &s.scores[i * experts..(i + 1) * experts],
+            held: pager.held(layer),
+            expert_bytes,
+            read_us,
+            records: learning.as_ref().map_or(&[], |learning| learning.records(row.sequence, layer)),
+        };
         router.route(&view, &mut s.decision)?;
         stats.count(&s.decision, pager.hot(layer));
         if let Some(learning) = &mut learning {
-            learning.observe(layer, token, &s.decision.native);
+            learning.observe(row.sequence, layer, place, &s.decision.native);
         }
-        s.chosen[token] = s.decision.chosen.len();
-        s.choices[token * k..][..s.decision.chosen.len()].copy_from_slice(&s.decision.chosen);
-        s.admitted.extend(s.decision.admit.iter().take(s.admitted.capacity() - s.admitted.len()));
+        s.native[i * k..(i + 1) * k].copy_from_slice(&s.decision.native);
+        s.chosen[i] = s.decision.chosen.len();
+        s.choices[i * k..][..s.decision.chosen.len()].copy_from_slice(&s.decision.chosen);
+        for &expert in &s.decision.admit {
+            if !s.admitted.contains(&expert) {
+                s.admitted.push(expert);
+            }
+        }
     }
     Ok(())
 }
 
-/// Groups the chunk's choices by expert: a counting sort, so pairs of an expert stay in token order.
-pub(crate) fn group_by_expert(s: &mut Scratch, n: usize, k: usize) {
-    let taken = |token: usize| token * k..token * k + s.chosen[token];
+/// Groups the choices by expert: a counting sort, so pairs of an expert stay in the order of rows.
+pub(crate) fn group_by_expert(s: &mut Scratch, batch: &Batch<'_>, k: usize) {
+    let n = batch.len();
+    let taken = |row: usize| row * k..row * k + s.chosen[row];
     s.starts.fill(0);
     for pick in (0..n).flat_map(taken) {
         s.starts[s.choices[pick].expert.index() + 1] += 1;
@@ -92,10 +105,10 @@ pub(crate) fn group_by_expert(s: &mut Scratch, n: usize, k: usize) {
     }
     s.starts.rotate_right(1);
     s.starts[0] = 0;
-    if n == 1 {
-        // One token's experts keep their rank order, for the eviction policy.
-        s.wanted.clear();
-        s.wanted.extend(s.choices[..s.chosen[0]].iter().map(|choice| choice.expert));
+    if batch.goes_row_by_row() {
+        // For the eviction policy: by row, then by rank. An expert's first pair is where it was first chosen.
+        let (starts, pairs) = (&s.starts, &s.pairs);
+        s.wanted.sort_unstable_by_key(|expert| pairs[starts[expert.index()]].output);
     }
 }
 
@@ -147,12 +160,12 @@ fn batches<'a, Job>(
 /// `learning`, where the router asks for it, is told what each expert did.
 pub(crate) fn sum_in_rank_order(
     s: &mut Scratch,
-    n: usize,
+    batch: &Batch<'_>,
     k: usize,
     hidden: usize,
     (layer, mut learning): (LayerId, Option<&mut Learning>),
 ) {
-    for token in 0..n {
+    for (token, row) in batch.rows().iter().enumerate() {
         let sum = &mut s.delta[..hidden];
         sum.fill(0.0);
         for pick in token * k..token * k + s.chosen[token] {
@@ -168,7 +181,7 @@ pub(crate) fn sum_in_rank_order(
                 let output = norm(&s.outputs[pick * hidden..(pick + 1) * hidden]);
                 Contribution { expert, weight, share: weight * output / whole }
             }));
-            learning.contribute(layer, &s.contributions);
+            learning.contribute(row.sequence, layer, &s.contributions);
         }
         x.iter_mut().zip(sum).for_each(|(x, sum)| *x += *sum);
     }

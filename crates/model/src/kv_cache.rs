@@ -112,7 +112,7 @@ impl Storage {
 
 /// Keys and values apart, one head's history contiguous. Values: `[layers, kv_heads, capacity, head_dim]`. Keys, so
 /// that a vector instruction takes several positions: `[layers, kv_heads, capacity / 64, head_dim, 64]`.
-pub struct KvCache {
+pub(crate) struct KvCache {
     keys: Storage,
     values: Storage,
     context: usize,
@@ -153,11 +153,6 @@ impl KvCache {
     /// Positions in use.
     pub fn len(&self) -> usize {
         self.len
-    }
-
-    /// Whether no position is in use.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
     }
 
     /// Positions there are.

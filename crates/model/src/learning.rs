@@ -1,6 +1,6 @@
 //! Contexts at work: they are told of every layer-token, and the hot set of a known one is preloaded.
 
-use hotset_base::{Choice, Contribution, ExpertKey, LayerId, Phase};
+use hotset_base::{Batch, Choice, Contribution, ExpertKey, LayerId, Phase, SequenceId};
 use hotset_policy::Record;
 use hotset_policy::contexts::{ContextId, Contexts, Turn};
 use hotset_residency::{Pager, Timing};
@@ -27,6 +27,8 @@ pub(crate) struct Learning {
     stale: bool,
     /// Tokens since the context changed.
     settled: usize,
+    /// The same two before the pass under way.
+    before: (bool, usize),
     /// Sized for all experts.
     hot: Vec<(ExpertKey, f32)>,
 }
@@ -34,7 +36,7 @@ pub(crate) struct Learning {
 impl Learning {
     pub fn new(contexts: Contexts, keeper: Box<dyn KeepContexts>) -> Self {
         let hot = Vec::with_capacity(contexts.shape().all());
-        Self { first: contexts.clone(), contexts, keeper, stale: false, settled: 0, hot }
+        Self { first: contexts.clone(), contexts, keeper, stale: false, settled: 0, before: (false, 0), hot }
     }
 
     pub fn contexts(&self) -> &Contexts {
@@ -55,44 +57,60 @@ impl Learning {
         self.open(pager);
     }
 
-    /// `tokens` follow `before` others of their text.
-    pub fn begin_pass(&mut self, phase: Phase, before: usize, tokens: usize, pager: &mut Pager) {
-        if before == 0 {
-            self.contexts.begin();
-        }
-        if phase != Phase::Setup && self.stale {
-            self.open(pager);
-        }
-        self.stale = phase == Phase::Setup && (self.stale || tokens >= WIDE);
-        self.contexts.enter_pass(tokens as u32);
-    }
-
-    /// The native set of one layer-token; `token` is its place in the pass.
-    pub fn observe(&mut self, layer: LayerId, token: usize, native: &[Choice]) {
-        self.contexts.observe(layer, token as u32, native);
-    }
-
-    /// `[experts]`: what is known of a layer's experts in the present context.
-    pub fn records(&self, layer: LayerId) -> &[Record] {
-        self.contexts.present_records(layer)
-    }
-
-    /// What the computed experts of one layer-token did.
-    pub fn contribute(&mut self, layer: LayerId, used: &[Contribution]) {
-        self.contexts.contribute(layer, used);
-    }
-
-    pub fn end_pass(&mut self, tokens: usize, pager: &mut Pager) {
-        match self.contexts.advance(tokens as u32) {
-            Turn::Same => self.settled += tokens,
-            // Of a new context little is known, but that what was counted before is of another.
-            Turn::Known(context) | Turn::Founded(context) => {
-                self.settled = 0;
-                self.preload(context, pager);
+    /// The rows are about to be computed.
+    pub fn begin_pass(&mut self, batch: &Batch<'_>, pager: &mut Pager) {
+        self.before = (self.stale, self.settled);
+        for run in batch.runs() {
+            self.contexts.mark(run[0].sequence);
+            if run[0].position == 0 {
+                self.contexts.begin(run[0].sequence);
             }
         }
+        let is_setup = batch.rows().iter().all(|row| row.phase == Phase::Setup);
+        if !is_setup && self.stale {
+            self.open(pager);
+        }
+        self.stale = is_setup && (self.stale || batch.len() >= WIDE);
+        batch.runs().for_each(|run| self.contexts.enter_pass(run[0].sequence, run.len() as u32));
+    }
+
+    /// The native set of one row; `place` is its place among those of its text in the pass.
+    pub fn observe(&mut self, sequence: SequenceId, layer: LayerId, place: usize, native: &[Choice]) {
+        self.contexts.observe(sequence, layer, place as u32, native);
+    }
+
+    /// `[experts]`: what is known of a layer's experts in the present context of a text.
+    pub fn records(&self, sequence: SequenceId, layer: LayerId) -> &[Record] {
+        self.contexts.present_records(sequence, layer)
+    }
+
+    /// What the computed experts of one row did.
+    pub fn contribute(&mut self, sequence: SequenceId, layer: LayerId, used: &[Contribution]) {
+        self.contexts.contribute(sequence, layer, used);
+    }
+
+    /// All layers of all rows have been computed.
+    pub fn end_pass(&mut self, batch: &Batch<'_>, pager: &mut Pager) {
+        let mut turned = false;
+        for run in batch.runs() {
+            match self.contexts.advance(run[0].sequence, run.len() as u32) {
+                Turn::Same => {}
+                // Of a new context little is known, but that what was counted before is of another.
+                Turn::Known(context) | Turn::Founded(context) => {
+                    turned = true;
+                    self.preload(context, pager);
+                }
+            }
+        }
+        self.settled = if turned { 0 } else { self.settled + batch.len() };
         pager.prefetch_eagerly(self.settled < EAGER);
         self.keeper.look(&self.contexts);
+    }
+
+    /// The pass has failed: what it taught is forgotten, for it will be tried again.
+    pub fn abandon_pass(&mut self, batch: &Batch<'_>) {
+        (self.stale, self.settled) = self.before;
+        batch.runs().for_each(|run| self.contexts.go_back(run[0].sequence));
     }
 
     fn preload(&mut self, context: ContextId, pager: &mut Pager) {

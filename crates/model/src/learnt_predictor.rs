@@ -37,10 +37,10 @@ impl Predictor {
         }
     }
 
-    /// Memory that learning takes.
-    pub fn planned_bytes(config: &ModelConfig) -> Bytes {
-        let rows = places(config) * config.experts;
-        Bytes(4 * (rows * config.hidden + config.hidden + config.experts) as u64)
+    /// Memory that learning takes, from so many rows of a pass.
+    pub fn planned_bytes(config: &ModelConfig, rows: usize) -> Bytes {
+        let copies = places(config) * config.experts * config.hidden;
+        Bytes(4 * (copies + rows * (config.hidden + config.experts)) as u64)
     }
 }
 
@@ -66,22 +66,24 @@ pub(crate) struct LearntPredictor {
     taken: usize,
     /// `[layers]`
     layers: Vec<Judged>,
-    /// The layer that was predicted last from the one before, from `input`: `[hidden]`, as `scores`: `[experts]`.
+    /// The layer that was predicted last from the one before, from `input`: `[rows, hidden]`, as `scores`: `[rows,
+    /// experts]`. Sized for the rows that are learnt from.
     predicted: Option<LayerId>,
     input: Vec<f32>,
     scores: Vec<f32>,
 }
 
 impl LearntPredictor {
-    pub fn new(config: &ModelConfig) -> Self {
+    /// Learns from the first `rows` of a pass.
+    pub fn new(config: &ModelConfig, rows: usize) -> Self {
         Self {
             shape: (config.experts, config.hidden),
             memory: vec![0.0; places(config) * config.experts * config.hidden],
             taken: 0,
             layers: vec![Judged::default(); config.layers],
             predicted: None,
-            input: vec![0.0; config.hidden],
-            scores: vec![0.0; config.experts],
+            input: Vec::with_capacity(rows * config.hidden),
+            scores: Vec::with_capacity(rows * config.experts),
         }
     }
 
@@ -100,18 +102,27 @@ impl LearntPredictor {
         Some(matrix.expect("a copy has the size of a router"))
     }
 
-    /// A layer was predicted: `scores` from `input`. `None` for many tokens
-    /// together: these are not compared.
+    /// A layer was predicted: `scores`, `[n, experts]`, from `input`, `[n, hidden]`. `None` if it was not for
+    /// decoded rows: others are not compared.
     pub fn predicted(&mut self, layer: Option<LayerId>, input: &[f32], scores: &[f32]) {
+        let (experts, hidden) = self.shape;
+        let rows = (scores.len() / experts).min(self.scores.capacity() / experts);
         self.predicted = layer;
         if layer.is_some() {
-            self.input.copy_from_slice(input);
-            self.scores.copy_from_slice(scores);
+            self.input.clear();
+            self.input.extend_from_slice(&input[..rows * hidden]);
+            self.scores.clear();
+            self.scores.extend_from_slice(&scores[..rows * experts]);
         }
     }
 
-    /// The layer's own router has spoken: `scores`, with the `native` picks. A layer that proves to be predicted badly gets a
-    /// copy, which `begin_as` fills: `[experts, hidden]`.
+    /// The pass has failed: nothing of it is compared.
+    pub fn drop_comparison(&mut self) {
+        self.predicted = None;
+    }
+
+    /// The layer's own router has spoken: `scores`, `[n, experts]`, with the `native` picks, `[n, top_k]`. A layer that
+    /// proves to be predicted badly gets a copy, which `begin_as` fills: `[experts, hidden]`.
     pub fn compare(
         &mut self,
         pool: &Pool,
@@ -122,17 +133,21 @@ impl LearntPredictor {
         if self.predicted.take() != Some(layer) {
             return;
         }
-        let judged = self.layers[layer.index()];
-        match judged.place {
-            Some(place) => self.learn(pool, place, scores),
-            None => self.judge(layer, native, begin_as),
+        let (experts, n) = (self.shape.0, scores.len() / self.shape.0);
+        let rows = scores.chunks_exact(experts).zip(native.chunks_exact(native.len() / n));
+        for (row, (scores, native)) in rows.take(self.scores.len() / experts).enumerate() {
+            match self.layers[layer.index()].place {
+                Some(place) => self.learn(pool, place, row, scores),
+                None => self.judge(layer, row, native, &begin_as),
+            }
         }
     }
 
-    fn judge(&mut self, layer: LayerId, native: &[Choice], begin_as: impl Fn(&mut [f32])) {
+    fn judge(&mut self, layer: LayerId, row: usize, native: &[Choice], begin_as: &impl Fn(&mut [f32])) {
+        let told = &self.scores[row * self.shape.0..][..self.shape.0];
         let judged = &mut self.layers[layer.index()];
-        let before = |score: f32| self.scores.iter().filter(|&&other| other > score).count();
-        let right = native.iter().filter(|choice| before(self.scores[choice.expert.index()]) < native.len());
+        let before = |score: f32| told.iter().filter(|&&other| other > score).count();
+        let right = native.iter().filter(|choice| before(told[choice.expert.index()]) < native.len());
         judged.right += right.count() as u32;
         judged.tokens += 1;
         let size = self.shape.0 * self.shape.1;
@@ -144,9 +159,10 @@ impl LearntPredictor {
         }
     }
 
-    fn learn(&mut self, pool: &Pool, place: usize, scores: &[f32]) {
+    fn learn(&mut self, pool: &Pool, place: usize, row: usize, scores: &[f32]) {
         let (experts, hidden) = self.shape;
-        let (input, predicted) = (&self.input, &self.scores);
+        let input = &self.input[row * hidden..(row + 1) * hidden];
+        let predicted = &self.scores[row * experts..(row + 1) * experts];
         let length = dot_f32(input, input);
         if length <= 0.0 || !length.is_finite() {
             return;
@@ -215,8 +231,8 @@ mod tests {
             taken: 0,
             layers: vec![Judged::default(); layers],
             predicted: None,
-            input: vec![0.0; hidden],
-            scores: vec![0.0; experts],
+            input: Vec::with_capacity(2 * hidden),
+            scores: Vec::with_capacity(2 * experts),
         }
     }
 

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod attention;
+mod caches;
 mod dense;
 mod embedding;
 mod error;
@@ -22,9 +23,11 @@ mod routing_stats;
 mod scratch;
 mod stage_times;
 
+pub use caches::Caches;
 pub use dense::{DenseWeights, EmbeddingPlace};
 pub use error::{ForwardError, LoadError};
-pub use kv_cache::{KvCache, KvType, KvTypes};
+use kv_cache::KvCache;
+pub use kv_cache::{KvType, KvTypes};
 pub use learning::KeepContexts;
 pub use learnt_predictor::Predictor;
 pub use observe::{LayerVisit, Observe};

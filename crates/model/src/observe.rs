@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use hotset_base::{Choice, LayerId, Phase};
+use hotset_base::{Batch, Choice, LayerId};
 use hotset_residency::{Pager, PagerStats};
 
 use crate::scratch::Scratch;
 
 /// Is told of passes and of every layer's visit in them, in order. Must not allocate while decoding.
 pub trait Observe: Send {
-    /// Tokens are about to be computed together; the first stands at `position`.
-    fn pass(&mut self, phase: Phase, position: usize, tokens: &[u32]);
+    /// Rows are about to be computed together.
+    fn pass(&mut self, batch: &Batch<'_>);
 
     /// A layer's experts have been computed.
     fn visit(&mut self, visit: &LayerVisit<'_>);

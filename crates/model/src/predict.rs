@@ -3,11 +3,11 @@
 //! The residual stream changes little from layer to layer, so most picks of the next layer are known one
 //! layer early. What is held depends on it and when it is read; what is computed, only where the policy goes by that.
 
-use hotset_base::{Bytes, ExpertId, LayerId, Phase, WeightType};
+use hotset_base::{Batch, Bytes, ExpertId, LayerId, RowKind, WeightType};
 use hotset_format::ModelConfig;
 use hotset_kernels::{Matrix, Pool, dequantize_row, matmul, quantize_row};
 use hotset_policy::route::{Route, RowView};
-use hotset_residency::{Pager, Prediction};
+use hotset_residency::Pager;
 
 use crate::DenseWeights;
 use crate::learning::Learning;
@@ -81,67 +81,100 @@ pub(crate) struct Lookahead<'a> {
     pub learning: Option<&'a Learning>,
     /// Where predictions learn.
     pub predictor: Option<&'a mut LearntPredictor>,
-    /// Tokens computed before the pass, and what for.
-    pub now: (u64, Phase),
+    /// Tokens routed before the pass.
+    pub tokens_routed: u64,
+    /// The rows of the pass.
+    pub batch: &'a Batch<'a>,
 }
 
 impl Lookahead<'_> {
-    /// Tells the pager what each of `n` tokens would choose of the layers it looks ahead, the nearest first; of
-    /// many tokens, the top `k` of their scores.
+    /// Tells the pager what the rows would choose of the layers it looks ahead, the nearest first: each decoded
+    /// one by itself, those of prompts by the top `k` of all of them.
     ///
     /// `s.normed`: `[n, hidden]`, the gate input of `layer`.
-    pub fn predict(&mut self, layer: LayerId, pager: &mut Pager, s: &mut Scratch, (n, k): (usize, usize)) {
-        let kind = if n == 1 { Prediction::Token } else { Prediction::Chunk };
-        for distance in 1..=pager.lookahead(kind) {
-            let next = LayerId(layer.0 + distance as u16);
-            let Some(router) = self.routers.of(next) else { return };
+    pub fn predict(&mut self, layer: LayerId, pager: &mut Pager, s: &mut Scratch, k: usize) {
+        let has = |prompt: bool| self.batch.rows().iter().any(|row| row.kind.is_prompt() == prompt);
+        let of = |kind: RowKind| if has(kind.is_prompt()) { pager.lookahead(kind) } else { 0 };
+        let (single, together) = (of(RowKind::Decode), of(RowKind::Prompt));
+        for ahead in 1..=single.max(together) {
+            let next = LayerId(layer.0 + ahead as u16);
+            if self.routers.of(next).is_none() {
+                return;
+            }
             if pager.is_settled(next) {
                 continue;
             }
-            // Copies learn from the layer before, and are good for no other distance.
-            let copy =
-                self.predictor.as_ref().filter(|_| n == 1 && distance == 1).and_then(|p| p.copy_of(next));
-            let router = copy.unwrap_or(router);
-            let (experts, normed) = (router.rows(), &s.normed[..n * router.cols()]);
-            let vectors = s.int8.vectors(self.pool, normed, router.cols(), &[router.ty()]);
-            let scores = &mut s.next_scores[..n * experts];
-            matmul(self.pool, router, vectors, scores);
-            if let Some(predictor) = self.predictor.as_mut().filter(|_| distance == 1) {
-                predictor.predicted((n == 1).then_some(next), normed, scores);
+            self.score(next, ahead, s);
+            if ahead <= single {
+                self.predict_each(next, pager, s);
             }
-            match kind {
-                Prediction::Token => self.foresee(next, pager, s),
-                Prediction::Chunk => rank(scores, experts, k, &mut s.votes, &mut s.predicted),
+            if ahead <= together {
+                self.predict_together(next, pager, s, k);
             }
-            pager.predicted(next, &s.predicted, kind);
         }
     }
 
-    /// What the policy would choose of one token's scores. Of damaged ones nothing is predicted: routing will
-    /// say what is wrong.
-    fn foresee(&self, layer: LayerId, pager: &Pager, s: &mut Scratch) {
-        let held = pager.held(layer);
-        let token = RowView {
-            layer,
-            tokens_routed: self.now.0,
-            phase: self.now.1,
-            logits: &s.next_scores[..held.len()],
-            held,
-            expert_bytes: pager.expert_bytes(layer),
-            read_us: pager.read_us() as f32,
-            records: self.learning.map_or(&[], |learning| learning.records(layer)),
-        };
-        s.predicted.clear();
-        if self.policy.foresee(&token, &mut s.foreseen).is_ok() {
-            s.predicted.extend(s.foreseen.chosen.iter().map(|choice| choice.expert));
+    /// Scores of a layer to come: `s.next_scores`, `[n, experts]`.
+    fn score(&mut self, next: LayerId, ahead: usize, s: &mut Scratch) {
+        let decoding = self.batch.is_decoding();
+        // Copies learn from the layer before, and are good for no other distance.
+        let learnt = self.predictor.as_ref().filter(|_| decoding && ahead == 1);
+        let copy = learnt.and_then(|predictor| predictor.copy_of(next));
+        let router = copy.or_else(|| self.routers.of(next)).expect("the caller has looked");
+        let (n, experts) = (self.batch.len(), router.rows());
+        let normed = &s.normed[..n * router.cols()];
+        let vectors = s.int8.vectors(self.pool, normed, router.cols(), &[router.ty()]);
+        let scores = &mut s.next_scores[..n * experts];
+        matmul(self.pool, router, vectors, scores);
+        if let Some(predictor) = self.predictor.as_mut().filter(|_| ahead == 1) {
+            predictor.predicted(decoding.then_some(next), normed, scores);
         }
+    }
+
+    /// What the policy would choose of each decoded row's scores. Of damaged ones nothing is predicted: routing
+    /// will say what is wrong.
+    fn predict_each(&self, next: LayerId, pager: &mut Pager, s: &mut Scratch) {
+        let experts = pager.held(next).len();
+        for (i, row) in self.batch.rows().iter().enumerate().filter(|(_, row)| !row.kind.is_prompt()) {
+            let view = RowView {
+                layer: next,
+                tokens_routed: self.tokens_routed + i as u64,
+                pass: self.tokens_routed,
+                phase: row.phase,
+                logits: &s.next_scores[i * experts..(i + 1) * experts],
+                held: pager.held(next),
+                expert_bytes: pager.expert_bytes(next),
+                read_us: pager.read_us() as f32,
+                records: self.learning.map_or(&[], |learning| learning.records(row.sequence, next)),
+            };
+            s.predicted.clear();
+            if self.policy.foresee(&view, &mut s.foreseen).is_ok() {
+                s.predicted.extend(s.foreseen.chosen.iter().map(|choice| choice.expert));
+            }
+            pager.predicted(next, &s.predicted, row.kind);
+        }
+    }
+
+    /// The top `k` of the rows of prompts.
+    fn predict_together(&self, next: LayerId, pager: &mut Pager, s: &mut Scratch, k: usize) {
+        let experts = pager.held(next).len();
+        let rows = self.batch.rows().iter().zip(s.next_scores.chunks_exact(experts));
+        let scores = rows.filter(|(row, _)| row.kind.is_prompt()).map(|(_, scores)| scores);
+        rank(scores, k, &mut s.votes, &mut s.predicted);
+        pager.predicted(next, &s.predicted, RowKind::Prompt);
     }
 }
 
-/// The experts in the top `k` of any token, those of most tokens first; of one token, best first.
-fn rank(scores: &[f32], experts: usize, k: usize, votes: &mut [(u32, f32)], ranked: &mut Vec<ExpertId>) {
+/// The experts in the top `k` of any row's scores, those of most rows first.
+fn rank<'a>(
+    scores: impl Iterator<Item = &'a [f32]>,
+    k: usize,
+    votes: &mut [(u32, f32)],
+    ranked: &mut Vec<ExpertId>,
+) {
+    let experts = votes.len();
     votes.fill((0, f32::NEG_INFINITY));
-    for scores in scores.chunks_exact(experts) {
+    for scores in scores {
         ranked.clear();
         ranked.extend((0..experts as u16).map(ExpertId));
         let better = |a: &ExpertId, b: &ExpertId| scores[b.index()].total_cmp(&scores[a.index()]);
@@ -167,18 +200,18 @@ mod tests {
 
     fn ranked(scores: &[f32], experts: usize, k: usize) -> Vec<u16> {
         let mut out = Vec::new();
-        rank(scores, experts, k, &mut vec![(0, 0.0); experts], &mut out);
+        rank(scores.chunks_exact(experts), k, &mut vec![(0, 0.0); experts], &mut out);
         out.into_iter().map(|expert| expert.0).collect()
     }
 
     #[test]
-    fn the_best_of_one_token_come_first() {
+    fn the_best_of_a_lone_row_come_first() {
         assert_eq!(ranked(&[0.1, 0.9, 0.5, 0.7], 4, 3), [1, 3, 2]);
         assert_eq!(ranked(&[f32::NAN, 0.9], 2, 1).len(), 1, "damaged scores predict something, no more");
     }
 
     #[test]
-    fn what_many_tokens_want_comes_before_what_one_wants_much() {
+    fn what_many_rows_want_comes_before_what_one_wants_much() {
         let scores = [0.9, 0.8, 0.0, 0.0, 0.0, 0.8, 0.9, 0.0, 0.0, 0.7, 0.0, 5.0];
         assert_eq!(ranked(&scores, 4, 2), [1, 3, 0, 2]);
     }

@@ -2,16 +2,16 @@
 
 use std::ops::Range;
 
-use hotset_base::{LayerId, Phase};
+use hotset_base::{Batch, LayerId, Row, RowKind};
 use hotset_format::{Checkpoint, ModelConfig};
 use hotset_kernels::{Pool, Vectors, matmul, rms_norm, rms_norm_in_place};
 use hotset_policy::contexts::Contexts;
 use hotset_policy::evict::Evict;
 use hotset_policy::route::Route;
-use hotset_residency::{Pager, PagerStats, Prediction, Timing};
+use hotset_residency::{Pager, PagerStats, Timing};
 
 use crate::attention::{attend, heads_together};
-use crate::experts::{ExpertGeometry, compute_wanted, group_by_expert, route_chunk, sum_in_rank_order};
+use crate::experts::{ExpertGeometry, compute_wanted, group_by_expert, route_rows, sum_in_rank_order};
 use crate::learning::{KeepContexts, Learning};
 use crate::learnt_predictor::LearntPredictor;
 use crate::observe::{Observation, Observe};
@@ -21,7 +21,7 @@ use crate::rope::{self, Rotation};
 use crate::scratch::HEAD_ROWS;
 use crate::stage_times::StageClock;
 use crate::{
-    Activations, DenseWeights, ForwardError, KvCache, RouterProbe, RoutingStats, Scratch, StageTimes,
+    Activations, Caches, DenseWeights, ForwardError, RouterProbe, RoutingStats, Scratch, StageTimes,
 };
 
 /// A loaded model. Source of the architecture: the Qwen3-MoE implementation in transformers
@@ -40,9 +40,8 @@ pub struct Qwen3Moe {
     stats: RoutingStats,
     times: StageTimes,
     probe: Option<Probe>,
-    /// Tokens computed so far.
+    /// The clock of routing.
     tokens_routed: u64,
-    phase: Phase,
     observation: Option<Observation>,
     learning: Option<Learning>,
     predictor: Option<LearntPredictor>,
@@ -70,7 +69,7 @@ impl Qwen3Moe {
         Self {
             geometry: geometry.collect(),
             rotation: Rotation::new(&config),
-            coarse_routers: CoarseRouters::new(&dense, &config, pager.lookahead(Prediction::Token)),
+            coarse_routers: CoarseRouters::new(&dense, &config, pager.lookahead(RowKind::Decode)),
             scratch: Scratch::new(&config, chunk, activations),
             config,
             dense,
@@ -82,7 +81,6 @@ impl Qwen3Moe {
             times: StageTimes::default(),
             probe: None,
             tokens_routed: 0,
-            phase: Phase::Setup,
             observation: None,
             learning: None,
             predictor: None,
@@ -103,10 +101,11 @@ impl Qwen3Moe {
         }
     }
 
-    /// Where a layer is predicted badly, learns from every token from now on to do better. Nothing if nothing is looked ahead.
-    pub fn learn_to_predict(&mut self) {
-        let looks_ahead = self.pager.lookahead(Prediction::Token) > 0;
-        self.predictor = looks_ahead.then(|| LearntPredictor::new(&self.config));
+    /// Where a layer is predicted badly, learns from now on to do better, from the first `rows` of every pass that
+    /// decodes. Nothing if nothing is looked ahead.
+    pub fn learn_to_predict(&mut self, rows: usize) {
+        let looks_ahead = self.pager.lookahead(RowKind::Decode) > 0;
+        self.predictor = looks_ahead.then(|| LearntPredictor::new(&self.config, rows));
     }
 
     /// Learns from every token from now on, and preloads what it knows of the present context; `keeper` is shown
@@ -166,47 +165,65 @@ impl Qwen3Moe {
         self.observation.take().map(|observation| observation.observer)
     }
 
-    /// The tokens from now on are of this phase.
-    pub fn enter(&mut self, phase: Phase) {
-        self.phase = phase;
-    }
-
-    /// Runs up to [`Qwen3Moe::chunk`] tokens that follow what `cache` holds, and appends them to it.
+    /// Computes up to [`Qwen3Moe::chunk`] rows, each run of which goes on where its cache ends, and appends them.
     ///
-    /// Afterwards [`Qwen3Moe::logits`] gives the scores after any of them. Every token's result is
-    /// the same bits whether it came alone or with others. On an error the cache is as before.
-    pub fn forward(&mut self, cache: &mut KvCache, tokens: &[u32]) -> Result<(), ForwardError> {
-        self.check(cache, tokens)?;
-        self.embed(tokens)?;
-        self.find_angles(cache.len(), tokens.len());
-        if let Some(observation) = &mut self.observation {
-            observation.observer.pass(self.phase, cache.len(), tokens);
-        }
-        if let Some(learning) = &mut self.learning {
-            learning.begin_pass(self.phase, cache.len(), tokens.len(), &mut self.pager);
-        }
+    /// Afterwards [`Qwen3Moe::logits`] gives the scores after those that want them. Every row's result is the same
+    /// bits whether it came alone or with others, of its text or of other texts. On an error the caches
+    /// are as before, and what was learnt.
+    pub fn forward(&mut self, batch: &Batch<'_>, caches: &mut Caches) -> Result<(), ForwardError> {
+        self.check(batch, caches)?;
+        self.embed(batch)?;
+        self.find_angles(batch);
+        let before = self.stats;
+        self.begin_pass(batch);
         for layer in (0..self.config.layers as u16).map(LayerId) {
-            self.attention(layer, cache, tokens.len());
-            self.experts(layer, tokens.len())?;
+            self.attention(layer, batch, caches);
+            if let Err(error) = self.experts(layer, batch) {
+                self.stats = before;
+                self.abandon_pass(batch);
+                return Err(error);
+            }
         }
-        cache.advance(tokens.len());
-        self.tokens_routed += tokens.len() as u64;
+        caches.advance(batch);
+        self.tokens_routed += batch.len() as u64;
         if let Some(learning) = &mut self.learning {
-            learning.end_pass(tokens.len(), &mut self.pager);
+            learning.end_pass(batch, &mut self.pager);
         }
         Ok(())
     }
 
-    /// Scores of the next token after each of `rows` of the last pass: `[rows, vocab]`.
+    fn begin_pass(&mut self, batch: &Batch<'_>) {
+        if let Some(observation) = &mut self.observation {
+            observation.observer.pass(batch);
+        }
+        self.router.mark();
+        if let Some(learning) = &mut self.learning {
+            learning.begin_pass(batch, &mut self.pager);
+        }
+    }
+
+    /// A pass that failed is tried again, or not: in either case nothing was learnt from it but what the pager knows
+    /// of the disk and of what was used.
+    fn abandon_pass(&mut self, batch: &Batch<'_>) {
+        self.router.go_back();
+        if let Some(predictor) = &mut self.predictor {
+            predictor.drop_comparison();
+        }
+        if let Some(learning) = &mut self.learning {
+            learning.abandon_pass(batch);
+        }
+    }
+
+    /// Scores of the next token after some of those rows of the last pass that want them, counted among these:
+    /// `[rows, vocab]`.
     ///
     /// At most [`Qwen3Moe::logits_rows`] rows at a time.
     pub fn logits(&mut self, rows: Range<usize>) -> &[f32] {
         let (hidden, mut clock) = (self.config.hidden, StageClock::start());
         let s = &mut self.scratch;
         let wanted = rows.len();
-        for (i, row) in rows.enumerate() {
-            let x = &s.x[row * hidden..(row + 1) * hidden];
-            let out = &mut s.normed[i * hidden..(i + 1) * hidden];
+        for (out, &row) in s.normed.chunks_exact_mut(hidden).zip(&s.wants_logits[rows]) {
+            let x = &s.x[row as usize * hidden..][..hidden];
             rms_norm(x, &self.dense.output_norm, self.config.rms_eps, out);
         }
         let logits = &mut s.logits[..wanted * self.config.vocab];
@@ -217,7 +234,7 @@ impl Qwen3Moe {
         logits
     }
 
-    /// Negative log likelihood (nats) of `targets` after each of `rows` of the last pass.
+    /// Negative log likelihood (nats) of `targets` after each of `rows`, as [`Qwen3Moe::logits`] takes them.
     pub fn losses(&mut self, rows: Range<usize>, targets: &[u32], losses: &mut [f64]) {
         self.logits(rows);
         let (vocab, logits) = (self.config.vocab, &self.scratch.logits);
@@ -234,35 +251,38 @@ impl Qwen3Moe {
         HEAD_ROWS.min(self.chunk)
     }
 
-    fn check(&self, cache: &KvCache, tokens: &[u32]) -> Result<(), ForwardError> {
-        assert!(!tokens.is_empty() && tokens.len() <= self.chunk, "callers keep to the chunk size");
-        if cache.len() + tokens.len() > cache.context() {
-            let (used, more, context) = (cache.len(), tokens.len(), cache.context());
-            return Err(ForwardError::ContextFull { used, more, context });
+    fn check(&mut self, batch: &Batch<'_>, caches: &Caches) -> Result<(), ForwardError> {
+        let (rows, chunk, vocab) = (batch.len(), self.chunk, self.config.vocab);
+        if rows > chunk {
+            return Err(ForwardError::TooManyRows { rows, chunk });
         }
-        let vocab = self.config.vocab;
-        match tokens.iter().find(|&&id| id as usize >= vocab) {
-            Some(&id) => Err(ForwardError::UnknownToken { id, vocab }),
-            None => Ok(()),
+        caches.check(batch)?;
+        if let Some(&Row { token: id, .. }) = batch.rows().iter().find(|row| row.token as usize >= vocab) {
+            return Err(ForwardError::UnknownToken { id, vocab });
         }
+        let wanted = (0..).zip(batch.rows()).filter(|(_, row)| row.wants_logits).map(|(i, _)| i);
+        self.scratch.wants_logits.clear();
+        self.scratch.wants_logits.extend(wanted);
+        Ok(())
     }
 
-    fn embed(&mut self, tokens: &[u32]) -> Result<(), ForwardError> {
+    fn embed(&mut self, batch: &Batch<'_>) -> Result<(), ForwardError> {
         let rows = self.scratch.x.chunks_exact_mut(self.config.hidden);
-        rows.zip(tokens).try_for_each(|(row, &id)| self.dense.embed(id, row))
+        rows.zip(batch.rows()).try_for_each(|(x, row)| self.dense.embed(row.token, x))
     }
 
-    fn find_angles(&mut self, first: usize, n: usize) {
+    fn find_angles(&mut self, batch: &Batch<'_>) {
         let half = self.config.head_dim / 2;
         let (cos, sin) = (&mut self.scratch.cos, &mut self.scratch.sin);
-        for (i, (cos, sin)) in cos.chunks_exact_mut(half).zip(sin.chunks_exact_mut(half)).enumerate().take(n)
-        {
-            self.rotation.angles(first + i, cos, sin);
+        let angles = cos.chunks_exact_mut(half).zip(sin.chunks_exact_mut(half));
+        for (row, (cos, sin)) in batch.rows().iter().zip(angles) {
+            self.rotation.angles(row.position as usize, cos, sin);
         }
     }
 
     /// Norm, QKV, q/k norm, rope, KV append, attention, projection, residual.
-    fn attention(&mut self, layer: LayerId, cache: &mut KvCache, n: usize) {
+    fn attention(&mut self, layer: LayerId, batch: &Batch<'_>, caches: &mut Caches) {
+        let n = batch.len();
         let Self { config: c, dense, pool, scratch: s, times, .. } = self;
         let mut clock = StageClock::start();
         let weights = dense.layer(layer);
@@ -276,21 +296,22 @@ impl Qwen3Moe {
         matmul(pool, wk, normed, &mut s.k[..kv_len]);
         matmul(pool, wv, normed, &mut s.v[..kv_len]);
         clock.lap(&mut times.projections);
-        for token in 0..n {
-            let angle = token * d / 2..(token + 1) * d / 2;
+        for (i, row) in batch.rows().iter().enumerate() {
+            let angle = i * d / 2..(i + 1) * d / 2;
             let (cos, sin) = (&s.cos[angle.clone()], &s.sin[angle]);
-            let q = &mut s.q[token * wq.rows()..(token + 1) * wq.rows()];
-            let k = &mut s.k[token * wk.rows()..(token + 1) * wk.rows()];
+            let q = &mut s.q[i * wq.rows()..(i + 1) * wq.rows()];
+            let kv = i * wk.rows()..(i + 1) * wk.rows();
+            let k = &mut s.k[kv.clone()];
             place_heads(q, &weights.q_norm, c.rms_eps, cos, sin);
             place_heads(k, &weights.k_norm, c.rms_eps, cos, sin);
-            cache.write(layer, cache.len() + token, k, &s.v[token * wk.rows()..(token + 1) * wk.rows()]);
+            caches.of_mut(row.sequence).write(layer, row.position as usize, k, &s.v[kv]);
         }
-        let (q, cache, first) = (&s.q, &*cache, cache.len());
+        let (q, caches, rows) = (&s.q, &*caches, batch.rows());
         let (group, together) = (c.heads / c.kv_heads, heads_together(c, n, pool.threads()));
         pool.for_each_chunk(&mut s.attended[..q_len], together * d, |i, out| {
-            let (token, head) = (i * together / c.heads, i * together % c.heads);
+            let (row, head) = (rows[i * together / c.heads], i * together % c.heads);
             let q = &q[i * together * d..(i + 1) * together * d];
-            attend(cache, layer, head / group, first + token + 1, q, out);
+            attend(caches.of(row.sequence), layer, head / group, row.position as usize + 1, q, out);
         });
         clock.lap(&mut times.attention);
         let attended = s.int8.vectors(pool, &s.attended[..q_len], wo.cols(), &[wo.ty()]);
@@ -299,8 +320,9 @@ impl Qwen3Moe {
         clock.lap(&mut times.projections);
     }
 
-    /// Norm, router, choice, predictions, experts as they become ready, sum in rank order, residual.
-    fn experts(&mut self, layer: LayerId, n: usize) -> Result<(), ForwardError> {
+    /// Norm, router, choice, a look ahead, experts as they become ready, sum in rank order, residual.
+    fn experts(&mut self, layer: LayerId, batch: &Batch<'_>) -> Result<(), ForwardError> {
+        let n = batch.len();
         let Self {
             config: c,
             dense,
@@ -317,7 +339,7 @@ impl Qwen3Moe {
             predictor,
             ..
         } = self;
-        let now = (self.tokens_routed, self.phase);
+        let tokens_routed = self.tokens_routed;
         let mut clock = StageClock::start();
         normalise(&s.x, &dense.layer(layer).ffn_norm, c.rms_eps, &mut s.normed, n);
         // Routers stay exact whatever their type: they decide, where the others only sum up.
@@ -333,23 +355,28 @@ impl Qwen3Moe {
             observation.before(pager, layer);
         }
         let noted = (stats, learning.as_mut());
-        route_chunk(layer, router.as_mut(), now, pager, s, (n, c.top_k), noted)?;
-        group_by_expert(s, n, c.top_k);
+        route_rows(layer, router.as_mut(), (tokens_routed, batch), pager, s, c.top_k, noted)?;
+        group_by_expert(s, batch, c.top_k);
         pager.request(layer, &s.wanted);
-        s.admitted.iter().for_each(|&expert| pager.admit(layer, expert));
+        for &expert in &s.admitted {
+            if !pager.admit(layer, expert) {
+                router.refused(layer, expert, pager.expert_bytes(layer));
+            }
+        }
         let (policy, learnt) = (router.as_ref(), learning.as_ref());
         let mut predictor = predictor.as_mut();
         if let Some(predictor) = &mut predictor {
-            let own = (&s.scores[..n * c.experts], &s.decision.native[..]);
+            let own = (&s.scores[..n * c.experts], &s.native[..n * c.top_k]);
             predictor.compare(pool, layer, own, |copy| coarse_routers.widen(layer, copy));
         }
+        let routers = &*coarse_routers;
         let mut lookahead =
-            Lookahead { pool, routers: coarse_routers, policy, learning: learnt, predictor, now };
-        lookahead.predict(layer, pager, s, (n, c.top_k));
+            Lookahead { pool, routers, policy, learning: learnt, predictor, tokens_routed, batch };
+        lookahead.predict(layer, pager, s, c.top_k);
         clock.lap(&mut times.router);
         compute_wanted(pool, pager, self.geometry[layer.index()], s, n)?;
         let learning = learning.as_mut().filter(|_| router.wants_contributions());
-        sum_in_rank_order(s, n, c.top_k, c.hidden, (layer, learning));
+        sum_in_rank_order(s, batch, c.top_k, c.hidden, (layer, learning));
         if let Some(observation) = observation {
             observation.after(pager, layer, s, (n, c.top_k));
         }

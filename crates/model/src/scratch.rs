@@ -55,6 +55,8 @@ pub struct Scratch {
     pub(crate) scores: Vec<f32>,
     /// `[n, k]`
     pub(crate) choices: Vec<Choice>,
+    /// `[n, k]`: the native picks.
+    pub(crate) native: Vec<Choice>,
     /// `[n]`: how many of each token's `k` places are taken.
     pub(crate) chosen: Vec<usize>,
     /// The decision about the last layer-token.
@@ -85,6 +87,8 @@ pub struct Scratch {
     pub(crate) activations_int8: Int8Buffer,
     /// `[n * k, hidden]`: the output of each pick.
     pub(crate) outputs: Vec<f32>,
+    /// Up to `[n]`: the rows of the pass that want logits.
+    pub(crate) wants_logits: Vec<u32>,
     /// `[HEAD_ROWS, vocab]`
     pub(crate) logits: Vec<f32>,
 }
@@ -108,6 +112,7 @@ impl Scratch {
             sin: floats(n * c.head_dim / 2),
             scores: floats(n * c.experts),
             choices: vec![Choice::NONE; picks],
+            native: vec![Choice::NONE; picks],
             chosen: vec![0; n],
             decision: Decision::default(),
             admitted: Vec::with_capacity(c.experts),
@@ -123,6 +128,7 @@ impl Scratch {
             activations: floats(picks * c.expert_width),
             activations_int8: kind.buffer(picks, c.expert_width),
             outputs: floats(picks * c.hidden),
+            wants_logits: Vec::with_capacity(n),
             logits: floats(n.min(HEAD_ROWS) * c.vocab),
         }
     }
@@ -135,7 +141,8 @@ impl Scratch {
             + 2 * c.kv_heads * c.head_dim
             + c.head_dim
             + 2 * c.experts
-            + c.top_k * (c.expert_width + c.hidden + 4);
+            + 1
+            + c.top_k * (c.expert_width + c.hidden + 6);
         let floats = Bytes(4 * (n * per_token + n.min(HEAD_ROWS) * c.vocab + 10 * c.experts) as u64);
         let int8 = match kind {
             Activations::Int8 => {

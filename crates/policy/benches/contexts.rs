@@ -3,8 +3,11 @@
 
 use std::time::Instant;
 
-use hotset_base::{Choice, Contribution, ExpertId, LayerId};
+use hotset_base::{Choice, Contribution, ExpertId, LayerId, SequenceId};
 use hotset_policy::contexts::{Contexts, ContextsOptions, ContextsShape};
+
+/// The one text that is followed.
+const TEXT: SequenceId = SequenceId(0);
 
 const SHAPE: ContextsShape = ContextsShape { layers: 48, experts: 128 };
 const TOKENS: usize = 32 * 64;
@@ -35,9 +38,9 @@ fn read(contexts: &mut Contexts, domain: usize, tokens: usize) {
                 |rank: usize| ExpertId(((domain * 8 + rank * (1 + token % 2)) % SHAPE.experts) as u16);
             let native: [Choice; 8] = std::array::from_fn(|r| Choice { expert: expert(r), weight: 0.125 });
             let used = native.map(|c| Contribution { expert: c.expert, weight: c.weight, share: 0.1 });
-            contexts.observe(LayerId(layer as u16), 0, &native);
-            contexts.contribute(LayerId(layer as u16), &used);
+            contexts.observe(TEXT, LayerId(layer as u16), 0, &native);
+            contexts.contribute(TEXT, LayerId(layer as u16), &used);
         }
-        contexts.advance(1);
+        contexts.advance(TEXT, 1);
     }
 }

@@ -1,8 +1,11 @@
 //! Contexts are found, left, known again and replaced; records fade; what is hot follows the mass.
 
-use hotset_base::{Choice, Contribution, ExpertId, ExpertKey, Families, LayerId};
+use hotset_base::{Choice, Contribution, ExpertId, ExpertKey, Families, LayerId, SequenceId};
 use hotset_policy::contexts::{ContextId, Contexts, ContextsOptions, ContextsShape, Turn};
 use proptest::prelude::*;
+
+/// The one text that is followed.
+const TEXT: SequenceId = SequenceId(0);
 
 const SHAPE: ContextsShape = ContextsShape { layers: 3, experts: 32 };
 const PICKS: usize = 4;
@@ -33,7 +36,7 @@ impl Dice {
 fn read(contexts: &mut Contexts, dice: &mut Dice, domain: usize, tokens: usize) -> Vec<Turn> {
     let mut turns = Vec::new();
     for _ in 0..tokens {
-        contexts.enter_pass(1);
+        contexts.enter_pass(TEXT, 1);
         for layer in 0..SHAPE.layers {
             let mut native = Vec::new();
             while native.len() < PICKS {
@@ -42,9 +45,9 @@ fn read(contexts: &mut Contexts, dice: &mut Dice, domain: usize, tokens: usize) 
                     native.push(Choice { expert, weight: 0.25 });
                 }
             }
-            contexts.observe(LayerId(layer as u16), 0, &native);
+            contexts.observe(TEXT, LayerId(layer as u16), 0, &native);
         }
-        turns.extend(Some(contexts.advance(1)).filter(|turn| *turn != Turn::Same));
+        turns.extend(Some(contexts.advance(TEXT, 1)).filter(|turn| *turn != Turn::Same));
     }
     turns
 }
@@ -58,7 +61,7 @@ fn a_domain_is_found_left_and_known_again() {
     assert_eq!(read(&mut contexts, &mut dice, 0, 31), []);
     assert_eq!(read(&mut contexts, &mut dice, 0, 1), [Turn::Known(ContextId(0))]);
     // A new text has no patience.
-    contexts.begin();
+    contexts.begin(TEXT);
     assert_eq!(read(&mut contexts, &mut dice, 1, 16), [Turn::Known(ContextId(1))]);
 }
 
@@ -98,10 +101,10 @@ fn a_family_counts_for_its_members_where_a_context_is_young() {
     let mut hot = Vec::new();
     let mut uses = |contexts: &mut Contexts, tokens: usize| {
         for _ in 0..tokens {
-            contexts.enter_pass(1);
+            contexts.enter_pass(TEXT, 1);
             let native = [Choice { expert: ExpertId(9), weight: 1.0 }];
-            (0..SHAPE.layers).for_each(|layer| contexts.observe(LayerId(layer as u16), 0, &native));
-            contexts.advance(1);
+            (0..SHAPE.layers).for_each(|layer| contexts.observe(TEXT, LayerId(layer as u16), 0, &native));
+            contexts.advance(TEXT, 1);
         }
         contexts.hot_set(ContextId(0), &mut hot);
         let of = |expert| hot.iter().find(|(key, _)| *key == ExpertKey::new(LayerId(1), ExpertId(expert)));
@@ -118,9 +121,9 @@ fn a_family_counts_for_its_members_where_a_context_is_young() {
 fn contributions_count_for_the_present_context() {
     let (mut contexts, mut dice) = (Contexts::new(SHAPE, options()), Dice(4));
     let used = [Contribution { expert: ExpertId(3), weight: 0.5, share: 1.0 }];
-    contexts.contribute(LayerId(1), &used);
+    contexts.contribute(TEXT, LayerId(1), &used);
     read(&mut contexts, &mut dice, 0, 16);
-    (0..100).for_each(|_| contexts.contribute(LayerId(1), &used));
+    (0..100).for_each(|_| contexts.contribute(TEXT, LayerId(1), &used));
     let record = contexts.records(ContextId(0))[32 + 3];
     assert_eq!((record.mean, record.variance, record.seen), (2.0, 0.0, 32.0));
 }
@@ -148,13 +151,13 @@ fn a_wide_pass_is_judged_by_its_end_and_learnt_whole() {
     let before = contexts.records(ContextId(0)).iter().map(|record| record.uses).sum::<f32>();
     let pick = |contexts: &mut Contexts, token, expert| {
         let native = [Choice { expert: ExpertId(expert), weight: 1.0 }];
-        (0..SHAPE.layers).for_each(|layer| contexts.observe(LayerId(layer as u16), token, &native));
+        (0..SHAPE.layers).for_each(|layer| contexts.observe(TEXT, LayerId(layer as u16), token, &native));
     };
-    contexts.begin();
-    contexts.enter_pass(100);
+    contexts.begin(TEXT);
+    contexts.enter_pass(TEXT, 100);
     // The first 84 tokens are of another domain, the last 16 of this one.
     (0..100).for_each(|token| pick(&mut contexts, token, if token < 84 { 20 } else { token as u16 % 8 }));
-    assert_eq!(contexts.advance(100), Turn::Known(ContextId(0)));
+    assert_eq!(contexts.advance(TEXT, 100), Turn::Known(ContextId(0)));
     let after = contexts.records(ContextId(0)).iter().map(|record| record.uses).sum::<f32>();
     let faded = before * (-100.0f32 / 128.0).exp2();
     assert!((after - faded - 300.0).abs() < 0.1, "{before}, {after}");

@@ -1,12 +1,15 @@
 //! What every routing policy promises, over random layer-tokens and a small cache.
 
-use hotset_base::{Bytes, Contribution, ExpertId, Families, LayerId, Phase};
+use hotset_base::{Bytes, Contribution, ExpertId, Families, LayerId, Phase, SequenceId};
 use hotset_policy::contexts::{Contexts, ContextsOptions, ContextsShape};
 use hotset_policy::route::{
     CachePriorOptions, Decision, DropOptions, RouterOptions, RouterShape, RowView, StrictOptions,
     TrustOptions,
 };
 use proptest::prelude::*;
+
+/// The one text that is followed.
+const TEXT: SequenceId = SequenceId(0);
 
 const SHAPE: RouterShape = RouterShape { layers: 3, experts: 40, top_k: 6, norm_topk: true, slots: 12.0 };
 const EXPERT: Bytes = Bytes(1000);
@@ -56,25 +59,26 @@ fn run(policy: RouterOptions, text: &[Vec<Vec<f32>>], phase: impl Fn(usize) -> P
     let mut caches: Vec<Vec<usize>> = vec![Vec::new(); SHAPE.layers];
     let mut out = Vec::new();
     for (tokens_routed, layers) in text.iter().enumerate() {
-        contexts.enter_pass(1);
+        contexts.enter_pass(TEXT, 1);
         for (layer, logits) in layers.iter().enumerate() {
             let held: Vec<bool> = (0..SHAPE.experts).map(|e| caches[layer].contains(&e)).collect();
             let token = RowView {
                 layer: LayerId(layer as u16),
                 tokens_routed: tokens_routed as u64,
+                pass: tokens_routed as u64,
                 phase: phase(tokens_routed),
                 logits,
                 held: &held,
                 expert_bytes: EXPERT,
                 read_us: 100.0,
-                records: contexts.present_records(LayerId(layer as u16)),
+                records: contexts.present_records(TEXT, LayerId(layer as u16)),
             };
             let mut decision = Decision::default();
             router.route(&token, &mut decision).unwrap();
             let layer_id = token.layer;
-            contexts.observe(layer_id, 0, &decision.native);
+            contexts.observe(TEXT, layer_id, 0, &decision.native);
             let used: Vec<Contribution> = decision.chosen.iter().map(|c| did(c.expert, c.weight)).collect();
-            contexts.contribute(layer_id, &used);
+            contexts.contribute(TEXT, layer_id, &used);
             let cache = &mut caches[layer];
             for expert in decision.chosen.iter().map(|c| c.expert).chain(decision.admit.iter().copied()) {
                 if !cache.contains(&expert.index()) {
@@ -85,7 +89,7 @@ fn run(policy: RouterOptions, text: &[Vec<Vec<f32>>], phase: impl Fn(usize) -> P
             let (tokens_routed, phase, logits) = (tokens_routed as u64, phase(tokens_routed), logits.clone());
             out.push(Outcome { tokens_routed, phase, layer, logits, held, decision });
         }
-        contexts.advance(1);
+        contexts.advance(TEXT, 1);
     }
     out
 }

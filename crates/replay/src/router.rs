@@ -59,6 +59,7 @@ impl Router {
         let view = RowView {
             layer,
             tokens_routed: token as u64,
+            pass: token as u64,
             phase: Phase::Narration,
             logits,
             held,

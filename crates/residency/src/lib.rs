@@ -25,7 +25,6 @@ pub use memory::Block;
 #[cfg(not(feature = "noop-paging"))]
 pub use pager::Pager;
 pub use pager::{Arrived, PagerOptions, Timing};
-pub use prefetch::Prediction;
 pub use slots::{ArenaPlan, Partition, SlotId};
 pub use source::{ExpertSource, PARTS};
 pub use stats::{Histogram, PagerStats, PrefetchStats};

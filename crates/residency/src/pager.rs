@@ -18,7 +18,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use hotset_base::{Bytes, ExpertId, ExpertKey, LayerId};
+use hotset_base::{Bytes, ExpertId, ExpertKey, LayerId, RowKind};
 use hotset_format::Checkpoint;
 use hotset_io::{ReadFile, ReadOptions, Reader};
 use hotset_policy::evict::{Evict, Retention};
@@ -28,7 +28,7 @@ use self::visit::Stage;
 use crate::arena::Arena;
 use crate::fill::Fill;
 use crate::join::Joins;
-use crate::prefetch::{Prediction, Prefetch};
+use crate::prefetch::Prefetch;
 use crate::slots::{ArenaPlan, SlotId, SlotState, SlotTable};
 #[cfg(feature = "noop-paging")]
 use crate::source::PARTS;
@@ -233,10 +233,10 @@ impl Pager {
         self.reader.name()
     }
 
-    /// Layers the caller should predict in this way, beyond the present one.
-    pub fn lookahead(&self, kind: Prediction) -> usize {
-        // A chunk predicts more than can be decided on at once.
-        if self.by_decisions() && kind == Prediction::Chunk { 0 } else { self.lookahead }
+    /// Layers to predict from rows of this kind, beyond the present one.
+    pub fn lookahead(&self, kind: RowKind) -> usize {
+        // A prompt predicts more than can be decided on at once.
+        if self.by_decisions() && kind.is_prompt() { 0 } else { self.lookahead }
     }
 
     fn by_decisions(&self) -> bool {

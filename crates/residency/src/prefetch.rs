@@ -2,28 +2,33 @@
 
 use std::time::Instant;
 
-use hotset_base::{ExpertId, ExpertKey, LayerId};
-use hotset_policy::prefetch::{self, Governor};
-
-/// How experts of a later layer were predicted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Prediction {
-    /// For one token, likeliest first: each prediction is right or wrong by itself.
-    Token,
-    /// For the many tokens of a prompt chunk, most wanted first.
-    Chunk,
-}
+use hotset_base::limits::MAX_LOOKAHEAD;
+use hotset_base::{ExpertId, ExpertKey, LayerId, RowKind};
+use hotset_policy::prefetch::{Governor, Prediction};
 
 /// An expert that was not in memory when it was predicted.
 #[derive(Clone, Copy)]
 pub(crate) struct Predicted {
     pub key: ExpertKey,
-    /// The latest that was said of it; `None` for those of a chunk.
-    prediction: Option<prefetch::Prediction>,
-    /// What was said of it from one layer farther away.
-    earlier: Option<prefetch::Prediction>,
+    /// What was said of it from each distance, the nearest first: of all rows that said so, the likeliest. None
+    /// for those of a prompt.
+    predictions: [Option<Prediction>; MAX_LOOKAHEAD],
     /// A read has been begun.
     pub started: bool,
+}
+
+impl Predicted {
+    fn note(&mut self, prediction: Prediction) {
+        let known = &mut self.predictions[prediction.distance.clamp(1, MAX_LOOKAHEAD) - 1];
+        if known.is_none_or(|known| prediction.rank < known.rank) {
+            *known = Some(prediction);
+        }
+    }
+
+    /// What was said of it last.
+    fn nearest(&self) -> Option<Prediction> {
+        self.predictions.into_iter().flatten().next()
+    }
 }
 
 /// The predictions not yet come to their layer.
@@ -51,9 +56,9 @@ impl Prefetch {
         }
     }
 
-    /// Predictions kept at once: all experts of two layers.
+    /// Predictions kept at once: all experts of the layers that are looked ahead.
     pub fn most(experts: usize) -> usize {
-        2 * experts
+        MAX_LOOKAHEAD * experts
     }
 
     /// Forgets what is predicted and how predictions fared, not what was learnt of the disk.
@@ -67,44 +72,52 @@ impl Prefetch {
         self.predicted[key.flat(self.experts)]
     }
 
-    /// Notes a prediction from `distance` layers before; `absent` tells whether an expert needs a read.
+    /// Notes a prediction from `distance` layers before, likeliest first; `absent` tells whether an expert needs a
+    /// read. One that there is no room for is not noted at all.
     pub fn note(
         &mut self,
         (layer, distance): (LayerId, usize),
         experts: &[ExpertId],
-        kind: Prediction,
+        kind: RowKind,
         absent: impl Fn(ExpertKey) -> bool,
     ) {
         for (rank, &expert) in experts.iter().enumerate() {
             let key = ExpertKey::new(layer, expert);
-            let prediction =
-                (kind == Prediction::Token).then_some(prefetch::Prediction { layer, distance, rank });
-            let known = std::mem::replace(&mut self.predicted[key.flat(self.experts)], true);
-            if known {
+            let prediction = (!kind.is_prompt()).then_some(Prediction { layer, distance, rank });
+            if self.protects(key) {
                 self.note_again(key, prediction);
-            } else if absent(key) && self.entries.len() < self.entries.capacity() {
-                self.entries.push(Predicted { key, prediction, earlier: None, started: false });
+                continue;
             }
+            if absent(key) {
+                if self.entries.len() == Self::most(self.experts) {
+                    continue;
+                }
+                let mut entry = Predicted { key, predictions: [None; MAX_LOOKAHEAD], started: false };
+                prediction.into_iter().for_each(|prediction| entry.note(prediction));
+                self.entries.push(entry);
+            }
+            self.predicted[key.flat(self.experts)] = true;
         }
     }
 
     /// From nearer it shows better what an expert is worth that has not been read yet.
-    fn note_again(&mut self, key: ExpertKey, prediction: Option<prefetch::Prediction>) {
-        if let Some(entry) = self.entries.iter_mut().find(|e| e.key == key && !e.started) {
-            entry.earlier = std::mem::replace(&mut entry.prediction, prediction);
+    fn note_again(&mut self, key: ExpertKey, prediction: Option<Prediction>) {
+        let entry = self.entries.iter_mut().find(|e| e.key == key && !e.started);
+        if let (Some(entry), Some(prediction)) = (entry, prediction) {
+            entry.note(prediction);
         }
     }
 
     /// The next one that is nearly certain. `absent` as in [`Prefetch::note`]: others may have read it meanwhile.
     pub fn next_certain(&self, absent: impl Fn(ExpertKey) -> bool) -> Option<usize> {
         let deserves =
-            |e: &Predicted| e.prediction.is_some_and(|prediction| self.governor.is_certain(prediction));
+            |e: &Predicted| e.nearest().is_some_and(|prediction| self.governor.is_certain(prediction));
         self.entries.iter().position(|e| !e.started && deserves(e) && absent(e.key))
     }
 
     /// The next one that deserves a read; `absent` as above.
     pub fn next(&self, absent: impl Fn(ExpertKey) -> bool) -> Option<usize> {
-        let deserves = |e: &Predicted| match e.prediction {
+        let deserves = |e: &Predicted| match e.nearest() {
             Some(prediction) => self.governor.allows(prediction),
             None => self.governor.is_on(),
         };
@@ -122,7 +135,7 @@ impl Prefetch {
                 return true;
             }
             let chosen = wanted[e.key.expert.index()];
-            for prediction in e.prediction.into_iter().chain(e.earlier) {
+            for prediction in e.predictions.into_iter().flatten() {
                 governor.predicted(prediction, chosen);
             }
             if e.started && !chosen {
@@ -150,7 +163,7 @@ mod tests {
 
     fn predicting(distance: usize) -> Prefetch {
         let mut prefetch = Prefetch::new(2, 4);
-        prefetch.note((LAYER, distance), &[ExpertId(2)], Prediction::Token, |_| true);
+        prefetch.note((LAYER, distance), &[ExpertId(2)], RowKind::Decode, |_| true);
         prefetch
     }
 
@@ -170,11 +183,41 @@ mod tests {
         let mut prefetch = predicting(2);
         for _ in 0..200 {
             arrive(&mut prefetch, false);
-            prefetch.note((LAYER, 2), &[ExpertId(2)], Prediction::Token, |_| true);
+            prefetch.note((LAYER, 2), &[ExpertId(2)], RowKind::Decode, |_| true);
         }
         assert_eq!(prefetch.next(|_| true), None, "from two layers away it is always wrong");
-        prefetch.note((LAYER, 1), &[ExpertId(2)], Prediction::Token, |_| true);
+        prefetch.note((LAYER, 1), &[ExpertId(2)], RowKind::Decode, |_| true);
         assert_eq!(prefetch.next(|_| true), Some(0), "from one it has not been tried");
         assert_eq!(prefetch.entries.len(), 1);
+    }
+
+    #[test]
+    fn what_finds_no_room_is_not_protected_as_if_it_were_going_to_be_read() {
+        let mut prefetch = Prefetch::new(MAX_LOOKAHEAD + 1, 2);
+        let both = [ExpertId(0), ExpertId(1)];
+        for layer in 0..=MAX_LOOKAHEAD as u16 {
+            prefetch.note((LayerId(layer), 1), &both, RowKind::Decode, |_| true);
+        }
+        assert_eq!(prefetch.entries.len(), Prefetch::most(2));
+        let beyond = ExpertKey::new(LayerId(MAX_LOOKAHEAD as u16), ExpertId(0));
+        assert!(!prefetch.protects(beyond), "it has no entry");
+        prefetch.note((beyond.layer, 1), &both, RowKind::Decode, |_| false);
+        assert!(prefetch.protects(beyond), "what is there needs no entry");
+    }
+
+    #[test]
+    fn of_several_rows_the_surest_counts_at_each_distance() {
+        let mut prefetch = Prefetch::new(2, 4);
+        let ranks = |entry: &Predicted| {
+            entry.predictions.map(|prediction| prediction.map(|prediction| prediction.rank))
+        };
+        prefetch.note((LAYER, 2), &[ExpertId(1), ExpertId(2)], RowKind::Decode, |_| true);
+        prefetch.note((LAYER, 2), &[ExpertId(2)], RowKind::Decode, |_| true);
+        prefetch.note((LAYER, 1), &[ExpertId(3), ExpertId(2)], RowKind::Decode, |_| true);
+        prefetch.note((LAYER, 1), &[ExpertId(0), ExpertId(1), ExpertId(2)], RowKind::Decode, |_| true);
+        let of = |expert: u16| prefetch.entries.iter().find(|e| e.key.expert == ExpertId(expert)).unwrap();
+        assert_eq!(ranks(of(2)), [Some(1), Some(0)]);
+        assert_eq!(ranks(of(1)), [Some(1), Some(0)]);
+        assert_eq!(ranks(of(0)), [Some(0), None]);
     }
 }

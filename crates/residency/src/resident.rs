@@ -7,15 +7,13 @@
 use std::io;
 use std::ops::Range;
 
-use hotset_base::{Bytes, ExpertId, ExpertKey, LayerId};
+use hotset_base::{Bytes, ExpertId, ExpertKey, LayerId, RowKind};
 use hotset_format::Checkpoint;
 use hotset_policy::evict::Evict;
 
 use crate::pager::Pager;
 use crate::source::PARTS;
-use crate::{
-    ArenaPlan, Arrived, ExpertSource, PagerError, PagerOptions, PagerStats, Prediction, SlotId, Timing,
-};
+use crate::{ArenaPlan, Arrived, ExpertSource, PagerError, PagerOptions, PagerStats, SlotId, Timing};
 
 /// See the module's text. The methods are the pager's.
 pub struct Resident {
@@ -87,13 +85,15 @@ impl Resident {
         "no paging (everything was read when opening)"
     }
 
-    pub fn lookahead(&self, _kind: Prediction) -> usize {
+    pub fn lookahead(&self, _kind: RowKind) -> usize {
         0
     }
 
     pub fn poll(&mut self) {}
 
-    pub fn admit(&mut self, _layer: LayerId, _expert: ExpertId) {}
+    pub fn admit(&mut self, _layer: LayerId, _expert: ExpertId) -> bool {
+        true
+    }
 
     pub fn preload(&mut self, _experts: &[(ExpertKey, f32)]) {}
 
@@ -105,7 +105,7 @@ impl Resident {
 
     pub fn prefetch_eagerly(&mut self, _eagerly: bool) {}
 
-    pub fn predicted(&mut self, _layer: LayerId, _experts: &[ExpertId], _kind: Prediction) {}
+    pub fn note(&mut self, _layer: LayerId, _experts: &[ExpertId], _kind: RowKind) {}
 
     pub fn request(&mut self, layer: LayerId, experts: &[ExpertId]) {
         self.layer = layer;

@@ -104,7 +104,7 @@ pub fn run(args: &PackArgs) -> Result<()> {
 /// A store whose own suggestion is too little would be refused by every run that names no memory.
 fn check_suggestion(packed: &Checkpoint) -> Result<()> {
     let options = EngineOptions::default();
-    match engine_args::plan(packed, &options) {
+    match engine_args::prepare(packed, options) {
         Ok(_) => Ok(()),
         Err(error) => Err(Usage(format!("--suggest-memory: {error:#}")).into()),
     }

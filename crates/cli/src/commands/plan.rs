@@ -79,6 +79,7 @@ struct Report<'a> {
     experts: usize,
     experts_per_layer: f64,
     context: usize,
+    sessions: usize,
     threads: usize,
     warnings: &'a [String],
     token_bytes: TokenBytes,
@@ -100,17 +101,18 @@ pub fn run(args: &PlanArgs) -> Result<()> {
     let mut outputs = Outputs::new(Force::NotOffered);
     model_args::protect(&mut outputs, &path, &checkpoint);
     let options = args.engine.options(&mut outputs)?;
-    let (plan, _) = engine_args::plan(&checkpoint, &options)?;
+    let prepared = engine_args::prepare(&checkpoint, options)?;
+    let plan = prepared.plan();
     if !args.json {
-        output::print_line(&plan)?;
+        output::print_line(plan)?;
         plan.warnings.iter().for_each(output::warn);
     }
-    let speeds = args.speeds(&checkpoint, &plan)?;
+    let speeds = args.speeds(&checkpoint, plan)?;
     let token = TokenBytes::of(&checkpoint);
     let fraction = plan.arena.slots() as f64 / plan.experts as f64;
     let forecast = Forecast::new(&token, locality.hit_rate(fraction), speeds, OVERLAP);
     if args.json {
-        return output::print_json(&Report::new(&plan, token, speeds, &locality, forecast));
+        return output::print_json(&Report::new(plan, token, speeds, &locality, forecast));
     }
     output::print_line(describe(token, speeds, &locality, &forecast))
 }
@@ -162,6 +164,7 @@ impl<'a> Report<'a> {
             experts: plan.experts,
             experts_per_layer: plan.arena.experts_per_layer(),
             context: plan.context,
+            sessions: plan.sessions,
             threads: plan.threads,
             warnings: &plan.warnings,
             token_bytes,

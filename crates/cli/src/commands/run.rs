@@ -6,12 +6,12 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 use clap::Args;
-use hotset_engine::{Engine, EngineError, Generation, Session};
+use hotset_engine::{Engine, EngineError, Generation, Prepared, Session};
 use hotset_outputs::Force;
 use hotset_text::{ChatMessage, ChatTemplate, Sampler, StopStrings, Variables};
 
 use crate::console::Console;
-use crate::engine_args::{EngineArgs, Planned};
+use crate::engine_args::{self, EngineArgs};
 use crate::figures::{RunReport, closing_line};
 use crate::output::Usage;
 use crate::prompt::{self, Prompt};
@@ -103,13 +103,13 @@ pub fn run(args: &RunArgs) -> Result<()> {
     if prompt.is_some() && !args.chat_mode() {
         args.template.warn_unused();
     }
-    let planned = Planned::new(&checkpoint, args.engine.options(&mut outputs)?)?;
+    let prepared = engine_args::prepare(&checkpoint, args.engine.options(&mut outputs)?)?;
     // Before anything is loaded: a prompt that does not fit should cost nothing.
-    let tokens = prompt.map(|prompt| args.encode(&planned, &template, &variables, prompt)).transpose()?;
+    let tokens = prompt.map(|prompt| args.encode(&prepared, &template, &variables, prompt)).transpose()?;
     let (mut sampler, seed) =
-        args.sampling.sampler(&planned.tokenizer, checkpoint.config.vocab, planned.plan.context)?;
-    let mut stops = args.sampling.stops(&planned.tokenizer)?;
-    let mut engine = planned.open(&checkpoint, args.quiet || args.json)?;
+        args.sampling.sampler(prepared.tokenizer(), checkpoint.config.vocab, prepared.plan().context)?;
+    let mut stops = args.sampling.stops(prepared.tokenizer())?;
+    let mut engine = engine_args::open(prepared, args.quiet || args.json)?;
     TraceArgs::begin(&mut engine, trace)?;
     let Some(tokens) = tokens else {
         let settings = chat::Settings {
@@ -186,12 +186,12 @@ impl RunArgs {
 
     fn encode(
         &self,
-        planned: &Planned,
+        prepared: &Prepared<'_>,
         template: &ChatTemplate,
         variables: &Variables,
         prompt: Prompt,
     ) -> Result<Vec<u32>> {
-        let (tokenizer, plan) = (&planned.tokenizer, &planned.plan);
+        let (tokenizer, plan) = (prepared.tokenizer(), prepared.plan());
         if !self.chat_mode() {
             return prompt.encode(tokenizer, plan.context);
         }

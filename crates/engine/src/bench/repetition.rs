@@ -2,13 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use hotset_base::Phase;
-use hotset_model::Qwen3Moe;
-
-use crate::engine::check_cancelled;
 use crate::figures::Snapshot;
 use crate::machine::CpuTime;
-use crate::{Engine, EngineError, PhaseFigures, Session};
+use crate::step::{TokenLoop, check_cancelled};
+use crate::{Engine, EngineError, PhaseFigures, Session, Turn, WantLogits};
 
 /// What one repetition does. Decoding is greedy and does not stop at stop tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,49 +64,34 @@ impl Engine {
             });
         }
         session.clear();
-        let cancel = self.cancel();
-        let model = self.model();
+        let (cancel, feed) = (self.cancel, self.prompt_feed(WantLogits::Last));
+        let tokens = &mut self.tokens;
         let mut out = Repetition { latencies: Vec::with_capacity(workload.predict), ..Repetition::default() };
-        model.enter(Phase::Setup);
-        let (start, cpu) = (Snapshot::take(model), CpuTime::now());
-        let mut row = 0;
-        for chunk in prompt.chunks(model.chunk()) {
-            check_cancelled(cancel)?;
-            session.append(model, chunk)?;
-            row = chunk.len() - 1;
-            progress(chunk.len());
-        }
-        let mut token = likeliest(model, row)?;
-        (out.prefill, out.prefill_cpu) = (start.phase(model, prompt.len()), CpuTime::now() - cpu);
-        model.enter(Phase::Narration);
-        for _ in 0..workload.warmup {
-            check_cancelled(cancel)?;
-            token = decode(model, session, token)?;
-            progress(1);
-        }
-        let (start, cpu) = (Snapshot::take(model), CpuTime::now());
-        for _ in 0..workload.predict {
+        let (start, cpu) = (Snapshot::take(&tokens.model), CpuTime::now());
+        tokens.feed(session, prompt, feed, cancel, &mut |_, pass| {
+            progress(pass.len());
+            Ok(())
+        })?;
+        let mut token = tokens.likeliest(0)?;
+        (out.prefill, out.prefill_cpu) = (start.phase(&tokens.model, prompt.len()), CpuTime::now() - cpu);
+        let mut decode = |tokens: &mut TokenLoop| {
             check_cancelled(cancel)?;
             let began = Instant::now();
-            token = decode(model, session, token)?;
-            out.latencies.push(began.elapsed());
+            tokens.step(&mut [Turn::decode(session, &token)])?;
+            token = tokens.likeliest(0)?;
+            let time = began.elapsed();
             progress(1);
+            Ok::<_, EngineError>(time)
+        };
+        for _ in 0..workload.warmup {
+            decode(tokens)?;
         }
-        (out.decode, out.decode_cpu) = (start.phase(model, workload.predict), CpuTime::now() - cpu);
+        let (start, cpu) = (Snapshot::take(&tokens.model), CpuTime::now());
+        for _ in 0..workload.predict {
+            out.latencies.push(decode(tokens)?);
+        }
+        (out.decode, out.decode_cpu) = (start.phase(&tokens.model, workload.predict), CpuTime::now() - cpu);
         self.check_sources()?;
         Ok(out)
     }
-}
-
-fn decode(model: &mut Qwen3Moe, session: &mut Session, token: u32) -> Result<u32, EngineError> {
-    session.append(model, &[token])?;
-    likeliest(model, 0)
-}
-
-/// The likeliest token after a row of the last pass; of equals, the first.
-fn likeliest(model: &mut Qwen3Moe, row: usize) -> Result<u32, EngineError> {
-    let logits = model.logits(row..row + 1);
-    let best = logits.iter().enumerate().fold(0, |best, (i, x)| if *x > logits[best] { i } else { best });
-    // Nothing is larger than a first number that is none.
-    if logits[best].is_finite() { Ok(best as u32) } else { Err(EngineError::NotANumber { id: best as u32 }) }
 }

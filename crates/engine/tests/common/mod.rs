@@ -3,15 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
-use hotset_base::{Bytes, WeightType};
+use hotset_base::{Bytes, Phase, RowKind, WeightType};
 use hotset_convert::{PackOptions, Recipe, pack};
-use hotset_engine::{Engine, EngineError, EngineOptions, Plan};
+use hotset_engine::{Engine, EngineError, EngineOptions, Session, Turn, WantLogits};
 use hotset_format::Checkpoint;
-use hotset_model::{KvCache, KvType, KvTypes};
+use hotset_model::{KvType, KvTypes};
 use hotset_outputs::FileKind;
 use hotset_residency::{ArenaPlan, ExpertSource};
 use hotset_testkit::{TinyModel, TinyShape, claim};
-use hotset_text::Tokenizer;
 
 /// The share of experts that fit the arena.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,25 +45,47 @@ pub fn engine(model: &Checkpoint, arena: Arena, threads: usize) -> Result<Engine
 pub fn engine_with(model: &Checkpoint, arena: Arena, options: EngineOptions) -> Result<Engine, EngineError> {
     let options =
         EngineOptions { memory: Some(Bytes::mib(4096)), kv_types: KvTypes::both(KvType::F32), ..options };
-    let mut plan = Plan::new(model, &options, Bytes(0))?;
-    plan.arena = arena.plan(model);
-    let tokenizer = Tokenizer::new(&model.tokenizer)?;
-    Engine::open(model, tokenizer, options, plan, &mut |_| {})
+    Engine::prepare(model, options)?.with_arena(arena.plan(model)).open(&mut |_| {})
 }
 
-/// Logits after every token, computed in chunks of `chunk`.
-pub fn logits(engine: &mut Engine, tokens: &[u32], chunk: usize) -> Vec<Vec<f32>> {
-    let model = engine.model();
-    let mut cache = KvCache::new(model.config(), tokens.len(), KvTypes::both(KvType::F32)).unwrap();
-    let (mut all, rows, vocab) = (Vec::new(), model.logits_rows(), model.config().vocab);
+/// A turn whose logits are all wanted: of an answer, or of a prompt.
+pub fn turn<'a>(session: &'a mut Session, tokens: &'a [u32], kind: RowKind) -> Turn<'a> {
+    let phase = if kind.is_prompt() { Phase::Setup } else { Phase::Narration };
+    Turn { session, tokens, phase, kind, logits: WantLogits::All }
+}
+
+/// Logits of the first `rows` of the last pass that wanted them.
+pub fn wanted_logits(engine: &mut Engine, rows: usize) -> Vec<Vec<f32>> {
+    let (at_once, vocab) = (engine.logits_rows(), engine.config().vocab);
+    let parts = (0..rows).step_by(at_once).map(|first| first..(first + at_once).min(rows));
+    parts
+        .flat_map(|part| engine.logits(part).chunks(vocab).map(<[f32]>::to_vec).collect::<Vec<_>>())
+        .collect()
+}
+
+/// Logits after every token, computed in a fresh session in chunks of `chunk`.
+pub fn try_logits(
+    engine: &mut Engine,
+    tokens: &[u32],
+    chunk: usize,
+    kind: RowKind,
+) -> Result<Vec<Vec<f32>>, EngineError> {
+    let (mut session, mut all) = (engine.session()?, Vec::new());
     for part in tokens.chunks(chunk) {
-        model.forward(&mut cache, part).unwrap();
-        for first in (0..part.len()).step_by(rows) {
-            let end = (first + rows).min(part.len());
-            all.extend(model.logits(first..end).chunks(vocab).map(<[f32]>::to_vec));
-        }
+        engine.step(&mut [turn(&mut session, part, kind)])?;
+        all.extend(wanted_logits(engine, part.len()));
     }
-    all
+    Ok(all)
+}
+
+/// The same of a prompt.
+pub fn logits(engine: &mut Engine, tokens: &[u32], chunk: usize) -> Vec<Vec<f32>> {
+    try_logits(engine, tokens, chunk, RowKind::Prompt).unwrap()
+}
+
+/// The same of an answer, token by token.
+pub fn decoded_logits(engine: &mut Engine, tokens: &[u32]) -> Vec<Vec<f32>> {
+    try_logits(engine, tokens, 1, RowKind::Decode).unwrap()
 }
 
 pub fn bits(rows: &[Vec<f32>]) -> Vec<u32> {

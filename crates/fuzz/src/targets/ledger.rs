@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use hotset_base::{Choice, Contribution, ExpertId, LayerId};
+use hotset_base::{Choice, Contribution, ExpertId, LayerId, SequenceId};
 use hotset_ledger::{Snapshot, load};
 use hotset_policy::contexts::{ContextId, Contexts, ContextsOptions, ContextsShape};
 use hotset_testkit::Random;
@@ -12,6 +12,9 @@ use hotset_testkit::Random;
 use crate::formats::ledger;
 use crate::mutate::{bytes, once_in};
 use crate::target::{Outcome, Target, Workshop};
+
+/// The one text that is followed.
+const TEXT: SequenceId = SequenceId(0);
 
 const NAME: &str = "l.ledger";
 const SHAPE: ContextsShape = ContextsShape { layers: 2, experts: 8 };
@@ -39,11 +42,11 @@ fn learn(contexts: &mut Contexts, shape: ContextsShape, tokens: u16) {
     for token in 0..tokens {
         for layer in 0..shape.layers as u16 {
             let expert = ExpertId((token / 64 * 4 + token % 4) % shape.experts as u16);
-            contexts.observe(LayerId(layer), 0, &[Choice { expert, weight: 1.0 }]);
+            contexts.observe(TEXT, LayerId(layer), 0, &[Choice { expert, weight: 1.0 }]);
             let contribution = Contribution { expert, weight: 1.0, share: 1.0 + f32::from(token) };
-            contexts.contribute(LayerId(layer), &[contribution]);
+            contexts.contribute(TEXT, LayerId(layer), &[contribution]);
         }
-        contexts.advance(1);
+        contexts.advance(TEXT, 1);
     }
 }
 
@@ -73,7 +76,7 @@ impl Target for LedgerFile {
 fn go_on(snapshot: Snapshot) -> Result<(), String> {
     let shape = snapshot.shape;
     let mut contexts = snapshot.into_contexts(options());
-    contexts.begin();
+    contexts.begin(TEXT);
     learn(&mut contexts, shape, 24);
     let mut hot = Vec::new();
     (0..contexts.known().len()).for_each(|i| contexts.hot_set(ContextId(i as u16), &mut hot));

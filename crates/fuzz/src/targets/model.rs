@@ -5,10 +5,10 @@ use std::sync::atomic::AtomicBool;
 
 use hotset_base::Bytes;
 use hotset_convert::{PackOptions, Recipe, pack};
-use hotset_engine::{Engine, EngineOptions, Listener, Plan};
+use hotset_engine::{Engine, EngineOptions, Listener};
 use hotset_outputs::FileKind;
 use hotset_testkit::{TinyModel, TinyShape, claim};
-use hotset_text::{ChatMessage, ChatTemplate, Sampler, SamplerConfig, Tokenizer, Variables};
+use hotset_text::{ChatMessage, ChatTemplate, Sampler, SamplerConfig, Variables};
 
 /// Tokens of an answer.
 const ANSWER: usize = 3;
@@ -56,15 +56,13 @@ pub fn answer(path: &Path) -> Result<String, String> {
         threads: Some(1),
         ..EngineOptions::default()
     };
-    let plan = Plan::new(&model, &options, Bytes(0)).map_err(|e| e.to_string())?;
-    let tokenizer = Tokenizer::new(&model.tokenizer).map_err(|e| e.to_string())?;
+    let prepared = Engine::prepare(&model, options).map_err(|e| e.to_string())?;
     // A template that does not compile is said when it is needed.
     let rendered = ChatTemplate::new(model.chat_template.as_deref()).and_then(|template| {
         template.render(&[message()], true, &Variables::default(), &AtomicBool::new(false))
     });
-    let prompt = tokenizer.encode(PROMPT, false).map_err(|e| e.to_string())?;
-    let mut engine =
-        Engine::open(&model, tokenizer, options, plan, &mut |_| {}).map_err(|e| e.to_string())?;
+    let prompt = prepared.tokenizer().encode(PROMPT, false).map_err(|e| e.to_string())?;
+    let mut engine = prepared.open(&mut |_| {}).map_err(|e| e.to_string())?;
     let mut session = engine.session().map_err(|e| e.to_string())?;
     let config = SamplerConfig { temperature: 0.0, ..SamplerConfig::default() };
     let mut sampler = Sampler::new(config, model.config.vocab).map_err(|e| e.to_string())?;

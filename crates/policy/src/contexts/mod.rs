@@ -8,7 +8,7 @@ mod distance;
 
 use arrayvec::ArrayVec;
 use hotset_base::limits::{MAX_EXPERTS, MAX_LEDGER_CONTEXTS};
-use hotset_base::{Bytes, Choice, Contribution, ExpertId, ExpertKey, Families, LayerId};
+use hotset_base::{Bytes, Choice, Contribution, ExpertId, ExpertKey, Families, LayerId, SequenceId};
 
 use crate::Record;
 use crate::families::FamilyPrior;
@@ -97,22 +97,34 @@ pub struct Contexts {
     contexts: ArrayVec<Context, MAX_LEDGER_CONTEXTS>,
     /// `[options.contexts, layers * experts]`
     records: Vec<Record>,
+    /// Tokens of all windows ever.
+    tokens: u64,
+    /// The context that a text turned to last; of all texts.
+    present: Option<ContextId>,
+    /// One for each sequence that is followed.
+    texts: Vec<Text>,
+    /// What a failed pass goes back to: the texts, and the records of the context that each is in.
+    before: Vec<(Text, Vec<Record>)>,
+    families: Option<FamilyPrior>,
+}
+
+/// Where one text stands.
+#[derive(Clone, Debug)]
+struct Text {
     /// `[layers * experts]`: native mass and uses of the window under way.
     window: Vec<Evidence>,
     /// The same of tokens before it that were computed together with it: learnt, not compared.
     bulk: Vec<Evidence>,
-    /// Tokens of either, and of all windows ever.
+    /// Tokens of either.
     in_window: u32,
     in_bulk: u32,
     /// Tokens at the start of the pass under way that are not of its window.
     before_window: u32,
-    tokens: u64,
     present: Option<ContextId>,
     /// Windows in a row that were strange to the present context.
     strange: u32,
     /// The next window decides by itself: a new text has begun.
     fresh: bool,
-    families: Option<FamilyPrior>,
 }
 
 /// What a window has of one expert.
@@ -129,6 +141,41 @@ impl Evidence {
     }
 }
 
+impl Text {
+    /// Of so many experts; it goes on in `present`.
+    fn new(all: usize, present: Option<ContextId>) -> Self {
+        Self {
+            window: vec![Evidence::default(); all],
+            bulk: vec![Evidence::default(); all],
+            in_window: 0,
+            in_bulk: 0,
+            before_window: 0,
+            present,
+            strange: 0,
+            fresh: true,
+        }
+    }
+
+    /// Takes what another has, in memory of its own.
+    fn copy_from(&mut self, other: &Self) {
+        let Self { window, bulk, in_window, in_bulk, before_window, present, strange, fresh } = other;
+        self.window.copy_from_slice(window);
+        self.bulk.copy_from_slice(bulk);
+        (self.in_window, self.in_bulk, self.before_window) = (*in_window, *in_bulk, *before_window);
+        (self.present, self.strange, self.fresh) = (*present, *strange, *fresh);
+    }
+
+    fn forget_window(&mut self) {
+        self.window.fill(Evidence::default());
+        self.bulk.fill(Evidence::default());
+        (self.in_window, self.in_bulk, self.before_window) = (0, 0, 0);
+    }
+
+    fn turn_to(&mut self, context: ContextId) {
+        (self.present, self.strange, self.fresh) = (Some(context), 0, false);
+    }
+}
+
 impl Contexts {
     /// No context is known yet.
     pub fn new(shape: ContextsShape, options: ContextsOptions) -> Self {
@@ -140,26 +187,31 @@ impl Contexts {
         Self {
             contexts: ArrayVec::new(),
             records: vec![Record::default(); options.contexts * shape.all()],
-            window: vec![Evidence::default(); shape.all()],
-            bulk: vec![Evidence::default(); shape.all()],
-            in_window: 0,
-            in_bulk: 0,
-            before_window: 0,
             tokens: 0,
             present: None,
-            strange: 0,
-            fresh: true,
+            texts: Vec::new(),
+            before: Vec::new(),
             families: None,
             shape,
             options,
         }
+        .following(1)
     }
 
-    /// What they occupy.
-    pub fn planned_bytes(shape: ContextsShape, options: ContextsOptions) -> Bytes {
+    /// The same, following so many texts at once, all in the present context.
+    pub fn following(mut self, texts: usize) -> Self {
+        let all = self.shape.all();
+        self.texts = vec![Text::new(all, self.present); texts];
+        self.before = vec![(Text::new(all, None), vec![Record::default(); all]); texts];
+        self
+    }
+
+    /// What they occupy that follow so many texts at once.
+    pub fn planned_bytes(shape: ContextsShape, options: ContextsOptions, texts: usize) -> Bytes {
         let records = options.contexts * shape.all() * size_of::<Record>();
         let families = FamilyPrior::planned_bytes(shape.all());
-        Bytes((records + families + 2 * shape.all() * size_of::<Evidence>()) as u64)
+        let text = shape.all() * (4 * size_of::<Evidence>() + size_of::<Record>());
+        Bytes((records + families + texts * text) as u64)
     }
 
     /// The contexts of an earlier run: the least used are left out if there are more than the
@@ -190,6 +242,7 @@ impl Contexts {
             restored.records[place * all..][..all].copy_from_slice(&records[from * all..][..all]);
             if is_present(from) {
                 restored.present = Some(ContextId(place as u16));
+                restored.texts[0].present = restored.present;
             }
         }
         restored
@@ -210,7 +263,7 @@ impl Contexts {
         &self.contexts
     }
 
-    /// The context that the text is in, once a window has passed; from a snapshot, the one saved as last.
+    /// The context that a text turned to last, once a window has passed; from a snapshot, the one saved as last.
     pub fn present(&self) -> Option<ContextId> {
         self.present
     }
@@ -225,35 +278,58 @@ impl Contexts {
         &self.records[context.index() * self.shape.all()..][..self.shape.all()]
     }
 
-    /// `[experts]`: those of one layer in the present context; empty before there is one.
-    pub fn present_records(&self, layer: LayerId) -> &[Record] {
+    /// `[experts]`: those of one layer in the present context of a text; empty before there is one.
+    pub fn present_records(&self, text: SequenceId, layer: LayerId) -> &[Record] {
         let experts = self.shape.experts;
         let of = |present| &self.records(present)[layer.index() * experts..][..experts];
-        self.present.map_or(&[], of)
+        self.texts[text.index()].present.map_or(&[], of)
+    }
+
+    /// Notes where a text stands, for [`Ledger::go_back`].
+    pub fn mark(&mut self, text: SequenceId) {
+        let (before, records) = &mut self.before[text.index()];
+        before.copy_from(&self.texts[text.index()]);
+        if let Some(present) = before.present {
+            let all = self.shape.all();
+            records.copy_from_slice(&self.records[present.index() * all..][..all]);
+        }
+    }
+
+    /// What was observed of a text since it was marked did not happen.
+    pub fn go_back(&mut self, text: SequenceId) {
+        let (before, records) = &self.before[text.index()];
+        self.texts[text.index()].copy_from(before);
+        if let Some(present) = before.present {
+            let all = self.shape.all();
+            self.records[present.index() * all..][..all].copy_from_slice(records);
+        }
     }
 
     /// A text begins: its first window decides about the context by itself, without patience.
-    pub fn begin(&mut self) {
-        self.forget_window();
-        self.strange = 0;
-        self.fresh = true;
+    pub fn begin(&mut self, text: SequenceId) {
+        let present = self.present;
+        let text = &mut self.texts[text.index()];
+        text.forget_window();
+        (text.present, text.strange, text.fresh) = (present, 0, true);
     }
 
     /// This many tokens are about to go through all layers together. The last ones of many are the window:
     /// what comes next is like them, and all windows are of one size, as distances must be.
-    pub fn enter_pass(&mut self, tokens: u32) {
-        if self.in_window + tokens > self.options.context_window {
-            for (bulk, evidence) in self.bulk.iter_mut().zip(&mut self.window) {
+    pub fn enter_pass(&mut self, text: SequenceId, tokens: u32) {
+        let text = &mut self.texts[text.index()];
+        if text.in_window + tokens > self.options.context_window {
+            for (bulk, evidence) in text.bulk.iter_mut().zip(&mut text.window) {
                 bulk.add(std::mem::take(evidence));
             }
-            self.in_bulk += std::mem::take(&mut self.in_window);
+            text.in_bulk += std::mem::take(&mut text.in_window);
         }
-        self.before_window = tokens.saturating_sub(self.options.context_window);
+        text.before_window = tokens.saturating_sub(self.options.context_window);
     }
 
-    /// The native set of one layer-token; `token` is its place in the pass.
-    pub fn observe(&mut self, layer: LayerId, token: u32, native: &[Choice]) {
-        let table = if token < self.before_window { &mut self.bulk } else { &mut self.window };
+    /// The native set of one layer-token; `token` is its place among those of its text in the pass.
+    pub fn observe(&mut self, text: SequenceId, layer: LayerId, token: u32, native: &[Choice]) {
+        let text = &mut self.texts[text.index()];
+        let table = if token < text.before_window { &mut text.bulk } else { &mut text.window };
         let row = &mut table[layer.index() * self.shape.experts..][..self.shape.experts];
         for choice in native {
             let evidence = &mut row[choice.expert.index()];
@@ -261,9 +337,9 @@ impl Contexts {
         }
     }
 
-    /// What the computed experts of one layer-token did; counts for the present context.
-    pub fn contribute(&mut self, layer: LayerId, used: &[Contribution]) {
-        let Some(present) = self.present else { return };
+    /// What the computed experts of one layer-token did; counts for the present context of its text.
+    pub fn contribute(&mut self, text: SequenceId, layer: LayerId, used: &[Contribution]) {
+        let Some(present) = self.texts[text.index()].present else { return };
         let first = present.index() * self.shape.all() + layer.index() * self.shape.experts;
         for contribution in used {
             let gain = contribution.share / contribution.weight;
@@ -274,39 +350,40 @@ impl Contexts {
     }
 
     /// The pass of this many tokens has ended. Compares at the end of a window, and only there.
-    pub fn advance(&mut self, tokens: u32) -> Turn {
-        let before_window = std::mem::take(&mut self.before_window);
-        self.in_bulk += before_window;
-        self.in_window += tokens - before_window;
-        if self.in_window < self.options.context_window {
+    pub fn advance(&mut self, text: SequenceId, tokens: u32) -> Turn {
+        let state = &mut self.texts[text.index()];
+        let before_window = std::mem::take(&mut state.before_window);
+        state.in_bulk += before_window;
+        state.in_window += tokens - before_window;
+        if state.in_window < self.options.context_window {
             return Turn::Same;
         }
-        let turn = self.decide();
-        self.learn();
+        let turn = self.decide(text);
+        self.learn(text);
         turn
     }
 
     /// The context of the window that is full.
-    fn decide(&mut self) -> Turn {
-        let strange = self.present.is_none_or(|present| self.is_strange(present));
-        self.strange = if strange { self.strange + 1 } else { 0 };
-        let decides_alone = self.fresh || self.present.is_none();
-        if !decides_alone && self.strange < self.options.patience.max(1) {
+    fn decide(&mut self, text: SequenceId) -> Turn {
+        let state = &self.texts[text.index()];
+        let strange = state.present.is_none_or(|present| self.is_strange(text, present));
+        let decides_alone = state.fresh || state.present.is_none();
+        let strange = if strange { state.strange + 1 } else { 0 };
+        self.texts[text.index()].strange = strange;
+        if !decides_alone && strange < self.options.patience.max(1) {
             return Turn::Same;
         }
-        match self.nearest() {
+        let (context, turn) = match self.nearest(text) {
             None => self.found(),
-            Some(context) => self.enter(context),
-        }
-    }
-
-    fn enter(&mut self, context: ContextId) -> Turn {
-        (self.present, self.strange, self.fresh) = (Some(context), 0, false);
-        Turn::Known(context)
+            Some(context) => (context, Turn::Known(context)),
+        };
+        self.present = Some(context);
+        self.texts[text.index()].turn_to(context);
+        turn
     }
 
     /// A new context, in a free place or in that of the least used one.
-    fn found(&mut self) -> Turn {
+    fn found(&mut self) -> (ContextId, Turn) {
         let place = if self.contexts.len() < self.options.contexts {
             self.contexts.push(Context::default());
             self.contexts.len() - 1
@@ -318,24 +395,28 @@ impl Contexts {
         let all = self.shape.all();
         self.records[place * all..][..all].fill(Record::default());
         let context = ContextId(place as u16);
-        (self.present, self.strange, self.fresh) = (Some(context), 0, false);
-        Turn::Founded(context)
+        // Another text that was in the context whose place this is has to look for one again.
+        self.texts
+            .iter_mut()
+            .filter(|text| text.present == Some(context))
+            .for_each(|text| text.present = None);
+        (context, Turn::Founded(context))
     }
 
     /// The nearest context that the window is not strange to.
-    fn nearest(&self) -> Option<ContextId> {
+    fn nearest(&self, text: SequenceId) -> Option<ContextId> {
         let all = (0..self.contexts.len()).map(|i| ContextId(i as u16));
-        let near = all.filter(|&context| !self.is_strange(context));
-        near.min_by(|&a, &b| self.distance(a).total_cmp(&self.distance(b)))
+        let near = all.filter(|&context| !self.is_strange(text, context));
+        near.min_by(|&a, &b| self.distance(text, a).total_cmp(&self.distance(text, b)))
     }
 
-    fn is_strange(&self, context: ContextId) -> bool {
-        self.distance(context) > self.contexts[context.index()].spread() + self.options.drift
+    fn is_strange(&self, text: SequenceId, context: ContextId) -> bool {
+        self.distance(text, context) > self.contexts[context.index()].spread() + self.options.drift
     }
 
     /// From the window under way to a context's centroid.
-    fn distance(&self, context: ContextId) -> f32 {
-        let rows = self.window.chunks_exact(self.shape.experts);
+    fn distance(&self, text: SequenceId, context: ContextId) -> f32 {
+        let rows = self.texts[text.index()].window.chunks_exact(self.shape.experts);
         let centroid = self.records(context).chunks_exact(self.shape.experts);
         let rows = rows.zip(centroid).map(|(window, centroid)| {
             window.iter().map(|evidence| evidence.mass).zip(centroid.iter().map(|record| record.mass))
@@ -344,28 +425,23 @@ impl Contexts {
     }
 
     /// Adds the window to the present context, unless it is strange to it, and empties it.
-    fn learn(&mut self) {
-        let tokens = self.in_window + self.in_bulk;
+    fn learn(&mut self, text: SequenceId) {
+        let state = &self.texts[text.index()];
+        let tokens = state.in_window + state.in_bulk;
         self.tokens = self.tokens.saturating_add(u64::from(tokens));
-        if let Some(present) = self.present.filter(|_| self.strange == 0) {
-            let distance = self.distance(present);
+        if let Some(present) = state.present.filter(|_| state.strange == 0) {
+            let distance = self.distance(text, present);
             let keep = (-(tokens as f32) / self.options.horizon.max(1.0)).exp2();
             let all = self.shape.all();
             let records = &mut self.records[present.index() * all..][..all];
-            for (record, (window, bulk)) in records.iter_mut().zip(self.window.iter().zip(&self.bulk)) {
+            for (record, (window, bulk)) in records.iter_mut().zip(state.window.iter().zip(&state.bulk)) {
                 record.fade(keep);
                 record.mass += window.mass + bulk.mass;
                 record.uses += window.uses + bulk.uses;
             }
             self.contexts[present.index()].passed(tokens, self.tokens, distance);
         }
-        self.forget_window();
-    }
-
-    fn forget_window(&mut self) {
-        self.window.fill(Evidence::default());
-        self.bulk.fill(Evidence::default());
-        (self.in_window, self.in_bulk, self.before_window) = (0, 0, 0);
+        self.texts[text.index()].forget_window();
     }
 
     /// All experts with the native picks of each in a context, faded, as far as they are believed: most first, ties to the lower

@@ -47,6 +47,11 @@ impl Bucket {
         enough
     }
 
+    /// Gives back bytes that were taken and not read.
+    pub fn give_back(&mut self, bytes: Bytes) {
+        self.level = (self.level + bytes.0 as f64).min(self.depth);
+    }
+
     /// Takes bytes that have to be read whatever is left: a debt that later tokens pay.
     pub fn force(&mut self, bytes: Bytes) {
         self.level -= bytes.0 as f64;

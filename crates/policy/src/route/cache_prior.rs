@@ -42,12 +42,15 @@ pub struct CachePrior {
     shape: RouterShape,
     options: CachePriorOptions,
     ranges: LogitRange,
+    /// Before the pass under way.
+    before: LogitRange,
 }
 
 impl CachePrior {
     /// For a model's routers.
     pub fn new(shape: RouterShape, options: CachePriorOptions) -> Self {
-        Self { ranges: LogitRange::new(shape.layers), shape, options }
+        let ranges = LogitRange::new(shape.layers);
+        Self { before: ranges.clone(), ranges, shape, options }
     }
 
     /// The best by scores of which those of held experts have a bonus.
@@ -83,6 +86,14 @@ impl Route for CachePrior {
         out.choose_native(token.layer, token.logits, self.shape.top_k, self.shape.norm_topk)?;
         self.choose(token, self.options.lambda * self.ranges.of(token.layer), out);
         Ok(())
+    }
+
+    fn mark(&mut self) {
+        self.before.copy_from(&self.ranges);
+    }
+
+    fn go_back(&mut self) {
+        self.ranges.copy_from(&self.before);
     }
 
     fn is_lossy(&self) -> bool {

@@ -11,7 +11,7 @@ mod scale;
 mod strict;
 mod trust;
 
-use hotset_base::{Bytes, LayerId, Phase};
+use hotset_base::{Bytes, ExpertId, LayerId, Phase};
 
 use crate::Record;
 
@@ -53,6 +53,8 @@ pub struct RowView<'a> {
     pub layer: LayerId,
     /// Tokens computed before this one, by this engine.
     pub tokens_routed: u64,
+    /// Tokens computed before the pass that this one is in: those of a pass wait for the same reads.
+    pub pass: u64,
     /// What the token is for. The experts of a prompt are paged once for a whole chunk, so lossy policies save
     /// little there, and everything later rests on it: they choose as the model does, and learn.
     pub phase: Phase,
@@ -72,12 +74,22 @@ pub struct RowView<'a> {
 pub trait Route: Send {
     /// Chooses the experts of one layer-token. `out` comes as the one before left it.
     ///
-    /// Tokens come in order, each through all layers; those of one prompt chunk layer by layer.
+    /// Tokens come in order, each through all layers; those of one pass layer by layer.
     fn route(&mut self, token: &RowView<'_>, out: &mut Decision) -> Result<(), NotFinite>;
 
     /// What it would choose of one layer-token to come, by these scores: what of that is not held is prefetched.
     /// Learns nothing from it. `out` comes as the one before left it.
     fn foresee(&self, token: &RowView<'_>, out: &mut Decision) -> Result<(), NotFinite>;
+
+    /// A pass is about to begin: notes what is known, for [`Route::go_back`]. Must not allocate.
+    fn mark(&mut self) {}
+
+    /// The pass has failed and will be tried again: what it taught is forgotten.
+    fn go_back(&mut self) {}
+
+    /// An expert that was to be admitted found no place: what its absence has cost is still owed, and the bytes
+    /// are not read.
+    fn refused(&mut self, _layer: LayerId, _expert: ExpertId, _bytes: Bytes) {}
 
     /// Whether the chosen set may differ from the native one: what is held then decides what is computed.
     fn is_lossy(&self) -> bool;

@@ -42,6 +42,7 @@ mod tests {
         let token = RowView {
             layer: LayerId(7),
             tokens_routed: 0,
+            pass: 0,
             phase: Phase::Narration,
             logits,
             held: &held,

@@ -17,6 +17,11 @@ impl LogitRange {
         Self { layers: vec![(0.0, 0.0); layers] }
     }
 
+    /// Takes what another has, in memory of its own.
+    pub fn copy_from(&mut self, other: &Self) {
+        self.layers.copy_from_slice(&other.layers);
+    }
+
     /// Takes note of a token and gives the mean with it.
     pub fn update(&mut self, layer: LayerId, logits: &[f32]) -> f32 {
         let (min, max) =

@@ -37,15 +37,32 @@ impl Default for StrictOptions {
 pub struct Strict {
     shape: RouterShape,
     options: StrictOptions,
+    learnt: Learnt,
+    /// Before the pass under way.
+    before: Learnt,
+    keep: f32,
+    families: Option<FamilyPrior>,
+    /// `[experts]`: the evidence of one layer, families counted.
+    blended: Vec<f32>,
+}
+
+/// What the tokens so far have taught.
+#[derive(Clone, Debug)]
+struct Learnt {
     /// `[layers * experts]`: faded router mass.
     evidence: Vec<f32>,
     /// `[layers * experts]`: in the hot set.
     members: Vec<bool>,
     layers: Vec<Window>,
-    keep: f32,
-    families: Option<FamilyPrior>,
-    /// `[experts]`: the evidence of one layer, families counted.
-    blended: Vec<f32>,
+}
+
+impl Learnt {
+    /// Takes what another has, in memory of its own.
+    fn copy_from(&mut self, other: &Self) {
+        self.evidence.copy_from_slice(&other.evidence);
+        self.members.copy_from_slice(&other.members);
+        self.layers.copy_from_slice(&other.layers);
+    }
 }
 
 /// A layer's place in its window.
@@ -60,10 +77,14 @@ impl Strict {
     pub fn new(shape: RouterShape, options: StrictOptions, families: &[Families]) -> Self {
         let hot_set = if options.hot_set == 0 { shape.slots as usize } else { options.hot_set };
         let options = StrictOptions { hot_set: hot_set.clamp(1, shape.experts), ..options };
-        Self {
+        let learnt = Learnt {
             evidence: vec![0.0; shape.layers * shape.experts],
             members: vec![false; shape.layers * shape.experts],
             layers: vec![Window::default(); shape.layers],
+        };
+        Self {
+            before: learnt.clone(),
+            learnt,
             families: FamilyPrior::new(families).filter(|_| options.family_share > 0.0),
             blended: vec![0.0; shape.experts],
             keep: (-1.0 / options.half_life.max(1.0)).exp2(),
@@ -75,7 +96,7 @@ impl Strict {
     /// Chooses the native best of the hot set.
     fn choose(&self, token: &RowView<'_>, out: &mut Decision) {
         let first = token.layer.index() * self.shape.experts;
-        let members = &self.members[first..first + self.shape.experts];
+        let members = &self.learnt.members[first..first + self.shape.experts];
         let mut best = ArrayVec::<Choice, MAX_TOP_K>::new();
         for (expert, &weight) in token.logits.iter().enumerate().filter(|(expert, _)| members[*expert]) {
             insert(&mut best, self.shape.top_k, Choice { expert: ExpertId(expert as u16), weight });
@@ -86,12 +107,12 @@ impl Strict {
     /// Adds a token's router mass; at the end of a window, chooses the hot set.
     fn learn(&mut self, token: &RowView<'_>, out: &Decision) {
         let first = token.layer.index() * self.shape.experts;
-        let evidence = &mut self.evidence[first..first + self.shape.experts];
+        let evidence = &mut self.learnt.evidence[first..first + self.shape.experts];
         evidence.iter_mut().for_each(|mass| *mass *= self.keep);
         for choice in &out.native {
             evidence[choice.expert.index()] += choice.weight;
         }
-        let window = &mut self.layers[token.layer.index()];
+        let window = &mut self.learnt.layers[token.layer.index()];
         window.tokens += 1;
         if !window.tokens.is_multiple_of(self.options.refresh_tokens.max(1)) {
             return;
@@ -105,7 +126,7 @@ impl Strict {
         for (expert, &weight) in self.blended.iter().enumerate() {
             insert(&mut best, self.options.hot_set, Choice { expert: ExpertId(expert as u16), weight });
         }
-        let members = &mut self.members[first..first + self.shape.experts];
+        let members = &mut self.learnt.members[first..first + self.shape.experts];
         members.fill(false);
         best.iter().for_each(|choice| members[choice.expert.index()] = true);
     }
@@ -121,10 +142,18 @@ impl Route for Strict {
     fn foresee(&self, token: &RowView<'_>, out: &mut Decision) -> Result<(), NotFinite> {
         let shape = self.shape;
         out.choose_native(token.layer, token.logits, shape.top_k, shape.norm_topk)?;
-        if token.phase != Phase::Setup && self.layers[token.layer.index()].chosen {
+        if token.phase != Phase::Setup && self.learnt.layers[token.layer.index()].chosen {
             self.choose(token, out);
         }
         Ok(())
+    }
+
+    fn mark(&mut self) {
+        self.before.copy_from(&self.learnt);
+    }
+
+    fn go_back(&mut self) {
+        self.learnt.copy_from(&self.before);
     }
 
     fn is_lossy(&self) -> bool {

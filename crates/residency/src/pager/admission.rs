@@ -7,8 +7,8 @@ use super::{MOST_ADMITTED, Pager};
 
 impl Pager {
     /// Reads an expert of the present visit's layer for later visits, if it deserves a place more than what
-    /// would have to leave.
-    pub fn admit(&mut self, layer: LayerId, expert: ExpertId) {
+    /// would have to leave. Says whether it is there, or on its way, or waits for its read.
+    pub fn admit(&mut self, layer: LayerId, expert: ExpertId) -> bool {
         let key = ExpertKey::new(layer, expert);
         match self.note_use(key) {
             Some(slot) => self.worth[slot.index()] = self.evict.retention(key),
@@ -16,6 +16,7 @@ impl Pager {
             None => {}
         }
         self.start_reads();
+        self.slots.place(key).is_some() || self.admitted.contains(&key)
     }
 
     pub(super) fn start_admissions(&mut self) {

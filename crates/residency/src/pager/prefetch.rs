@@ -1,17 +1,16 @@
 //! Reads of what a later layer is predicted to want: started while nobody waits, given up when they prove pointless.
 
-use hotset_base::{ExpertId, ExpertKey, LayerId};
+use hotset_base::{ExpertId, ExpertKey, LayerId, RowKind};
 use hotset_io::Urgency;
 
 use super::{HALVES, MOST_PREFETCHES, Pager, ticket};
 use crate::fill::Fill;
-use crate::prefetch::Prediction;
 use crate::slots::{SlotId, SlotState};
 
 impl Pager {
     /// Says what a layer behind the visit's will probably want: not evicted if it can be helped, and read while the
     /// disk has nothing more urgent to do.
-    pub fn predicted(&mut self, layer: LayerId, experts: &[ExpertId], kind: Prediction) {
+    pub fn predicted(&mut self, layer: LayerId, experts: &[ExpertId], kind: RowKind) {
         let slots = &self.slots;
         let distance = layer.index() - self.layer.index();
         self.prefetch.note((layer, distance), experts, kind, |key| slots.place(key).is_none());

@@ -67,7 +67,7 @@ pub fn run(args: &SynthArgs, model: &Path) -> Result<()> {
     }
     let log = Arc::new(Mutex::new(RoutingLog::new(config.layers, config.experts, config.top_k)));
     let recorded = Arc::clone(&log);
-    engine.model().probe_routers(Box::new(move |layer, scores, next| {
+    engine.probe_routers(Box::new(move |layer, scores, next| {
         recorded.lock().unwrap_or_else(PoisonError::into_inner).record(layer, scores, next);
     }));
     let mut session = engine.session()?;

@@ -3,7 +3,7 @@
 use hotset_base::Phase;
 
 /// At most `allowed` admissions in every window of `window` tokens, for each phase by itself.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Exploration {
     allowed: u32,
     window: u64,

@@ -7,7 +7,7 @@ mod owed;
 
 use arrayvec::ArrayVec;
 use hotset_base::limits::{MAX_EXPERTS, MAX_TOP_K};
-use hotset_base::{Choice, ExpertId, Phase};
+use hotset_base::{Bytes, Choice, ExpertId, LayerId, Phase};
 
 use super::bucket::Bucket;
 use super::decision::top_k;
@@ -30,9 +30,17 @@ pub struct Trust {
     shape: RouterShape,
     options: TrustOptions,
     owed: Owed,
+    spent: Spent,
+    /// The same two before the pass under way.
+    before: (Owed, Spent),
+}
+
+/// What has been taken of the budgets.
+#[derive(Clone, Debug)]
+struct Spent {
     bucket: Option<Bucket>,
     exploration: Exploration,
-    /// The token whose reads are being counted, and microseconds it waits for so far.
+    /// The pass whose reads are being counted, and microseconds that its tokens wait for so far.
     waiting: (u64, f32),
 }
 
@@ -40,14 +48,13 @@ impl Trust {
     /// For a model's routers.
     pub fn new(shape: RouterShape, options: TrustOptions) -> Self {
         let budget = options.swap_budget;
-        Self {
-            owed: Owed::new(shape, options.horizon),
+        let owed = Owed::new(shape, options.horizon);
+        let spent = Spent {
             bucket: (budget.0 > 0).then(|| Bucket::new(budget, options.swap_window)),
             exploration: Exploration::new(options.explore, options.explore_window),
             waiting: (0, 0.0),
-            shape,
-            options,
-        }
+        };
+        Self { before: (owed.clone(), spent.clone()), owed, spent, shape, options }
     }
 
     /// What computing a substitute of this weight in the place of `choice` would do: see [`Trust`].
@@ -59,7 +66,7 @@ impl Trust {
 
     /// The price of a read now.
     fn price(&self) -> f32 {
-        let fullness = self.bucket.as_ref().map_or(1.0, Bucket::fullness);
+        let fullness = self.spent.bucket.as_ref().map_or(1.0, Bucket::fullness);
         self.options.tolerance.powi(2) * (1.0 + self.options.cost * (1.0 - fullness))
     }
 
@@ -69,10 +76,10 @@ impl Trust {
 
     /// Whether the token may wait for one more read; takes it out of its budgets.
     fn may_wait(&mut self, token: &RowView<'_>) -> bool {
-        let late = self.waiting.1 + token.read_us;
+        let late = self.spent.waiting.1 + token.read_us;
         let in_time = self.options.deadline_us <= 0.0 || late <= self.options.deadline_us;
-        if in_time && self.bucket.as_mut().is_none_or(|bucket| bucket.take(token.expert_bytes)) {
-            self.waiting.1 = late;
+        if in_time && self.spent.bucket.as_mut().is_none_or(|bucket| bucket.take(token.expert_bytes)) {
+            self.spent.waiting.1 = late;
             return true;
         }
         false
@@ -137,9 +144,9 @@ impl Trust {
     }
 
     fn may_admit(&mut self, token: &RowView<'_>) -> bool {
-        self.bucket.as_ref().is_none_or(|bucket| bucket.holds(token.expert_bytes))
-            && self.exploration.take(token.phase, token.tokens_routed)
-            && self.bucket.as_mut().is_none_or(|bucket| bucket.take(token.expert_bytes))
+        self.spent.bucket.as_ref().is_none_or(|bucket| bucket.holds(token.expert_bytes))
+            && self.spent.exploration.take(token.phase, token.tokens_routed)
+            && self.spent.bucket.as_mut().is_none_or(|bucket| bucket.take(token.expert_bytes))
     }
 }
 
@@ -150,11 +157,11 @@ impl Route for Trust {
         if token.phase == Phase::Setup || !self.options.is_lossy() {
             return Ok(());
         }
-        if let Some(bucket) = &mut self.bucket {
+        if let Some(bucket) = &mut self.spent.bucket {
             bucket.fill(token.tokens_routed);
         }
-        if self.waiting.0 != token.tokens_routed {
-            self.waiting = (token.tokens_routed, 0.0);
+        if self.spent.waiting.0 != token.pass {
+            self.spent.waiting = (token.pass, 0.0);
         }
         let mut kept = self.sort_out(token, out);
         if kept.is_empty() {
@@ -177,7 +184,7 @@ impl Route for Trust {
         let mut kept = ArrayVec::<ExpertId, MAX_TOP_K>::new();
         for (rank, &choice) in out.native.iter().enumerate().rev() {
             let damage = self.damage(&gains, choice, substitutes.peek().map_or(0.0, |s| s.weight));
-            let deserves = self.bucket.is_none() && self.is_worth_a_read(rank, damage, price);
+            let deserves = self.spent.bucket.is_none() && self.is_worth_a_read(rank, damage, price);
             if token.held[choice.expert.index()] || deserves {
                 kept.push(choice.expert);
             } else {
@@ -186,6 +193,23 @@ impl Route for Trust {
         }
         out.choose(token.logits, shape.norm_topk, kept);
         Ok(())
+    }
+
+    fn mark(&mut self) {
+        self.before.0.copy_from(&self.owed);
+        self.before.1 = self.spent.clone();
+    }
+
+    fn go_back(&mut self) {
+        self.owed.copy_from(&self.before.0);
+        self.spent = self.before.1.clone();
+    }
+
+    fn refused(&mut self, layer: LayerId, expert: ExpertId, bytes: Bytes) {
+        self.owed.owe_again(layer, expert);
+        if let Some(bucket) = &mut self.spent.bucket {
+            bucket.give_back(bytes);
+        }
     }
 
     fn is_lossy(&self) -> bool {
@@ -205,7 +229,7 @@ impl Trust {
         let best = held.max_by(|&a, &b| token.logits[a].total_cmp(&token.logits[b]));
         best.map_or_else(
             || {
-                if let Some(bucket) = &mut self.bucket {
+                if let Some(bucket) = &mut self.spent.bucket {
                     bucket.force(token.expert_bytes);
                 }
                 out.native[0].expert
