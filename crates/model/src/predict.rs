@@ -131,10 +131,12 @@ impl Lookahead<'_> {
         }
     }
 
-    /// What the policy would choose of each decoded row's scores. Of damaged ones nothing is predicted: routing
-    /// will say what is wrong.
+    /// What the policy would choose of each decoded row's scores, as they all find the layer now. Of damaged ones
+    /// nothing is predicted: routing will say what is wrong.
     fn predict_each(&self, next: LayerId, pager: &mut Pager, s: &mut Scratch) {
         let experts = pager.held(next).len();
+        s.predicted.clear();
+        s.predicted_ends.clear();
         for (i, row) in self.batch.rows().iter().enumerate().filter(|(_, row)| !row.kind.is_prompt()) {
             let view = RowView {
                 layer: next,
@@ -147,11 +149,15 @@ impl Lookahead<'_> {
                 read_us: pager.read_us() as f32,
                 records: self.learning.map_or(&[], |learning| learning.records(row.sequence, next)),
             };
-            s.predicted.clear();
             if self.policy.foresee(&view, &mut s.foreseen).is_ok() {
                 s.predicted.extend(s.foreseen.chosen.iter().map(|choice| choice.expert));
             }
-            pager.predicted(next, &s.predicted, row.kind);
+            s.predicted_ends.push(s.predicted.len());
+        }
+        let mut first = 0;
+        for &end in &s.predicted_ends {
+            pager.predicted(next, &s.predicted[first..end], RowKind::Decode);
+            first = end;
         }
     }
 

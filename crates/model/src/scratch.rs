@@ -79,8 +79,10 @@ pub struct Scratch {
     pub(crate) votes: Vec<(u32, f32)>,
     /// What would be decided about a layer-token to come.
     pub(crate) foreseen: Decision,
-    /// Up to `[experts]`: what a later layer will probably want.
+    /// Up to `[n * k]` or `[experts]`: what a later layer will probably want, by row or of a prompt's together.
     pub(crate) predicted: Vec<ExpertId>,
+    /// Up to `[n]`: where the predictions from each row end.
+    pub(crate) predicted_ends: Vec<usize>,
     /// `[n * k, expert_width]`: SwiGLU activations.
     pub(crate) activations: Vec<f32>,
     /// `[n * k, expert_width]`: those in int8.
@@ -124,7 +126,8 @@ impl Scratch {
             next_scores: floats(n * c.experts),
             votes: vec![(0, 0.0); c.experts],
             foreseen: Decision::default(),
-            predicted: Vec::with_capacity(c.experts),
+            predicted: Vec::with_capacity(picks.max(c.experts)),
+            predicted_ends: Vec::with_capacity(n),
             activations: floats(picks * c.expert_width),
             activations_int8: kind.buffer(picks, c.expert_width),
             outputs: floats(picks * c.hidden),
@@ -141,8 +144,8 @@ impl Scratch {
             + 2 * c.kv_heads * c.head_dim
             + c.head_dim
             + 2 * c.experts
-            + 1
-            + c.top_k * (c.expert_width + c.hidden + 6);
+            + 3
+            + c.top_k * (c.expert_width + c.hidden + 7);
         let floats = Bytes(4 * (n * per_token + n.min(HEAD_ROWS) * c.vocab + 10 * c.experts) as u64);
         let int8 = match kind {
             Activations::Int8 => {
