@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use hotset_base::{LayerId, Phase, RowKind};
+use hotset_base::{Architecture, LayerId, Phase, RowKind};
 use hotset_format::{Checkpoint, ModelConfig, ModelFile};
 use hotset_ledger::LedgerWriter;
 use hotset_model::{RouterProbe, RoutingStats};
@@ -28,6 +28,7 @@ pub struct Engine {
     pub(crate) plan: Plan,
     pub(crate) options: EngineOptions,
     pub(crate) router: RouterOptions,
+    pub(crate) architecture: Architecture,
     /// `[layers]`: weights of one expert.
     pub(crate) expert_bytes: Vec<u64>,
     pub(crate) tracing: Option<Tracing>,
@@ -191,6 +192,7 @@ impl Engine {
         ];
         TraceHeader {
             model: config.name.clone(),
+            architecture: self.architecture.name().to_owned(),
             layers: config.layers,
             experts: config.experts,
             top_k: config.top_k,
