@@ -4,6 +4,7 @@
 //! open a file, spawn a thread, read a clock or depend on another crate of this workspace.
 #![forbid(unsafe_code)]
 
+mod architecture;
 mod bytes;
 mod choice;
 mod extent;
@@ -16,6 +17,7 @@ mod phase;
 mod row;
 mod weight_type;
 
+pub use architecture::Architecture;
 pub use bytes::{Bytes, ParseBytesError};
 pub use choice::{Choice, Contribution};
 pub use extent::{Extent, ExtentError, checked_extent};

@@ -150,6 +150,7 @@ fn layout(source: &Checkpoint, options: &PackOptions) -> Result<StoreLayout, Pac
     let families = if copied.is_some() { source.families.clone() } else { families(source)? };
     let labels = || families.iter().map(|layer| layer.labels().to_vec()).collect();
     let metadata = StoreMetadata {
+        architecture: source.architecture,
         config: source.config.clone(),
         tokenizer: source.tokenizer.clone(),
         chat_template: source.chat_template.clone(),

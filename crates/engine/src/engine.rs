@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use hotset_base::figures::Totals;
-use hotset_base::{LayerId, Phase, RowKind};
+use hotset_base::{Architecture, LayerId, Phase, RowKind};
 use hotset_format::{Checkpoint, ModelConfig, ModelFile};
 use hotset_ledger::LedgerWriter;
 use hotset_model::RouterProbe;
@@ -29,6 +29,7 @@ pub struct Engine {
     pub(crate) plan: Plan,
     pub(crate) options: EngineOptions,
     pub(crate) router: RouterOptions,
+    pub(crate) architecture: Architecture,
     /// `[layers]`: weights of one expert.
     pub(crate) expert_bytes: Vec<u64>,
     pub(crate) tracing: Option<Tracing>,
@@ -187,6 +188,7 @@ impl Engine {
         ];
         TraceHeader {
             model: config.name.clone(),
+            architecture: self.architecture.name().to_owned(),
             layers: config.layers,
             experts: config.experts,
             top_k: config.top_k,

@@ -97,6 +97,7 @@ impl<'c> Prepared<'c> {
             tokens: TokenLoop::new(model, caches, Seats::new(plan.sessions)),
             tokenizer: Arc::new(tokenizer),
             router: options.router,
+            architecture: checkpoint.architecture,
             tracing: None,
             ledger,
             unsealed: if checkpoint.origin == Origin::Store { Vec::new() } else { checkpoint.files.clone() },

@@ -92,7 +92,7 @@ impl TensorMap<'_> {
         let unknown = self.tensors.keys().find(|name| !self.names.is_part(name));
         let Some(unknown) = unknown else { return FormatError::tensor(self.model, name, otherwise) };
         let form = other_forms::form_of(unknown).map_or_else(String::new, |form| format!(" ({form})"));
-        let unknown = crate::error::printable(unknown);
+        let unknown = crate::printable::printable(unknown);
         let what =
             format!("is missing, and there is `{unknown}`{form}: a form of this model that is not supported");
         FormatError::tensor(self.model, name, what)

@@ -1,7 +1,7 @@
 //! What a model is, whichever format it came in: one description that packing, printing and running
 //! all start from.
 
-use hotset_base::{Bytes, ExpertKey, Extent, Families, FileId, WeightType, limits};
+use hotset_base::{Architecture, Bytes, ExpertKey, Extent, Families, FileId, WeightType, limits};
 use serde::{Deserialize, Serialize};
 
 use crate::{FormatError, ModelFile, RopeScaling, SpecialTokens};
@@ -248,6 +248,8 @@ pub struct TokenizerSpec {
 pub struct Checkpoint {
     /// The format it was read from.
     pub origin: Origin,
+    /// How it computes.
+    pub architecture: Architecture,
     /// Its files; every extent points into one of them.
     pub files: Vec<ModelFile>,
     /// Shape.

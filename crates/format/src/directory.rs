@@ -30,7 +30,7 @@ pub(crate) fn look(dir: &Path) -> Result<Held, FormatError> {
         (None, _) => refuse(huggingface::without_config(dir)?),
         (Some(name), None) => Ok(Held::File(models[name].clone())),
         (Some(one), Some(other)) => {
-            let [one, other] = [one, other].map(|name| crate::error::printable(name));
+            let [one, other] = [one, other].map(|name| crate::printable::printable(name));
             refuse(format!("a directory with several models, `{one}` and `{other}`: name one of them"))
         }
     }

@@ -17,6 +17,7 @@ mod identity;
 mod named_templates;
 mod open;
 mod other_forms;
+mod printable;
 mod rope_scaling;
 mod special;
 mod stamp;

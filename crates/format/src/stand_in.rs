@@ -3,7 +3,7 @@
 use std::os::unix::fs::FileExt;
 
 use crate::ModelFile;
-use crate::error::one_line;
+use crate::printable::one_line;
 
 /// Bytes looked at.
 const HEAD: usize = 512;

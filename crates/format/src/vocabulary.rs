@@ -29,7 +29,7 @@ pub(crate) fn specification<'m>(
         ids.get(text).copied().ok_or_else(|| {
             let what = format!(
                 "merges use the token `{}`, which is not in the vocabulary",
-                crate::error::printable(text)
+                crate::printable::printable(text)
             );
             FormatError::malformed(path, what)
         })

@@ -1,11 +1,14 @@
-//! Families of a store: what is written is read, records lie by them, and hostile ones are refused by name.
+//! Metadata of a store: what is written is read, records lie by families, and what is hostile or unknown is
+//! refused by name.
 
 use std::fs;
 use std::path::Path;
 
-use hotset_base::{ExpertId, ExpertKey, LayerId, WeightType};
-use hotset_format::store::{self, DenseShape, PartShape, StoreLayout, StoreMetadata, StoreWriter, verify};
-use hotset_format::{ModelConfig, RopeScaling, SpecialTokens, TokenizerSpec, Yarn};
+use hotset_base::{Architecture, ExpertId, ExpertKey, LayerId, WeightType};
+use hotset_format::store::{
+    self, DenseShape, PartShape, StoreError, StoreLayout, StoreMetadata, StoreWriter, verify,
+};
+use hotset_format::{ModelConfig, RopeScaling, SpecialTokens, TokenizerSpec, Yarn, identity};
 use hotset_outputs::FileKind;
 use hotset_testkit::claim;
 
@@ -16,6 +19,7 @@ const WIDTH: usize = 8;
 
 fn metadata(families: Option<Vec<Vec<u16>>>) -> StoreMetadata {
     StoreMetadata {
+        architecture: Architecture::Qwen3Moe,
         config: ModelConfig {
             name: "families".to_owned(),
             layers: LAYERS,
@@ -104,7 +108,7 @@ fn order(path: &Path, layer: usize) -> Vec<usize> {
 }
 
 /// Puts other text of the same length into the metadata and makes every checksum right again.
-fn forge(path: &Path, from: &str, to: &str) -> String {
+fn replace(path: &Path, from: &str, to: &str) {
     assert_eq!(from.len(), to.len());
     let mut bytes = fs::read(path).unwrap();
     let u64_at = |bytes: &[u8], at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize;
@@ -118,6 +122,11 @@ fn forge(path: &Path, from: &str, to: &str) -> String {
     let sections = [56, 80, 104].map(|at| span(&bytes, at));
     reseal(&mut bytes, sections);
     fs::write(path, bytes).unwrap();
+}
+
+/// The same; gives the refusal.
+fn forge(path: &Path, from: &str, to: &str) -> String {
+    replace(path, from, to);
     store::open(path).unwrap_err().to_string()
 }
 
@@ -181,7 +190,8 @@ fn a_version_that_does_not_go_with_the_families_is_refused() {
         (two(), 1u8, "a store has families from format version 2 on"),
         (None, 2, "a store has families from format version 2 on"),
         (two(), 3, "belong to format version 3"),
-        (None, 4, "format version 4 is not supported; this hotset reads 3"),
+        (two(), 4, "format version 4 is for other architectures"),
+        (None, 5, "format version 5 is not supported; this hotset reads 4"),
         (None, 0, "format version 0 is not supported"),
     ] {
         write(&path, families);
@@ -234,4 +244,63 @@ fn texts_that_are_not_composed_go_with_it_too() {
     assert!(store::open(&path).unwrap().tokenizer.uncomposed);
     let error = forge(&path, "\"uncomposed\":true", "\"uncomposeD\":true");
     assert!(error.contains("belong to format version 3"), "{error}");
+}
+
+#[test]
+fn a_store_says_its_architecture() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.hotset");
+    for (families, version) in [(two(), 2), (None, 1)] {
+        write(&path, families);
+        let bytes = fs::read(&path).unwrap();
+        let says = b"{\"architecture\":\"qwen3moe\"";
+        assert!(bytes[4096..].starts_with(says), "the first thing in the metadata");
+        assert_eq!(bytes[8], version, "earlier readers take it for what it is");
+        assert_eq!(store::open(&path).unwrap().architecture, Architecture::Qwen3Moe);
+    }
+}
+
+#[test]
+fn an_unknown_architecture_is_refused_by_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.hotset");
+    for version in [2u8, 4] {
+        write(&path, two());
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[8] = version;
+        fs::write(&path, bytes).unwrap();
+        forge(&path, "\"qwen3moe\"", "\"\\nllamas\"");
+        let error = store::open(&path).unwrap_err();
+        assert!(
+            matches!(&error, StoreError::Architecture { found, .. } if found == "\\nllamas"),
+            "version {version}: {error}"
+        );
+        let error = error.to_string();
+        assert!(error.contains("x.hotset: architecture `\\nllamas` is not supported"), "{error}");
+        assert!(error.ends_with("this hotset runs qwen3moe"), "{error}");
+    }
+    write(&path, two());
+    let error = forge(&path, "\"qwen3moe\"", "[\"qwen3\" ]");
+    assert!(error.contains("the metadata is damaged"), "{error}");
+}
+
+/// A trust ledger goes by the identity of its model: that must be what it was before stores said this.
+#[test]
+fn an_older_store_is_read_as_ever_and_is_the_same_model() {
+    let dir = tempfile::tempdir().unwrap();
+    let (new, old) = (dir.path().join("new"), dir.path().join("old"));
+    write(&new, two());
+    write(&old, two());
+    // Without the word, as it was written before: a key that nobody reads.
+    replace(&old, "\"architecture\"", "\"no_such_word\"");
+    let [new, old] = [new, old].map(|path| store::open(&path).unwrap());
+    assert_eq!(old.architecture, Architecture::Qwen3Moe);
+    assert_eq!(identity(&old).unwrap(), identity(&new).unwrap());
+    assert_ne!(old.store_id, new.store_id);
+    // The model that ships, and what its trust ledgers have been for since they exist.
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/demo/demo.hotset");
+    let shipped = hotset_format::open(&shipped).unwrap();
+    assert_eq!(shipped.architecture, Architecture::Qwen3Moe);
+    let known = blake3::Hash::from(identity(&shipped).unwrap()).to_hex();
+    assert_eq!(known.as_str(), "7cc7117f7a6106c56cf23b79efccf98b2e5d347249f5cd2fa20b59908e837421");
 }

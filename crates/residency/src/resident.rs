@@ -111,7 +111,7 @@ impl Resident {
 
     pub fn prefetch_eagerly(&mut self, _eagerly: bool) {}
 
-    pub fn note(&mut self, _layer: LayerId, _experts: &[ExpertId], _kind: RowKind) {}
+    pub fn predicted(&mut self, _layer: LayerId, _experts: &[ExpertId], _kind: RowKind) {}
 
     pub fn request(&mut self, layer: LayerId, experts: &[ExpertId]) {
         self.layer = layer;

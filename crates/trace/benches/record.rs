@@ -29,6 +29,7 @@ fn microseconds_per_token(layers: usize) -> [f64; 2] {
     let dir = tempfile::tempdir().expect("a directory");
     let header = TraceHeader {
         model: "bench".to_owned(),
+        architecture: "qwen3moe".to_owned(),
         layers,
         experts,
         top_k,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use hotset_base::Architecture;
 use hotset_base::limits::{MAX_EXPERTS, MAX_LAYERS, MAX_TOP_K, MAX_TRACE_METADATA};
 use hotset_base::little_endian::{u16_at, u32_at};
 pub(crate) use hotset_outputs::TRACE_MAGIC as MAGIC;
@@ -26,6 +27,8 @@ const NATIVE_CHOICE: u16 = 4;
 pub struct TraceHeader {
     /// Name of the model.
     pub model: String,
+    /// How it computes: the architecture's name, which need not be one that this program runs.
+    pub architecture: String,
     /// Layers with experts.
     pub layers: usize,
     /// Experts of each.
@@ -50,9 +53,16 @@ pub struct TraceHeader {
 #[derive(Serialize, Deserialize)]
 struct Metadata {
     model: String,
+    /// Traces that were written before they said it are of the only one there was.
+    #[serde(default = "first_architecture")]
+    architecture: String,
     norm_topk: bool,
     expert_bytes: Vec<u64>,
     options: BTreeMap<String, String>,
+}
+
+pub(crate) fn first_architecture() -> String {
+    Architecture::Qwen3Moe.name().to_owned()
 }
 
 /// The fixed part, read: what follows it.
@@ -67,6 +77,7 @@ impl TraceHeader {
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let metadata = serde_json::to_vec(&Metadata {
             model: self.model.clone(),
+            architecture: self.architecture.clone(),
             norm_topk: self.norm_topk,
             expert_bytes: self.expert_bytes.clone(),
             options: self.options.clone(),
@@ -130,6 +141,7 @@ impl TraceHeader {
         }
         let header = Self {
             model: String::new(),
+            architecture: String::new(),
             layers,
             experts,
             top_k,
@@ -161,6 +173,7 @@ impl Fixed {
         }
         Ok(TraceHeader {
             model: metadata.model,
+            architecture: metadata.architecture,
             norm_topk: metadata.norm_topk,
             expert_bytes: metadata.expert_bytes,
             options: metadata.options,

@@ -20,6 +20,7 @@ const NAME: &str = "x.trace";
 fn header(full_scores: bool) -> TraceHeader {
     TraceHeader {
         model: "a model".to_owned(),
+        architecture: "qwen3moe".to_owned(),
         layers: 3,
         experts: 20,
         top_k: 4,
@@ -337,6 +338,7 @@ fn import(text: &str) -> Result<CsvTrace, TraceError> {
 fn csv_is_put_in_order_and_may_have_gaps() {
     let mut csv = import(CSV).unwrap();
     assert_eq!((csv.header().layers, csv.header().expert_bytes.clone()), (2, vec![10, 20]));
+    assert_eq!(csv.header().architecture, "qwen3moe");
     assert!(!csv.header().full_scores && !csv.header().whole_hot_sets);
     let (prompt, answer) = (csv.next_pass().unwrap(), csv.next_pass().unwrap());
     assert!(csv.next_pass().is_none());
@@ -384,7 +386,7 @@ fn picks_survive_csv_and_everything_is_in_parquet() {
 
     let dir = tempfile::tempdir().unwrap();
     let [trace, csv, columns] = ["t.trace", "t.csv", "t.parquet"].map(|name| dir.path().join(name));
-    let header = header(true);
+    let header = TraceHeader { architecture: "another moe".to_owned(), ..header(true) };
     let passes: Vec<Pass> = (0..5).map(|i| pass(&header, 1 + i as usize % 2, i)).collect();
     fs::write(&trace, write(&header, &passes)).unwrap();
     let tokens: usize = passes.iter().map(|pass| pass.tokens.len()).sum();
@@ -393,6 +395,7 @@ fn picks_survive_csv_and_everything_is_in_parquet() {
         tokens as u64
     );
     let mut imported = TraceSource::open(&csv).unwrap();
+    assert_eq!(imported.header().architecture, "another_moe");
     for pass in &passes {
         for token in 0..pass.tokens.len() {
             let found = imported.next_pass().unwrap().unwrap();

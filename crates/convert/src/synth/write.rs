@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hotset_base::{Bytes, ExpertId, ExpertKey, LayerId};
+use hotset_base::{Architecture, Bytes, ExpertId, ExpertKey, LayerId};
 use hotset_format::gguf::{GgufLayout, GgufPairs, GgufTensor, GgufWriter};
 use hotset_format::store::{DenseShape, PartShape, StoreLayout, StoreMetadata, StoreWriter};
 use hotset_format::{ModelConfig, TokenizerSpec};
@@ -154,6 +154,7 @@ impl Maker<'_> {
 
     fn store_layout(&self) -> Result<StoreLayout, PackError> {
         let metadata = StoreMetadata {
+            architecture: Architecture::Qwen3Moe,
             config: self.config.clone(),
             tokenizer: self.vocabulary.clone(),
             chat_template: Some(TEMPLATE.to_owned()),

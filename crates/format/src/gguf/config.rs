@@ -2,23 +2,24 @@
 
 use std::path::Path;
 
+use hotset_base::Architecture;
+
 use super::keys::{ARCHITECTURE, ARCHITECTURE_KEY, NAME_KEY, NORM_TOPK_KEY, TYPE_KEY};
 use super::metadata::Metadata;
 use super::rope;
 use crate::{FormatError, ModelConfig};
 
 /// The first thing looked at: other architectures have other keys.
-pub(super) fn check_architecture(path: &Path, metadata: &Metadata) -> Result<(), FormatError> {
+pub(super) fn architecture(path: &Path, metadata: &Metadata) -> Result<Architecture, FormatError> {
     if let Some(kind) = metadata.text(path, TYPE_KEY)?.filter(|kind| *kind != "model") {
-        let what = format!("a file of type `{}`", crate::error::printable(kind));
+        let what = format!("a file of type `{}`", crate::printable::printable(kind));
         return Err(FormatError::unsupported(path, what, "whole models"));
     }
     match metadata.text(path, ARCHITECTURE_KEY)? {
-        Some(ARCHITECTURE) => Ok(()),
-        Some(other) => {
-            let what = format!("architecture `{}`", crate::error::printable(other));
-            Err(FormatError::unsupported(path, what, ARCHITECTURE))
-        }
+        Some(name) => Architecture::named(name).ok_or_else(|| {
+            let what = format!("architecture `{}`", crate::printable::printable(name));
+            FormatError::unsupported(path, what, Architecture::ALL.map(Architecture::name).join(", "))
+        }),
         None => Err(FormatError::malformed(path, "has no general.architecture: it is not a model")),
     }
 }
@@ -44,7 +45,7 @@ pub(super) fn read(path: &Path, metadata: &Metadata, vocab: usize) -> Result<Mod
         let what = format!("rotary embedding of {rotated} of the {head_dim} numbers of a head");
         return Err(FormatError::unsupported(path, what, "of whole heads"));
     }
-    let name = metadata.text(path, NAME_KEY)?.map(crate::error::one_line);
+    let name = metadata.text(path, NAME_KEY)?.map(crate::printable::one_line);
     let rms_eps = float("attention.layer_norm_rms_epsilon")?;
     let stem = || path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
     let context = number("context_length")?;

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use super::keys::{CONTROL, UNUSED, USER_DEFINED};
 use super::metadata::Metadata;
-use crate::error::printable;
+use crate::printable::printable;
 
 /// Keys of tokens that are never text.
 const KEYS: [&str; 14] = [

@@ -53,7 +53,7 @@ pub(super) fn read(
     // Later parts of a split need not name an architecture. One that is named is checked before the
     // tensors: others have other weight types too, and those would be the wrong thing to complain of.
     if metadata.has(ARCHITECTURE_KEY) {
-        config::check_architecture(&file.path, &metadata)?;
+        config::architecture(&file.path, &metadata)?;
     }
     let alignment = alignment(file, &metadata)?;
     let entries = (0..tensors).map(|_| read_entry(&mut cursor)).collect::<Result<Vec<_>, _>>()?;
@@ -100,7 +100,7 @@ fn read_entry(cursor: &mut Cursor<'_>) -> Result<Entry, FormatError> {
     let name = cursor.string("a tensor name", limits::MAX_NAME_BYTES)?;
     let count = cursor.u32()?;
     if count == 0 || count as usize > limits::MAX_DIMS {
-        let name = crate::error::printable(&name);
+        let name = crate::printable::printable(&name);
         return Err(cursor.error(format_args!("tensor `{name}` has {count} dimensions, it must have 1 to 4")));
     }
     let dims = (0..count).map(|_| cursor.u64()).collect::<Result<_, _>>()?;
@@ -183,7 +183,7 @@ fn check_overlap(file: &ModelFile, table: &BTreeMap<String, Declared>) -> Result
     for pair in order.windows(2) {
         let ((before, first), (name, second)) = (pair[0], pair[1]);
         if second.extent.offset < first.extent.end() {
-            let what = format!("overlaps `{}`: the file is damaged", crate::error::printable(before));
+            let what = format!("overlaps `{}`: the file is damaged", crate::printable::printable(before));
             return Err(FormatError::tensor(&file.path, name, what));
         }
     }

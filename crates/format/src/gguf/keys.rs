@@ -1,6 +1,9 @@
 //! Names of the keys, and the numbers that stand for kinds of tokens.
 
-pub(super) const ARCHITECTURE: &str = "qwen3moe";
+use hotset_base::Architecture;
+
+/// In front of the names of its keys.
+pub(super) const ARCHITECTURE: &str = Architecture::Qwen3Moe.name();
 pub(super) const ARCHITECTURE_KEY: &str = "general.architecture";
 pub(super) const NORM_TOPK_KEY: &str = "qwen3moe.expert_weights_norm";
 pub(super) const NAME_KEY: &str = "general.name";

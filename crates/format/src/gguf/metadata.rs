@@ -62,9 +62,8 @@ impl Metadata {
             let kind = cursor.u32()?;
             let value = read_value(cursor, &key, kind)?;
             if pairs.contains_key(&key) {
-                return Err(
-                    cursor.error(format_args!("the key `{}` is there twice", crate::error::printable(&key)))
-                );
+                return Err(cursor
+                    .error(format_args!("the key `{}` is there twice", crate::printable::printable(&key))));
             }
             pairs.insert(key, value);
         }

@@ -29,7 +29,7 @@ use crate::{Checkpoint, FormatError, Origin};
 /// Opens a GGUF file; of a split set, any part.
 pub fn open(path: &Path) -> Result<Checkpoint, FormatError> {
     let (files, mut metadata, tensors) = split::read(path)?;
-    config::check_architecture(path, &metadata)?;
+    let architecture = config::architecture(path, &metadata)?;
     let mut warnings = Vec::new();
     let tokenizer = vocabulary::read(path, &mut metadata, &mut warnings)?;
     let config = config::read(path, &metadata, tokenizer.vocab.len())?;
@@ -40,6 +40,7 @@ pub fn open(path: &Path) -> Result<Checkpoint, FormatError> {
     let chat_template = metadata.text(path, TEMPLATE_KEY)?.map(str::to_owned).or_else(named);
     Ok(Checkpoint {
         origin: Origin::Gguf,
+        architecture,
         files,
         config,
         dense,

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::keys::ARCHITECTURE;
 use super::metadata::{Metadata, Value};
-use crate::error::printable;
+use crate::printable::printable;
 use crate::{FormatError, ModelConfig};
 
 /// Which values change nothing.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::keys::{ARCHITECTURE, SCALING_KEY};
 use super::metadata::Metadata;
-use crate::error::printable;
+use crate::printable::printable;
 use crate::{FormatError, RopeScaling, Yarn};
 
 /// What stands for a setting that is left to the program.

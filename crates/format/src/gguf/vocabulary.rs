@@ -86,7 +86,7 @@ fn check_kind(path: &Path, metadata: &Metadata) -> Result<(), FormatError> {
         match metadata.text(path, key)? {
             Some(found) if found == supported => {}
             found => {
-                let found = crate::error::printable(found.unwrap_or("(missing)"));
+                let found = crate::printable::printable(found.unwrap_or("(missing)"));
                 return Err(FormatError::unsupported(path, format!("{key} `{found}`"), supported));
             }
         }

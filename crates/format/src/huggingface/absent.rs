@@ -6,7 +6,7 @@ use std::path::Path;
 use hotset_base::limits;
 
 use crate::FormatError;
-use crate::error::printable;
+use crate::printable::printable;
 
 /// Which file holds which tensor, where there are several.
 pub(super) const INDEX: &str = "model.safetensors.index.json";

@@ -160,7 +160,7 @@ fn check_architecture(path: &Path, bytes: &[u8]) -> Result<(), FormatError> {
     let kind: Kind = parse(path, bytes)?;
     let (architectures, model_type) = (&kind.architectures.0, kind.model_type.as_deref());
     let refuse = |what: String| Err(FormatError::unsupported(path, what, "Qwen3MoeForCausalLM (qwen3_moe)"));
-    let shown = crate::error::printable;
+    let shown = crate::printable::printable;
     match (architectures.first(), model_type) {
         (None, None) => Err(FormatError::malformed(
             path,
@@ -186,7 +186,9 @@ fn refuse_quantized(path: &Path, hub: &HubConfig) -> Result<(), FormatError> {
     let Some((field, quantization)) = found else { return Ok(()) };
     let method = quantization.method().or_else(|| hub.quantization.as_ref().map(|_| "MLX"));
     let what = match method {
-        Some(method) => format!("a checkpoint quantised with {} ({field})", crate::error::printable(method)),
+        Some(method) => {
+            format!("a checkpoint quantised with {} ({field})", crate::printable::printable(method))
+        }
         None => field.to_owned(),
     };
     Err(FormatError::unsupported(path, what, INSTEAD_OF_QUANTIZED))

@@ -292,7 +292,7 @@ impl fmt::Display for Setting {
             Self::Null => f.write_str("null"),
             Self::Bool(on) => write!(f, "{on}"),
             Self::Number(number) => write!(f, "{number}"),
-            Self::Text(text) => write!(f, "`{}`", crate::error::printable(text)),
+            Self::Text(text) => write!(f, "`{}`", crate::printable::printable(text)),
             Self::List { length, .. } => write!(f, "(a list of {length})"),
             Self::Object { .. } => f.write_str("(an object)"),
         }

@@ -15,7 +15,7 @@ mod tokenizer;
 
 use std::path::Path;
 
-use hotset_base::limits;
+use hotset_base::{Architecture, limits};
 
 use self::config::Configured;
 use self::names::HubNames;
@@ -63,6 +63,7 @@ pub fn open(dir: &Path) -> Result<Checkpoint, FormatError> {
     tokenizer.special = special::read(dir)?;
     Ok(Checkpoint {
         origin: Origin::HuggingFace,
+        architecture: Architecture::Qwen3Moe,
         files,
         dense,
         experts,

@@ -20,7 +20,7 @@ pub(super) fn not_json(path: &Path, bytes: &[u8], error: &serde_json::Error) -> 
         }
         None => {
             let field = field_before(bytes, error).map_or_else(String::new, |field| format!("`{field}`: "));
-            format!("not usable JSON: {field}{}", crate::error::one_line(&error.to_string()))
+            format!("not usable JSON: {field}{}", crate::printable::one_line(&error.to_string()))
         }
     };
     FormatError::malformed(path, what)
@@ -33,5 +33,5 @@ fn field_before(bytes: &[u8], error: &serde_json::Error) -> Option<String> {
     let colon = before.iter().rposition(|byte| *byte == b':')?;
     let name = before[..colon].trim_ascii_end().strip_suffix(b"\"")?;
     let start = name.iter().rposition(|byte| *byte == b'"')?;
-    error.is_data().then(|| crate::error::printable(&String::from_utf8_lossy(&name[start + 1..])))
+    error.is_data().then(|| crate::printable::printable(&String::from_utf8_lossy(&name[start + 1..])))
 }

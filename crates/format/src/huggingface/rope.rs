@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::error::printable;
+use crate::printable::printable;
 use crate::rope_scaling::yarn_attention;
 use crate::{RopeScaling, Yarn};
 

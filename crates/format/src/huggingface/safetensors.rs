@@ -81,7 +81,7 @@ pub(super) fn read(file: &ModelFile, id: FileId) -> Result<Vec<(String, Declared
     let mut json = vec![0; header.bytes.index()];
     file.file.read_exact_at(&mut json, 8).map_err(FormatError::io(path, "read"))?;
     let Header(entries) = serde_json::from_slice(&json).map_err(|error| {
-        let error = crate::error::one_line(&error.to_string());
+        let error = crate::printable::one_line(&error.to_string());
         FormatError::malformed(path, format!("the header is not usable JSON: {error}"))
     })?;
     let tensors = entries
@@ -109,7 +109,7 @@ fn declared(
         "BF16" => WeightType::BF16,
         other => {
             let form = other_forms::form_of(name).map_or_else(String::new, |form| format!(" ({form})"));
-            let other = crate::error::printable(other);
+            let other = crate::printable::printable(other);
             let what = format!("has dtype {other}{form}; supported are BF16, F16 and F32");
             return Err(FormatError::tensor(path, name, what));
         }

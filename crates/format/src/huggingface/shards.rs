@@ -52,7 +52,7 @@ fn check_shard_name(index: &Path, shard: &str) -> Result<(), FormatError> {
         _ => {
             let what = format!(
                 "names the shard `{}`, which is not a plain file name",
-                crate::error::printable(shard)
+                crate::printable::printable(shard)
             );
             Err(FormatError::malformed(index, what))
         }
@@ -102,8 +102,10 @@ fn check_listed(
     match index.get(name) {
         Some(listed) if listed == shard => Ok(()),
         Some(listed) => {
-            let what =
-                format!("is also listed in {}: shards and index disagree", crate::error::printable(listed));
+            let what = format!(
+                "is also listed in {}: shards and index disagree",
+                crate::printable::printable(listed)
+            );
             Err(FormatError::tensor(path, name, what))
         }
         None => Err(FormatError::tensor(

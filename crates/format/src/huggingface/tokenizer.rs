@@ -193,7 +193,7 @@ fn check_kind(file: &File) -> Result<(), String> {
 }
 
 fn named(what: &str, name: &str) -> String {
-    format!("{what} `{}`", crate::error::printable(name))
+    format!("{what} `{}`", crate::printable::printable(name))
 }
 
 /// Whether the normalizer puts texts into NFC; none at all leaves them as they are.

@@ -38,6 +38,16 @@ pub enum StoreError {
         /// What this program reads.
         supported: u32,
     },
+    /// A model of an architecture that this program does not run.
+    #[error("{path}: architecture `{found}` is not supported; this hotset runs {supported}")]
+    Architecture {
+        /// The store.
+        path: PathBuf,
+        /// Its name in the metadata.
+        found: String,
+        /// Names of those that are.
+        supported: String,
+    },
     /// A section does not match its checksum or contradicts itself.
     #[error("{path}: the {section} is damaged ({detail})")]
     Damaged {

@@ -7,12 +7,14 @@ use hotset_base::{ExpertKey, WeightType};
 
 pub use hotset_outputs::STORE_MAGIC as MAGIC;
 
-use super::layout::Span;
+use super::span::Span;
 use super::{PAGE, StoreError};
 
-/// The newest version this program writes and reads: positions are scaled or texts not composed, which earlier readers would
-/// pass over.
-pub const STORE_VERSION: u32 = 3;
+/// The newest version this program writes and reads: a model of another architecture than Qwen3-MoE, for which
+/// earlier readers would take it.
+pub const STORE_VERSION: u32 = 4;
+/// Positions are scaled or texts not composed, which readers of the versions before would pass over.
+pub(super) const READ_OTHERWISE: u32 = 3;
 /// Records lie in the order of families, as they do from here on.
 pub(super) const WITH_FAMILIES: u32 = 2;
 /// Records lie in the order of experts; there are no families. Written where there is no router to look at.

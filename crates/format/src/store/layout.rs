@@ -1,15 +1,21 @@
 //! Where every byte of a store goes, computed from shapes alone.
 
-use hotset_base::{Bytes, ExpertId, ExpertKey, Families, LayerId, WeightType, limits};
+use hotset_base::{Architecture, Bytes, ExpertId, ExpertKey, Families, LayerId, WeightType, limits};
 use serde::{Deserialize, Serialize};
 
-use super::header::{DENSE_ENTRY, EXPERT_ENTRY, STORE_VERSION, WITH_FAMILIES, WITHOUT_FAMILIES};
+use super::header::{
+    DENSE_ENTRY, EXPERT_ENTRY, READ_OTHERWISE, STORE_VERSION, WITH_FAMILIES, WITHOUT_FAMILIES,
+};
+use super::span::Span;
 use super::{LINE, PAGE, StoreError};
 use crate::{ModelConfig, TokenizerSpec};
 
 /// Everything about the model that is not weights: the JSON section.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoreMetadata {
+    /// How the model computes. Stores that were written before they said it are of the only one there was.
+    #[serde(default)]
+    pub architecture: Architecture,
     /// Shape of the model.
     pub config: ModelConfig,
     /// Vocabulary.
@@ -32,14 +38,15 @@ impl StoreMetadata {
     /// The oldest version that has all of it.
     pub(super) fn version(&self) -> u32 {
         match &self.families {
-            _ if self.is_of_newest() => STORE_VERSION,
+            _ if self.architecture != Architecture::Qwen3Moe => STORE_VERSION,
+            _ if self.reads_otherwise() => READ_OTHERWISE,
             Some(_) => WITH_FAMILIES,
             None => WITHOUT_FAMILIES,
         }
     }
 
-    /// Whether an earlier reader would pass something over and compute another model, or read other tokens.
-    pub(super) fn is_of_newest(&self) -> bool {
+    /// Whether a reader of version 2 would pass something over and compute another model, or read other tokens.
+    pub(super) fn reads_otherwise(&self) -> bool {
         self.config.rope_scaling.is_some() || self.tokenizer.uncomposed
     }
 
@@ -84,19 +91,6 @@ pub struct PartShape {
     pub rows: usize,
     /// Input features.
     pub cols: usize,
-}
-
-/// A position and a length in the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span {
-    pub offset: u64,
-    pub bytes: u64,
-}
-
-impl Span {
-    pub fn end(self) -> u64 {
-        self.offset + self.bytes
-    }
 }
 
 /// The place of every section, tensor and part.

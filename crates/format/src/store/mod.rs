@@ -5,6 +5,7 @@ mod error;
 mod header;
 mod layout;
 mod reader;
+mod span;
 mod verify;
 mod writer;
 

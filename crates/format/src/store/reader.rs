@@ -6,14 +6,16 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use hotset_base::{Bytes, Extent, Families, FileId, checked_extent, limits};
+use hotset_base::{Architecture, Bytes, Extent, Families, FileId, checked_extent, limits};
+use serde::Deserialize;
 
 use super::header::{
-    DENSE_ENTRY, DenseEntry, EXPERT_ENTRY, Header, PartEntry, STORE_VERSION, Section, WITHOUT_FAMILIES,
+    DENSE_ENTRY, DenseEntry, EXPERT_ENTRY, Header, PartEntry, READ_OTHERWISE, Section, WITHOUT_FAMILIES,
     parse_expert_entry,
 };
 use super::layout::{DenseShape, PartShape, StoreLayout, StoreMetadata, flat_key};
 use super::{PAGE, StoreError};
+use crate::printable::printable;
 use crate::{Checkpoint, DenseLayer, DenseTensors, ExpertParts, ModelFile, Origin, Stamp, TensorSlice};
 
 /// Opens a store and checks everything but the weights themselves.
@@ -57,18 +59,11 @@ impl<'a> OpenStore<'a> {
         if *hasher.finalize().as_bytes() != header.store_id {
             return Err(damaged(path, "header", "the store id does not match the tables"));
         }
-        let metadata: StoreMetadata =
-            serde_json::from_slice(&metadata_json).map_err(|e| damaged(path, "metadata", &e.to_string()))?;
+        let metadata = parse_metadata(path, &metadata_json)?;
         let config = &metadata.config;
         config.check().map_err(|detail| damaged(path, "metadata", &detail))?;
         let families = metadata.families().map_err(|detail| damaged(path, "metadata", &detail))?;
-        if families.is_empty() != (header.version == WITHOUT_FAMILIES) {
-            return Err(damaged(path, "metadata", "a store has families from format version 2 on"));
-        }
-        if metadata.is_of_newest() != (header.version == STORE_VERSION) {
-            let what = "scaled positions and texts that are not composed belong to format version 3, which has one of them";
-            return Err(damaged(path, "metadata", what));
-        }
+        check_version(path, header.version, &metadata)?;
         if header.expert_count as usize != config.layers * config.experts {
             return Err(damaged(path, "header", "the number of experts does not fit the model"));
         }
@@ -204,6 +199,7 @@ impl<'a> OpenStore<'a> {
         });
         Checkpoint {
             origin: Origin::Store,
+            architecture: self.metadata.architecture,
             files: vec![file],
             experts: experts.collect(),
             dense,
@@ -219,7 +215,7 @@ impl<'a> OpenStore<'a> {
     }
 }
 
-fn extent(span: super::layout::Span) -> Extent {
+fn extent(span: super::span::Span) -> Extent {
     Extent { file: FileId(0), offset: span.offset, bytes: Bytes(span.bytes) }
 }
 
@@ -303,6 +299,38 @@ fn section(
 
 pub(super) fn damaged(path: &Path, section: &'static str, detail: &str) -> StoreError {
     StoreError::Damaged { path: path.to_owned(), section, detail: detail.to_owned() }
+}
+
+/// The architecture is looked at first: the rest of another's may have another form.
+fn parse_metadata(path: &Path, json: &[u8]) -> Result<StoreMetadata, StoreError> {
+    #[derive(Deserialize)]
+    struct Head {
+        architecture: Option<String>,
+    }
+    let unreadable = |error: serde_json::Error| damaged(path, "metadata", &error.to_string());
+    let head: Head = serde_json::from_slice(json).map_err(unreadable)?;
+    if let Some(name) = head.architecture.filter(|name| Architecture::named(name).is_none()) {
+        return Err(StoreError::Architecture {
+            path: path.to_owned(),
+            found: printable(&name),
+            supported: Architecture::ALL.map(Architecture::name).join(", "),
+        });
+    }
+    serde_json::from_slice(json).map_err(unreadable)
+}
+
+/// A store is of the oldest version that has what it holds.
+fn check_version(path: &Path, version: u32, metadata: &StoreMetadata) -> Result<(), StoreError> {
+    let what = if metadata.families.is_none() != (version == WITHOUT_FAMILIES) {
+        "a store has families from format version 2 on"
+    } else if metadata.reads_otherwise() != (version == READ_OTHERWISE) {
+        "scaled positions and texts that are not composed belong to format version 3, which has one of them"
+    } else if metadata.version() != version {
+        "format version 4 is for other architectures"
+    } else {
+        return Ok(());
+    };
+    Err(damaged(path, "metadata", what))
 }
 
 /// Counts that size the tables; checked before anything is read by them.

@@ -8,7 +8,8 @@ use hotset_outputs::PartialFile;
 use super::StoreError;
 use super::checksum::{part_seed, tensor_seed};
 use super::header::{DenseEntry, Header, PartEntry, Section, expert_entry_to_bytes};
-use super::layout::{Span, StoreLayout};
+use super::layout::StoreLayout;
+use super::span::Span;
 
 /// A store being written. Parts may be written from several threads and in any order; dropping the
 /// writer before [`StoreWriter::finish`] removes what was written.

@@ -37,6 +37,7 @@ pub fn make(workshop: &Workshop) -> io::Result<Box<dyn Target>> {
 pub fn sound(path: &Path, full_scores: bool) -> io::Result<Vec<u8>> {
     let header = TraceHeader {
         model: "a model".to_owned(),
+        architecture: "qwen3moe".to_owned(),
         layers: 2,
         experts: EXPERTS,
         top_k: TOP_K,

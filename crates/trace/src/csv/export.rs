@@ -34,12 +34,13 @@ struct Rows<W> {
 impl<W: Write> Rows<W> {
     fn head(&mut self, header: &TraceHeader) -> io::Result<()> {
         // The names stand between spaces.
-        let model = header.model.replace(char::is_whitespace, "_");
+        let [model, architecture] =
+            [&header.model, &header.architecture].map(|name| name.replace(char::is_whitespace, "_"));
         let TraceHeader { layers, experts, top_k, .. } = header;
         writeln!(self.out, "{FIRST_LINE}")?;
         writeln!(
             self.out,
-            "# model={model} arch=qwen3moe n_layer={layers} n_expert={experts} n_expert_used={top_k}"
+            "# model={model} arch={architecture} n_layer={layers} n_expert={experts} n_expert_used={top_k}"
         )?;
         for (layer, bytes) in header.expert_bytes.iter().enumerate() {
             writeln!(self.out, "# layer={layer} expert_bytes={bytes}")?;

@@ -8,6 +8,7 @@ use hotset_base::limits::{MAX_CSV_COLUMNS, MAX_EXPERTS, MAX_LAYERS, MAX_TOP_K, M
 use hotset_base::{Choice, ExpertId, LayerId, Phase};
 
 use super::{COLUMNS, FIRST_LINE};
+use crate::header::first_architecture;
 use crate::record::check_chosen;
 use crate::{LayerToken, Pass, Reads, TraceError, TraceHeader, Visit};
 
@@ -170,10 +171,12 @@ impl Parser {
         let experts = number("n_expert", MAX_EXPERTS)?;
         let top_k = number("n_expert_used", MAX_TOP_K.min(experts))?;
         let model = fields.get("model").copied().unwrap_or("unknown").to_owned();
+        let architecture = fields.get("arch").map_or_else(first_architecture, |name| (*name).to_owned());
         let mut options = BTreeMap::new();
         options.insert("imported".to_owned(), "picks of a routing trace in CSV".to_owned());
         Ok(TraceHeader {
             model,
+            architecture,
             layers,
             experts,
             top_k,

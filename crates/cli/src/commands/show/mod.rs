@@ -77,7 +77,7 @@ impl<'a> Report<'a> {
         Self {
             model,
             format: format_name(checkpoint.origin),
-            architecture: "qwen3moe",
+            architecture: checkpoint.architecture.name(),
             config: c,
             tied_embedding: checkpoint.dense.head.is_none(),
             files: checkpoint.files.len(),
