@@ -167,6 +167,24 @@ fn a_limited_bench_runs_in_a_group_or_says_why_not() {
     assert!(line.contains("needed more than the 12.00 MiB of --limit"), "{line}");
 }
 
+/// The promise holds for all sessions together: their caches are in the plan, and full in the end.
+#[test]
+fn sessions_together_stay_within_the_memory_that_was_promised() {
+    let context = ["-c", "1024", "-p", "1000", "-n", "16", "--warmup", "0", "--parallel", "4"];
+    let args = brief_bench(&[&context[..], &["--memory", "64MiB", "--json"]].concat());
+    let report = json(&refs(&args));
+    assert_eq!(at(&report, "settings.sessions"), 4);
+    let peak = at(&report, "memory.peak_bytes").as_u64().unwrap();
+    assert!(peak <= 64 << 20, "{peak} bytes at the peak");
+    let limited = [&context[..], &["--memory", "64MiB", "--json", "--limit", "96MiB"]].concat();
+    let output = hotset(&refs(&brief_bench(&limited)));
+    let error = String::from_utf8(output.stderr).unwrap();
+    // Where tests run without the right to make groups.
+    assert!(output.status.success() || error.contains("is not possible here"), "{error}");
+    let short = ["bench", "--parallel", "4", "-c", "1024", "-p", "1", "-n", "1", "--memory", "32MiB"];
+    assert!(fail(1, &short).contains("KV cache 12.00 MiB"));
+}
+
 #[test]
 fn plan_forecasts_with_reasons() {
     let report = json(&[&["plan", "--memory", "48MiB", "-c", "512", "--json"], &BRIEF[..]].concat());

@@ -128,12 +128,21 @@ impl TokenLoop {
         Ok(())
     }
 
-    /// The likeliest token after one of the rows that want logits; of equals, the first.
-    pub fn likeliest(&mut self, row: usize) -> Result<u32, EngineError> {
-        let logits = self.model.logits(row..row + 1);
-        let best = likeliest(logits);
-        // Nothing is larger than a first number that is none.
-        if logits[best as usize].is_finite() { Ok(best) } else { Err(EngineError::NotANumber { id: best }) }
+    /// The likeliest token after each of the first rows that want logits; of equals, the first.
+    pub fn likeliest(&mut self, out: &mut [u32]) -> Result<(), EngineError> {
+        let (at_once, vocab) = (self.model.logits_rows(), self.model.config().vocab);
+        for (i, out) in out.chunks_mut(at_once).enumerate() {
+            let first = i * at_once;
+            let logits = self.model.logits(first..first + out.len());
+            for (logits, out) in logits.chunks_exact(vocab).zip(out) {
+                *out = likeliest(logits);
+                // Nothing is larger than a first number that is none.
+                if !logits[*out as usize].is_finite() {
+                    return Err(EngineError::NotANumber { id: *out });
+                }
+            }
+        }
+        Ok(())
     }
 }
 

@@ -35,10 +35,10 @@ fn run(model: &Checkpoint, evict: EvictKind, arena: ArenaPlan, chunk: usize, tra
     let prepared = Engine::prepare(model, options).unwrap();
     let mut engine = prepared.with_arena(arena).open(&mut |_| {}).unwrap();
     engine.trace_to(hotset_testkit::claim(FileKind::Trace, trace)).unwrap();
-    let mut session = engine.session().unwrap();
+    let mut sessions = [engine.session().unwrap()];
     let workload = Workload { prompt: PROMPT, warmup: WARM, predict: COUNTED };
-    let done =
-        engine.repeat(&mut session, &prompt(model.config.vocab, PROMPT), workload, &mut |_| ()).unwrap();
+    let prompts = [prompt(model.config.vocab, PROMPT)];
+    let done = engine.repeat(&mut sessions, &prompts, workload, &mut |_| ()).unwrap();
     assert!(engine.end_trace().unwrap().is_some());
     done
 }

@@ -2,12 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use arrayvec::ArrayVec;
+use hotset_base::limits::MAX_SEQUENCES;
+
 use crate::figures::Snapshot;
 use crate::machine::CpuTime;
-use crate::step::{TokenLoop, check_cancelled};
+use crate::step::check_cancelled;
 use crate::{Engine, EngineError, PhaseFigures, Session, Turn, WantLogits};
 
-/// What one repetition does. Decoding is greedy and does not stop at stop tokens.
+/// What each session does in one repetition. Decoding is greedy and does not stop at stop tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Workload {
     /// Prompt tokens; at least one is computed, to have something to decode from.
@@ -28,32 +31,67 @@ impl Workload {
 /// What one repetition did.
 #[derive(Clone, Debug, Default)]
 pub struct Repetition {
-    /// The prompt, all its tokens.
+    /// The prompts, all their tokens.
     pub prefill: PhaseFigures,
-    /// The tokens that count.
+    /// The tokens that count, of all sessions.
     pub decode: PhaseFigures,
     /// Processor time of the prompt.
     pub prefill_cpu: CpuTime,
     /// Processor time of the tokens that count.
     pub decode_cpu: CpuTime,
-    /// Wall time of each token that counts: computing it, scoring the vocabulary and choosing the next.
+    /// Wall time of each pass that counts, a token of every session: computing it, scoring the vocabulary and choosing
+    /// the next.
     pub latencies: Vec<Duration>,
 }
 
 impl Engine {
-    /// Runs a workload in an emptied session. What is in the arena stays there from one repetition to the
-    /// next, as it would between two answers. `prompt` has as many tokens as the workload says. `progress` is told
-    /// of tokens computed, between the times that are taken of single tokens.
+    /// Runs a workload in emptied sessions: the prompt of each, then all decode together, a token of each in every pass.
+    /// What is in the arena stays there from one repetition to the next, as it would between two answers. Every prompt
+    /// has as many tokens as the workload says. `progress` is told of tokens computed, between the times that are
+    /// taken of single passes.
     ///
     /// # Errors
     /// As [`Engine::generate`].
+    ///
+    /// # Panics
+    /// If there is not one prompt for each session.
     pub fn repeat(
+        &mut self,
+        sessions: &mut [Session],
+        prompts: &[Vec<u32>],
+        workload: Workload,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Repetition, EngineError> {
+        assert_eq!(sessions.len(), prompts.len(), "each session has a prompt");
+        let mut out = Repetition { latencies: Vec::with_capacity(workload.predict), ..Repetition::default() };
+        let (start, cpu) = (Snapshot::take(&self.tokens.model), CpuTime::now());
+        let mut next = Vec::with_capacity(sessions.len());
+        for (session, prompt) in sessions.iter_mut().zip(prompts) {
+            next.push(self.begin(session, prompt, workload, progress)?);
+        }
+        let computed = prompts.iter().map(Vec::len).sum();
+        (out.prefill, out.prefill_cpu) = (start.phase(&self.tokens.model, computed), CpuTime::now() - cpu);
+        for _ in 0..workload.warmup {
+            self.decode_all(sessions, &mut next, progress)?;
+        }
+        let (start, cpu) = (Snapshot::take(&self.tokens.model), CpuTime::now());
+        for _ in 0..workload.predict {
+            out.latencies.push(self.decode_all(sessions, &mut next, progress)?);
+        }
+        let computed = workload.predict * sessions.len();
+        (out.decode, out.decode_cpu) = (start.phase(&self.tokens.model, computed), CpuTime::now() - cpu);
+        self.check_sources()?;
+        Ok(out)
+    }
+
+    /// Computes one prompt. Gives the likeliest token after it.
+    fn begin(
         &mut self,
         session: &mut Session,
         prompt: &[u32],
         workload: Workload,
         progress: &mut dyn FnMut(usize),
-    ) -> Result<Repetition, EngineError> {
+    ) -> Result<u32, EngineError> {
         if prompt.is_empty() {
             return Err(EngineError::EmptyPrompt);
         }
@@ -64,34 +102,30 @@ impl Engine {
             });
         }
         session.clear();
-        let (cancel, feed) = (self.cancel, self.prompt_feed(WantLogits::Last));
-        let tokens = &mut self.tokens;
-        let mut out = Repetition { latencies: Vec::with_capacity(workload.predict), ..Repetition::default() };
-        let (start, cpu) = (Snapshot::take(&tokens.model), CpuTime::now());
-        tokens.feed(session, prompt, feed, cancel, &mut |_, pass| {
+        let feed = self.prompt_feed(WantLogits::Last);
+        self.tokens.feed(session, prompt, feed, self.cancel, &mut |_, pass| {
             progress(pass.len());
             Ok(())
         })?;
-        let mut token = tokens.likeliest(0)?;
-        (out.prefill, out.prefill_cpu) = (start.phase(&tokens.model, prompt.len()), CpuTime::now() - cpu);
-        let mut decode = |tokens: &mut TokenLoop| {
-            check_cancelled(cancel)?;
-            let began = Instant::now();
-            tokens.step(&mut [Turn::decode(session, &token)])?;
-            token = tokens.likeliest(0)?;
-            let time = began.elapsed();
-            progress(1);
-            Ok::<_, EngineError>(time)
-        };
-        for _ in 0..workload.warmup {
-            decode(tokens)?;
-        }
-        let (start, cpu) = (Snapshot::take(&tokens.model), CpuTime::now());
-        for _ in 0..workload.predict {
-            out.latencies.push(decode(tokens)?);
-        }
-        (out.decode, out.decode_cpu) = (start.phase(&tokens.model, workload.predict), CpuTime::now() - cpu);
-        self.check_sources()?;
-        Ok(out)
+        let mut token = [0];
+        self.tokens.likeliest(&mut token)?;
+        Ok(token[0])
+    }
+
+    /// Computes the next token of every session, and puts the likeliest after it in its place. Gives the time it took.
+    fn decode_all(
+        &mut self,
+        sessions: &mut [Session],
+        next: &mut [u32],
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Duration, EngineError> {
+        check_cancelled(self.cancel)?;
+        let began = Instant::now();
+        let turns = sessions.iter_mut().zip(&*next).map(|(session, token)| Turn::decode(session, token));
+        self.tokens.step(&mut turns.collect::<ArrayVec<_, MAX_SEQUENCES>>())?;
+        self.tokens.likeliest(next)?;
+        let time = began.elapsed();
+        progress(sessions.len());
+        Ok(time)
     }
 }

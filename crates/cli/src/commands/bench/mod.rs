@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use hotset_base::Bytes;
-use hotset_engine::{ControlGroup, Engine, Repetition, Workload, measure_compute, peak_memory};
+use hotset_engine::{ControlGroup, Engine, Repetition, Session, Workload, measure_compute, peak_memory};
 use hotset_format::Checkpoint;
 use hotset_outputs::Force;
 
@@ -37,9 +37,10 @@ use crate::{claims, csv, ending, model_args, output, stop};
     hotset bench                                    the model that ships
     hotset bench model.gguf --memory 7GiB --limit 8GiB -p 512 -n 128 -r 3
     hotset bench model.gguf -p 0 -n 64 -t 4 --json
+    hotset bench model.gguf -np 4 -c 1024           four sessions decode together, a token of each in a pass
     hotset bench --kernels                          no model: weights times a vector, every type
 
-Percentiles are of single tokens of all repetitions: p99.9 means something from 1000 tokens on.")]
+Percentiles are of single passes of all repetitions, a token of each session: p99.9 means something from 1000 tokens on.")]
 pub struct BenchArgs {
     /// A GGUF file, a Hugging Face directory or a packed store [default: the model that ships]
     #[arg(value_name = "MODEL")]
@@ -181,11 +182,14 @@ impl BenchArgs {
         let prompts = Prompts::new(&engine, self.file.as_deref())?;
         let mut disk_speeds = vec![self.measure.disk(&mut disk)?];
         let mut repetitions = Vec::new();
-        let mut session = engine.session()?;
+        let sessions = (0..engine.plan().sessions).map(|_| engine.session());
+        let mut sessions = sessions.collect::<Result<Vec<_>, _>>()?;
         engine.end_when(stop::gently().cancel());
         let measured = (0..self.repetitions).try_for_each(|i| {
-            let prompt = prompts.cut(workload.prompt, i, self.repetitions);
-            repetitions.push(self.repeat(&mut engine, &mut session, &prompt, workload, i, table)?);
+            let (of_each, all) = (sessions.len(), sessions.len() * self.repetitions);
+            let cut = |session| prompts.cut(workload.prompt, i * of_each + session, all);
+            let prompts: Vec<Vec<u32>> = (0..of_each).map(cut).collect();
+            repetitions.push(self.repeat(&mut engine, &mut sessions, &prompts, workload, i, table)?);
             disk_speeds.push(self.measure.disk(&mut disk)?);
             Ok(())
         });
@@ -205,7 +209,7 @@ impl BenchArgs {
             repetitions,
         };
         // Peaks are taken: what is measured next has the memory of the engine to itself.
-        drop((engine, session));
+        drop((engine, sessions));
         let threads = run.plan.threads;
         let machine = Machine {
             memory: measure::memory(threads, self.limit.or(Some(run.plan.budget))),
@@ -220,14 +224,14 @@ impl BenchArgs {
     fn repeat(
         &self,
         engine: &mut Engine,
-        session: &mut hotset_engine::Session,
-        prompt: &[u32],
+        sessions: &mut [Session],
+        prompts: &[Vec<u32>],
         workload: Workload,
         number: usize,
         tell: bool,
     ) -> Result<Repetition> {
-        let bar = output::count_bar("tokens", workload.context() as u64);
-        let repetition = engine.repeat(session, prompt, workload, &mut |tokens| bar.inc(tokens as u64))?;
+        let bar = output::count_bar("tokens", (sessions.len() * workload.context()) as u64);
+        let repetition = engine.repeat(sessions, prompts, workload, &mut |tokens| bar.inc(tokens as u64))?;
         bar.finish_and_clear();
         if tell {
             output::note(format_args!(

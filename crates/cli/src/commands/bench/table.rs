@@ -21,8 +21,9 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
     writeln!(out, "{}, {}", report.model.name, report.model.file_bytes)?;
     writeln!(
         out,
-        "{} runs: {} prompt tokens ({}), {} to warm up, {} counted, greedy; {} threads, {}, {} of {} experts resident ({:.1} %)",
+        "{} runs{}: {} prompt tokens ({}), {} to warm up, {} counted, greedy; {} threads, {}, {} of {} experts resident ({:.1} %)",
         s.repetitions,
+        if s.sessions == 1 { String::new() } else { format!(" of {} sessions together", s.sessions) },
         s.prompt_tokens,
         s.prompt_source,
         s.warmup_tokens,
