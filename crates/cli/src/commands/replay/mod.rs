@@ -61,7 +61,8 @@ pub struct ReplayArgs {
     #[arg(long, value_enum, default_value_t = PhaseName::Decode)]
     phase: PhaseName,
 
-    /// Without --router what was chosen is chosen again; with it a policy chooses anew from the recorded scores
+    /// Without --router what was chosen is chosen again; with it a policy chooses anew from the recorded
+    /// scores
     #[command(flatten)]
     router: RouterArgs,
 
