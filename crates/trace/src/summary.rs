@@ -21,8 +21,8 @@ pub struct Summary {
     pub picks: u64,
     /// Of those, hot ones.
     pub hot_picks: u64,
-    /// Chosen picks of tokens that have at least [`SEEN_WITHIN`] tokens before them, and those of them that were
-    /// chosen by one of the last so many.
+    /// Chosen picks of tokens that have at least [`SEEN_WITHIN`] tokens before them, and those of them that
+    /// were chosen by one of the last so many.
     seen: [(u64, u64); SEEN_WITHIN.len()],
     /// Reads: demand, late, prefetch.
     pub reads: [u64; 3],
@@ -102,8 +102,8 @@ impl Summary {
         share(self.hot_picks, self.picks)
     }
 
-    /// Share of the picks that were picked in the same layer within the last [`SEEN_WITHIN`] tokens, of tokens
-    /// that have so many before them. The first is the overlap with the previous token.
+    /// Share of the picks that were picked in the same layer within the last [`SEEN_WITHIN`] tokens, of
+    /// tokens that have so many before them. The first is the overlap with the previous token.
     pub fn seen_within(&self) -> [f64; SEEN_WITHIN.len()] {
         self.seen.map(|(all, seen)| share(seen, all))
     }
