@@ -1,5 +1,5 @@
-//! Every limit of the project in one place. Each is tested at the limit and one past it by the
-//! code that enforces it.
+//! Every limit of the project in one place. Each is enforced by the code that reads or makes what it bounds:
+//! a test sees to it that none is forgotten, and the tests of that code go to the limits that can be reached.
 
 use crate::Bytes;
 
@@ -76,8 +76,8 @@ pub const MAX_STOP_STRINGS: usize = 64;
 pub const MAX_STOP_BYTES: usize = 1024;
 /// Tokens whose logits a user may shift.
 pub const MAX_LOGIT_BIASES: usize = 4096;
-/// Combining marks behind one letter, or spaces behind a line break, of which no two neighbours are alike: they
-/// are held until it is known what they belong to.
+/// Combining marks behind one letter, or spaces behind a line break, of which no two neighbours are alike:
+/// they are held until it is known what they belong to.
 pub const MAX_HELD_RUNS: usize = 1 << 20;
 /// Threads of the compute pool.
 pub const MAX_THREADS: usize = 256;

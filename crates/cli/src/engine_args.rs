@@ -68,7 +68,8 @@ pub struct EngineArgs {
     #[arg(long, env = "HOTSET_EVICT", value_enum, default_value_t = EvictName::WindowLfu)]
     pub evict: EvictName,
 
-    /// Tokens after which a use counts half under --evict lfu and window-lfu; 0 counts all uses alike
+    /// Visits to its layer after which a use counts half under --evict lfu and window-lfu; 0 counts all uses
+    /// alike
     #[arg(long, env = "HOTSET_EVICT_HALF_LIFE", value_name = "N", default_value_t = DEFAULT_HALF_LIFE)]
     pub evict_half_life: u32,
 

@@ -1,7 +1,8 @@
 //! The `hotset` command: arguments in, text or JSON out.
 //!
 //! Owns parsing, printing and exit codes: 0 done, 1 failed, 2 wrong usage. It must never touch
-//! tensors or decide about memory; the crates below return typed errors, only this one prints them.
+//! tensors, or decide what memory a model gets: that is the engine's plan, which it prints. The crates below
+//! return typed errors, only this one prints them.
 #![forbid(unsafe_code)]
 
 mod advice;

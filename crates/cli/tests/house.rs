@@ -138,3 +138,19 @@ fn no_text_of_a_library_names_a_flag_or_a_command() {
         }
     }
 }
+
+/// A limit that no code names bounds nothing.
+#[test]
+fn every_limit_is_enforced_somewhere() {
+    let limits = read("crates/base/src/limits.rs");
+    let names = limits.lines().filter_map(|line| line.strip_prefix("pub const ")?.split(':').next());
+    let places: Vec<PathBuf> =
+        crates().iter().map(|name| root().join(format!("crates/{name}/src"))).collect();
+    let mut sources = sources(&places);
+    sources.retain(|path, _| !path.ends_with("base/src/limits.rs"));
+    for name in names {
+        let named =
+            |text: &String| text.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|w| w == name);
+        assert!(sources.values().any(named), "nobody enforces {name}");
+    }
+}

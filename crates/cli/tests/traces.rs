@@ -129,6 +129,17 @@ fn a_replay_prints_every_cache_and_size_and_draws_them() {
         assert!(rate("belady-layer", slots) >= rate("lru", slots).max(rate("lfu", slots)));
         assert!(rate("belady", slots) >= rate("global-lru", slots));
     }
+    // Uses fade as they do in the engine.
+    let fading = ["replay", trace, "--policy", "lfu,global-window-lfu", "--json"];
+    let of = |more: &[&str]| objects(&[&fading[..], more].concat());
+    assert_eq!(of(&[]), of(&["--evict-half-life", "128"]));
+    assert_ne!(of(&[]), of(&["--evict-half-life", "0"]));
+    let default = |command| {
+        let help = succeed(&[command, "--help"]);
+        let flag = help.split_once("--evict-half-life <N>").unwrap().1;
+        flag.split_once("[default: ").unwrap().1.split_once(']').unwrap().0.to_owned()
+    };
+    assert_eq!([default("replay"), default("run")], ["128", "128"]);
     let lines = fs::read_to_string(csv).unwrap();
     assert_eq!(lines.lines().count(), 41);
     assert!(lines.starts_with("policy,experts_per_layer,router"), "{lines}");

@@ -1,8 +1,7 @@
 //! A model opened under a memory budget, and the conversations held with it.
 //!
-//! Owns the plan, the opening of everything in its order, the generation loop, scoring and the
-//! figures of a run, and what is measured of the machine. It must never print, parse arguments, or know an async runtime; the commands
-//! and the server see [`Engine`] and [`Session`], never tensors.
+//! Owns the plan, the opening of everything in its order, the token loop and its callers, the figures of a
+//! run, and what is measured of the machine. It must never print, parse arguments, or know an async runtime.
 #![forbid(unsafe_code)]
 
 mod bench;

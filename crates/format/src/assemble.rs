@@ -86,8 +86,8 @@ impl TensorMap<'_> {
         Ok(declared)
     }
 
-    /// A tensor that is not there. What is there in its place says more than that it is missing; only if nothing
-    /// unknown is, `otherwise` is right.
+    /// A tensor that is not there. What is there in its place says more than that it is missing; only if
+    /// nothing unknown is, `otherwise` is right.
     fn missing(&self, name: &str, otherwise: &str) -> FormatError {
         let unknown = self.tensors.keys().find(|name| !self.names.is_part(name));
         let Some(unknown) = unknown else { return FormatError::tensor(self.model, name, otherwise) };

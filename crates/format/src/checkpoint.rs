@@ -270,8 +270,8 @@ pub struct Checkpoint {
     pub recipe: Option<String>,
     /// Families of experts, one partition for every layer; none if the file has none.
     pub families: Vec<Families>,
-    /// What was read otherwise than the files say, or not used, a sentence each, safe to print on one line: the
-    /// command that opens the model tells its user.
+    /// What was read otherwise than the files say, or not used, a sentence each, safe to print on one line:
+    /// the command that opens the model tells its user.
     pub warnings: Vec<String>,
 }
 

@@ -15,8 +15,8 @@ pub(crate) enum Held {
     File(PathBuf),
 }
 
-/// Finds what a directory holds. One with a config.json is a checkpoint, whatever lies beside it, unless it has
-/// model files and no safetensors: makers of GGUF files publish the config.json along with them.
+/// Finds what a directory holds. One with a config.json is a checkpoint, whatever lies beside it, unless it
+/// has model files and no safetensors: makers of GGUF files publish the config.json along with them.
 pub(crate) fn look(dir: &Path) -> Result<Held, FormatError> {
     let refuse = |what: String| Err(FormatError::UnknownFormat { path: dir.to_owned(), what });
     let configured = dir.join("config.json").is_file();

@@ -1,6 +1,8 @@
 //! A disk that misbehaves, from a seed: for tests, and for measuring what a slower disk would give.
 //!
-//! Faults are put between the kernel's answer and the engine, so that every engine meets the same.
+//! Faults are put between the kernel's answer and the thread that takes it, so that both ways of reading meet
+//! the same. A slow disk is a thread that sleeps: the only one of a ring, one of several with positioned
+//! reads.
 
 use std::io;
 use std::str::FromStr;

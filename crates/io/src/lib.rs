@@ -1,4 +1,4 @@
-//! Reads experts from files into memory that somebody else owns.
+//! Reads stretches of files into memory that somebody else owns.
 //!
 //! Owns the threads and queues of reading, and the rule that a read is complete or an error. It must
 //! never decide what to read, know what an expert is, or hand out bytes that did not arrive.

@@ -1,4 +1,5 @@
-//! A reader as the pager sees it: requests in, completions out. Which of the two ways reads, it decides when opening.
+//! A reader as the pager sees it: requests in, completions out. Which of the two ways reads, it decides when
+//! opening.
 
 use std::fmt;
 use std::io;

@@ -1,4 +1,4 @@
-//! What is asked of a read engine, and what comes back.
+//! What is asked of a reader, and what comes back.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use hotset_base::FileId;
 
 use crate::ReadTarget;
 
-/// Runs of one request: a half of an expert has at most gate and up.
+/// Runs of one request. What is read together lies in at most two places of its files.
 pub const MAX_RUNS: usize = 2;
 /// Ranges of one request that are checksummed apart.
 pub const MAX_CHECKS: usize = 3;

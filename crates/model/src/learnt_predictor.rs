@@ -1,9 +1,10 @@
-//! Copies of routers that learn to predict: where the scores of a layer, seen from the layer before, are often
-//! wrong, the copy they are made with is moved towards what the layer's own router says a moment later.
+//! Copies of routers that learn to predict: where the scores of a layer, seen from the layer before, are
+//! often wrong, the copy they are made with is moved towards what the layer's own router says a moment later.
 //!
-//! Normalised least mean squares (Widrow and Hoff, 1960). With the gate input `x` of the layer before, predicted
-//! scores `p = M x` and the layer's own scores `y`: `M += RATE * (y - p) x^T / (x . x)`. `M` begins as the layer's
-//! router. Nothing depends on it but what is held and when it is read, as for every prediction.
+//! Normalised least mean squares (Widrow and Hoff, 1960). With the gate input `x` of the layer before,
+//! predicted scores `p = M x` and the layer's own scores `y`: `M += RATE * (y - p) x^T / (x . x)`. `M` begins
+//! as the layer's router. Nothing depends on it but what is held and when it is read, as for every
+//! prediction.
 
 use hotset_base::limits::MAX_PREDICTED_LAYERS;
 use hotset_base::{Bytes, Choice, LayerId, WeightType};
@@ -66,8 +67,8 @@ pub(crate) struct LearntPredictor {
     taken: usize,
     /// `[layers]`
     layers: Vec<Judged>,
-    /// The layer that was predicted last from the one before, from `input`: `[rows, hidden]`, as `scores`: `[rows,
-    /// experts]`. Sized for the rows that are learnt from.
+    /// The layer that was predicted last from the one before, from `input`: `[rows, hidden]`, as `scores`:
+    /// `[rows, experts]`. Sized for the rows that are learnt from.
     predicted: Option<LayerId>,
     input: Vec<f32>,
     scores: Vec<f32>,
@@ -121,8 +122,8 @@ impl LearntPredictor {
         self.predicted = None;
     }
 
-    /// The layer's own router has spoken: `scores`, `[n, experts]`, with the `native` picks, `[n, top_k]`. A layer that
-    /// proves to be predicted badly gets a copy, which `begin_as` fills: `[experts, hidden]`.
+    /// The layer's own router has spoken: `scores`, `[n, experts]`, with the `native` picks, `[n, top_k]`. A
+    /// layer that proves to be predicted badly gets a copy, which `begin_as` fills: `[experts, hidden]`.
     pub fn compare(
         &mut self,
         pool: &Pool,

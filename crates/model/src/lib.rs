@@ -1,7 +1,9 @@
 //! The Qwen3-MoE forward pass: tokens in, logits out, experts borrowed from the pager.
 //!
-//! Owns the dense weights, the KV cache, the scratch buffers and the order of the computation. It
-//! must never read a file after loading, choose a token, or sum experts in the order they arrived.
+//! Owns the dense weights, the KV caches, the scratch buffers and the order of the computation; with it the
+//! prediction of later layers, what is learnt of contexts, and the counts of picks and stages. It must never
+//! read a file after loading, but for rows of an embedding table that stays on disk, choose a token, or sum
+//! experts in the order they arrived.
 #![forbid(unsafe_code)]
 
 mod attention;

@@ -21,8 +21,8 @@ const DOUBT: f32 = 16.0;
 /// A prediction that comes true less often than this is not read for. A wrong read delays the right ones
 /// behind it by about as much as a right one saves.
 const WORTH_READING: f32 = 0.4;
-/// A prediction that comes true this often is read for where time must not count: a policy that refuses reads to
-/// save bytes has few to spare for wrong ones.
+/// A prediction that comes true this often is read for where time must not count: a policy that refuses reads
+/// to save bytes has few to spare for wrong ones.
 const NEARLY_CERTAIN: f32 = 0.8;
 /// The same two where much of what is wanted is not there, after a change of context.
 const WORTH_READING_EAGERLY: f32 = 0.3;
@@ -100,8 +100,8 @@ impl Governor {
         self.paused == 0
     }
 
-    /// The prediction is nearly certain: enough where decisions must not depend on time, so that what prefetching
-    /// saves and wastes cannot be weighed.
+    /// The prediction is nearly certain: enough where decisions must not depend on time, so that what
+    /// prefetching saves and wastes cannot be weighed.
     pub fn is_certain(&self, prediction: Prediction) -> bool {
         self.comes_true(prediction) >= if self.eager { CERTAIN_ENOUGH_EAGERLY } else { NEARLY_CERTAIN }
     }

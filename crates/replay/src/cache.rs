@@ -1,8 +1,8 @@
 //! The arena of the simulator: slots, who is in them, and who leaves. The rules are the pager's: all experts
-//! of a visit are used first, in rank order, then those that are not there are admitted; an empty slot is taken
-//! before a full one, what the visit did not want before what it did, the smallest retention before larger
-//! ones, and of equals the slot of the lowest number. Where a visit wants more experts than there are slots, the
-//! pager keeps what was read last; here, those of the largest retention stay.
+//! of a visit are used first, in rank order, then those that are not there are admitted; an empty slot is
+//! taken before a full one, what the visit did not want before what it did, the smallest retention before
+//! larger ones, and of equals the slot of the lowest number. Where a visit wants more experts than there are
+//! slots, the pager keeps what was read last; here, those of the largest retention stay.
 
 use std::ops::Range;
 

@@ -39,9 +39,9 @@ impl Router {
         Self::Policy { policy: make(shape), logits: vec![0.0; header.experts], decision: Box::default() }
     }
 
-    /// The chosen set of one layer-token; empty where nothing was recorded. All tokens are routed as decoded ones.
-    /// A trace knows neither what experts compute nor how long reads take: contributions and deadlines are without
-    /// effect, and nothing is admitted.
+    /// The chosen set of one layer-token; empty where nothing was recorded. All tokens are routed as decoded
+    /// ones. A trace knows neither what experts compute nor how long reads take: contributions and deadlines
+    /// are without effect, and nothing is admitted.
     pub fn choose<'a>(
         &'a mut self,
         demand: &'a Demand,

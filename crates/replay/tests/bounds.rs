@@ -1,4 +1,5 @@
-//! Caches against slow and simple twins: the clairvoyant against every possible cache, the others against lists.
+//! Caches against slow and simple twins: the clairvoyant against every possible cache, the others against
+//! lists.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -182,8 +183,8 @@ fn single(picks: &[u16]) -> Demand {
 
 #[test]
 fn a_trace_worked_by_hand() {
-    // Two slots. LRU: a b a(hit) c(b leaves) b(a leaves) a(c leaves): 1 hit. LFU: c takes b's place, b takes c's,
-    // a is used most: hit. Belady: c is not kept, so b and a hit.
+    // Two slots. LRU: a b a(hit) c(b leaves) b(a leaves) a(c leaves): 1 hit. LFU: c takes b's place, b takes
+    // c's, a is used most: hit. Belady: c is not kept, so b and a hit.
     let demand = single(&[0, 1, 0, 2, 1, 0]);
     assert_eq!(["lru", "lfu", "belady"].map(|name| hits(&demand, name, 2)), [1, 2, 3]);
     let lru = outcome(&demand, "lru", 2).totals;

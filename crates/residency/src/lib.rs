@@ -1,8 +1,8 @@
-//! Which experts are in memory: the arena they live in and the pager that fills it.
+//! Memory, and which experts are in it: the arena they live in and the pager that fills it.
 //!
-//! Owns the arena's memory, the state of every slot, and the rule that a slot is ready only after
-//! its bytes are complete and their checksum matched. It must never choose what a token uses (the
-//! routing policy does), compute with weights, or allocate after the pager is open.
+//! Owns the memory of arena, dense weights and KV caches, the state of every slot, and the rule that a slot
+//! is ready only after its bytes are complete and their checksum matched. It must never choose what a token
+//! uses (the routing policy does), compute with weights, or allocate after the pager is open.
 
 mod allocator;
 mod arena;

@@ -102,7 +102,8 @@ pub struct Pager {
     withdrawn: Vec<ExpertKey>,
     /// Experts to be read without anybody waiting. Sized for [`MOST_ADMITTED`].
     admitted: Vec<ExpertKey>,
-    /// The hot set of a known context, most used first, and how many have been dealt with. Sized for all slots.
+    /// The hot set of a known context, most used first, and how many have been dealt with. Sized for all
+    /// slots.
     preload: Vec<ExpertKey>,
     next_preload: usize,
     /// How many of them are for the slots that begin here. `[slots]`

@@ -10,8 +10,8 @@ use hotset_policy::prefetch::{Governor, Prediction};
 #[derive(Clone, Copy)]
 pub(crate) struct Predicted {
     pub key: ExpertKey,
-    /// What was said of it from each distance, the nearest first: of all rows that said so, the likeliest. None
-    /// for those of a prompt.
+    /// What was said of it from each distance, the nearest first: of all rows that said so, the likeliest.
+    /// None for those of a prompt.
     predictions: [Option<Prediction>; MAX_LOOKAHEAD],
     /// A read has been begun.
     pub started: bool,
@@ -72,8 +72,8 @@ impl Prefetch {
         self.predicted[key.flat(self.experts)]
     }
 
-    /// Notes a prediction from `distance` layers before, likeliest first; `absent` tells whether an expert needs a
-    /// read. One that there is no room for is not noted at all.
+    /// Notes a prediction from `distance` layers before, likeliest first; `absent` tells whether an expert
+    /// needs a read. One that there is no room for is not noted at all.
     pub fn note(
         &mut self,
         (layer, distance): (LayerId, usize),
@@ -108,7 +108,8 @@ impl Prefetch {
         }
     }
 
-    /// The next one that is nearly certain. `absent` as in [`Prefetch::note`]: others may have read it meanwhile.
+    /// The next one that is nearly certain. `absent` as in [`Prefetch::note`]: others may have read it
+    /// meanwhile.
     pub fn next_certain(&self, absent: impl Fn(ExpertKey) -> bool) -> Option<usize> {
         let deserves =
             |e: &Predicted| e.nearest().is_some_and(|prediction| self.governor.is_certain(prediction));

@@ -1,8 +1,9 @@
-//! Paging compiled to a lookup, to measure what paging costs: the feature `noop-paging` puts this in the place of
-//! the [`Pager`].
+//! Paging compiled to a lookup, to measure what paging costs: the feature `noop-paging` puts this in the
+//! place of the [`Pager`].
 //!
-//! Every expert is read by the pager when it is opened, and checked; from then on a visit only looks up where the
-//! bytes are. Nothing is counted, predicted, pinned or evicted. It refuses an arena that does not hold everything.
+//! Every expert is read by the pager when it is opened, and checked; from then on a visit only looks up where
+//! the bytes are. Nothing is counted, predicted, pinned or evicted. It refuses an arena that does not hold
+//! everything.
 
 use std::io;
 use std::ops::Range;

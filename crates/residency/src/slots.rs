@@ -104,7 +104,7 @@ pub(crate) enum SlotState {
     Filling(ExpertKey),
     /// Complete and checked.
     Ready(ExpertKey),
-    /// Ready, and the present layer-token is using it.
+    /// Ready, and the present visit is using it.
     Pinned(ExpertKey),
 }
 

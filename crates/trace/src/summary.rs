@@ -3,7 +3,7 @@
 use hotset_base::figures::Totals;
 use hotset_base::{ExpertKey, Phase};
 
-use crate::{Pass, TraceHeader, Visit};
+use crate::{Pass, TraceHeader, TraceRow, Visit};
 
 /// "Seen in the last N tokens", for these N.
 pub const SEEN_WITHIN: [u64; 5] = [1, 4, 8, 16, 32];
@@ -18,8 +18,8 @@ pub struct Summary {
     pub tokens: [u64; 3],
     /// Of the tokens that count, as far as a trace has it: chosen picks, reads and their reasons, stall.
     totals: Totals,
-    /// Chosen picks of tokens that have at least [`SEEN_WITHIN`] tokens before them, and those of them that were
-    /// chosen by one of the last so many.
+    /// Chosen picks of tokens that have at least [`SEEN_WITHIN`] tokens before them, and those of them that
+    /// were chosen by one of the last so many.
     seen: [(u64, u64); SEEN_WITHIN.len()],
     /// `[layers * experts]`: the token that chose it last, counted from 1; 0 for none.
     last: Vec<u64>,
@@ -43,17 +43,20 @@ impl Summary {
 
     /// Adds a pass.
     pub fn add(&mut self, pass: &Pass) {
-        self.tokens[pass.phase as usize] += pass.tokens.len() as u64;
-        if !(self.all || pass.phase.is_decoding()) {
+        pass.rows.iter().for_each(|row| self.tokens[row.phase as usize] += 1);
+        let counts = |row: &TraceRow| self.all || row.phase.is_decoding();
+        // What a visit reads it reads for all its rows together.
+        if !pass.rows.iter().any(counts) {
             return;
         }
+        let counted: Vec<usize> = (0..pass.rows.len()).filter(|&row| counts(&pass.rows[row])).collect();
         for visit in &pass.visits {
             let pager = &mut self.totals.pager;
             pager.demanded += u64::from(visit.reads.demand);
             pager.prefetch.late += u64::from(visit.reads.late);
             pager.prefetch.started += u64::from(visit.reads.prefetch);
             pager.stall += visit.stall;
-            (0..pass.tokens.len()).for_each(|token| self.layer_token(visit, token));
+            counted.iter().for_each(|&row| self.layer_token(visit, row));
         }
     }
 
@@ -91,8 +94,8 @@ impl Summary {
         Totals { tokens: self.counted_tokens(), ..self.totals }
     }
 
-    /// Share of the picks that were picked in the same layer within the last [`SEEN_WITHIN`] tokens, of tokens
-    /// that have so many before them. The first is the overlap with the previous token.
+    /// Share of the picks that were picked in the same layer within the last [`SEEN_WITHIN`] tokens, of
+    /// tokens that have so many before them. The first is the overlap with the previous token.
     pub fn seen_within(&self) -> [Option<f64>; SEEN_WITHIN.len()] {
         self.seen.map(|(all, seen)| share(seen, all))
     }

@@ -1,4 +1,5 @@
-//! Control tokens whose type a converter got wrong. As text they would be cut into pieces: a chat would never stop.
+//! Control tokens whose type a converter got wrong. As text they would be cut into pieces: a chat would never
+//! stop.
 
 use std::cell::OnceCell;
 use std::collections::HashSet;
@@ -43,10 +44,12 @@ impl<'m> Evidence<'m> {
         Self { named: KEYS.iter().filter_map(id).collect(), merges, merged: OnceCell::new() }
     }
 
-    /// The right type of a token that the file types as neither control nor user-defined; none if its own is right.
+    /// The right type of a token that the file types as neither control nor user-defined; none if its own is
+    /// right.
     ///
-    /// No text becomes `<|im_end|>` by itself: the pre-tokenizer parts letters from marks. What no merge makes
-    /// can only be meant whole; of those, a name in angle brackets (`<think>`) is as good as a user's own token.
+    /// No text becomes `<|im_end|>` by itself: the pre-tokenizer parts letters from marks. What no merge
+    /// makes can only be meant whole; of those, a name in angle brackets (`<think>`) is as good as a user's
+    /// own token.
     pub fn kind(&self, id: usize, kind: i32, text: &str) -> Option<i32> {
         if [CONTROL, USER_DEFINED].contains(&kind) {
             return None;

@@ -1,6 +1,6 @@
-//! Keys of the model's namespace that make it compute something else: of this architecture, and of others whose keys
-//! a converter may have left. Each may be there with a value that changes nothing; any other is refused by its
-//! name, and a key that nobody knows is warned of.
+//! Keys of the model's namespace that make it compute something else: of this architecture, and of others
+//! whose keys a converter may have left. Each may be there with a value that changes nothing; any other is
+//! refused by its name, and a key that nobody knows is warned of.
 
 use std::path::Path;
 

@@ -57,8 +57,8 @@ pub(super) fn read(
     Ok(scaling.unless_plain())
 }
 
-/// What positions are divided by; `None` where that is not known. Without a type, llama.cpp takes a factor (or its
-/// old spelling) for linear scaling; a zero counts as not said.
+/// What positions are divided by; `None` where that is not known. Without a type, llama.cpp takes a factor
+/// (or its old spelling) for linear scaling; a zero counts as not said.
 fn factor(path: &Path, metadata: &Metadata) -> Result<Option<f32>, FormatError> {
     let float = |key: &str| metadata.float(path, &format!("{ARCHITECTURE}.rope.{key}"));
     let said = float("scaling.factor")?.or(float("scale_linear")?).filter(|factor| *factor != 0.0);

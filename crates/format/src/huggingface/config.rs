@@ -84,7 +84,8 @@ pub(super) struct TokenizerConfig {
 /// What config.json says.
 pub(super) struct Configured {
     pub model: ModelConfig,
-    /// Whether the embedding serves as the head; `None` where the file is silent, which means that it does not.
+    /// Whether the embedding serves as the head; `None` where the file is silent, which means that it does
+    /// not.
     pub tied: Option<bool>,
     /// Ids that end an answer.
     pub stop: Vec<u64>,
@@ -194,8 +195,8 @@ fn refuse_quantized(path: &Path, hub: &HubConfig) -> Result<(), FormatError> {
     Err(FormatError::unsupported(path, what, INSTEAD_OF_QUANTIZED))
 }
 
-/// Ids that end an answer by generation_config.json, if there is one; what it asks for and does not get goes to
-/// the warnings.
+/// Ids that end an answer by generation_config.json, if there is one; what it asks for and does not get goes
+/// to the warnings.
 pub(super) fn generation_eos(dir: &Path, warnings: &mut Vec<String>) -> Result<Vec<u64>, FormatError> {
     let path = dir.join("generation_config.json");
     let Some(bytes) = read_small(&path, limits::MAX_CONFIG_FILE)? else { return Ok(Vec::new()) };

@@ -78,8 +78,8 @@ pub fn open(dir: &Path) -> Result<Checkpoint, FormatError> {
     })
 }
 
-/// `chat_template.jinja`, else the template in tokenizer_config.json (of several, the default one), else that of a
-/// processor's chat_template.json.
+/// `chat_template.jinja`, else the template in tokenizer_config.json (of several, the default one), else that
+/// of a processor's chat_template.json.
 fn chat_template(dir: &Path) -> Result<Option<String>, FormatError> {
     let path = dir.join("chat_template.jinja");
     if let Some(bytes) = read_small(&path, limits::MAX_TEMPLATE)? {

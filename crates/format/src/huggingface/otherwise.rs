@@ -1,5 +1,6 @@
-//! Settings of config.json that make a model compute something else: of this family, and of others whose settings
-//! people copy. Each may be there with a value that changes nothing; any other is refused by its name and value.
+//! Settings of config.json that make a model compute something else: of this family, and of others whose
+//! settings people copy. Each may be there with a value that changes nothing; any other is refused by its
+//! name and value.
 
 use std::fmt;
 use std::path::Path;

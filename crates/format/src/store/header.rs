@@ -10,8 +10,8 @@ pub use hotset_outputs::STORE_MAGIC as MAGIC;
 use super::span::Span;
 use super::{PAGE, StoreError};
 
-/// The newest version this program writes and reads: a model of another architecture than Qwen3-MoE, for which
-/// earlier readers would take it.
+/// The newest version this program writes and reads: a model of another architecture than Qwen3-MoE, for
+/// which earlier readers would take it.
 pub const STORE_VERSION: u32 = 4;
 /// Positions are scaled or texts not composed, which readers of the versions before would pass over.
 pub(super) const READ_OTHERWISE: u32 = 3;

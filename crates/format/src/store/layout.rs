@@ -45,7 +45,8 @@ impl StoreMetadata {
         }
     }
 
-    /// Whether a reader of version 2 would pass something over and compute another model, or read other tokens.
+    /// Whether a reader of version 2 would pass something over and compute another model, or read other
+    /// tokens.
     pub(super) fn reads_otherwise(&self) -> bool {
         self.config.rope_scaling.is_some() || self.tokenizer.uncomposed
     }

@@ -1,7 +1,8 @@
 //! How far two router distributions are apart.
 
 /// Root mean square over the layers of the Hellinger distance `sqrt(1 - sum(sqrt(p * q)))`, from 0 to 1. Each
-/// layer is a row of pairs `(p, q)`, not normalised; a layer where one side is empty is left out. 1 if all are.
+/// layer is a row of pairs `(p, q)`, not normalised; a layer where one side is empty is left out. 1 if all
+/// are.
 ///
 /// Hellinger rather than cosine: square roots weigh experts that are rare in both alike, so a few heavy
 /// experts, which serve every text, do not hide the others.

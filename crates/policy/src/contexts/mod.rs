@@ -56,8 +56,8 @@ pub struct ContextsOptions {
     pub patience: u32,
     /// Contexts kept, from 1 to [`MAX_LEDGER_CONTEXTS`].
     pub contexts: usize,
-    /// The share of a context's picks that a hot set counts with: what the text itself does must soon outweigh
-    /// what texts like it did.
+    /// The share of a context's picks that a hot set counts with: what the text itself does must soon
+    /// outweigh what texts like it did.
     pub belief: f32,
     /// What a family does counts for its members as evidence of so many tokens of the context would.
     pub family_tokens: f32,
@@ -263,7 +263,8 @@ impl Contexts {
         &self.contexts
     }
 
-    /// The context that a text turned to last, once a window has passed; from a snapshot, the one saved as last.
+    /// The context that a text turned to last, once a window has passed; from a snapshot, the one saved as
+    /// last.
     pub fn present(&self) -> Option<ContextId> {
         self.present
     }
@@ -444,12 +445,12 @@ impl Contexts {
         self.texts[text.index()].forget_window();
     }
 
-    /// All experts with the native picks of each in a context, faded, as far as they are believed: most first, ties to the lower
-    /// layer and expert. `out` keeps its memory.
+    /// All experts with the native picks of each in a context, faded, as far as they are believed: most
+    /// first, ties to the lower layer and expert. `out` keeps its memory.
     ///
-    /// Picks and not mass: a pick of an expert that is not in memory costs a read, whatever its weight.
-    /// In a young context an expert's family counts for it: `family_tokens / (family_tokens + tokens)` of its picks are
-    /// the mean of its family.
+    /// Picks and not mass: a pick of an expert that is not in memory costs a read, whatever its weight. In a
+    /// young context an expert's family counts for it: `family_tokens / (family_tokens + tokens)` of its
+    /// picks are the mean of its family.
     pub fn hot_set(&self, context: ContextId, out: &mut Vec<(ExpertKey, f32)>) {
         out.clear();
         let tokens = self.contexts[context.index()].tokens as f32;

@@ -17,8 +17,8 @@ pub struct Lfu {
     experts: usize,
     /// Visits after which a use counts half; `None` never fades.
     half_life: Option<f64>,
-    /// `FLOOR + log2(c) + v / half_life` of every expert, or `c` if uses never fade; 0 before the first use, more
-    /// than 0 after.
+    /// `FLOOR + log2(c) + v / half_life` of every expert, or `c` if uses never fade; 0 before the first use,
+    /// more than 0 after.
     worth: Vec<f64>,
 }
 

@@ -23,9 +23,9 @@ pub struct Retention(pub u64, pub u64);
 
 /// An eviction policy over the experts of one model.
 ///
-/// `visit_number` counts visits, over all layers: a layer visited for a whole chunk of tokens is one. It never
-/// falls. The pager asks for the retention of every expert that may leave and overwrites the smallest; pinned
-/// experts and those that the present visit wants are not its business.
+/// `visit_number` counts visits, over all layers: a layer visited for a whole chunk of tokens is one. It
+/// never falls. The pager asks for the retention of every expert that may leave and overwrites the smallest;
+/// pinned experts and those that the present visit wants are not its business.
 pub trait Evict: Send {
     /// Name on the command line.
     fn name(&self) -> &'static str;
@@ -47,8 +47,8 @@ pub trait Evict: Send {
     /// What the expert's place in the arena is worth.
     fn retention(&self, key: ExpertKey) -> Retention;
 
-    /// An expert's retention stays what it is until the next visit to its layer after the one that used it, and
-    /// from then on until it is used again: it may be kept in order instead of being asked for.
+    /// An expert's retention stays what it is until the next visit to its layer after the one that used it,
+    /// and from then on until it is used again: it may be kept in order instead of being asked for.
     fn is_steady(&self) -> bool {
         false
     }

@@ -5,8 +5,9 @@ use hotset_base::ExpertKey;
 use super::lfu::Lfu;
 use super::{Evict, Retention};
 
-/// Share of its layer's visits that the latest one is worth. On traces of two models an eighth to a quarter did best
-/// or within half a point of it; more costs hits where the arena is about one token's picks, less loses the window.
+/// Share of its layer's visits that the latest one is worth. On traces of two models an eighth to a quarter
+/// did best or within half a point of it; more costs hits where the arena is about one token's picks, less
+/// loses the window.
 const WINDOW: f64 = 0.25;
 
 /// More uses than are ever counted, and few enough for `f64` to tell any two sums apart.
@@ -17,8 +18,8 @@ const MOST_USES: f64 = (1u64 << 50) as f64;
 /// leaves before its second chance, pushed out by the layers in between. The idea of a window beside the
 /// frequent ones is W-TinyLFU's (1512.00727).
 ///
-/// The faded count of an expert chosen in all visits is `sum(2^(-i / half_life)) = half_life / ln 2`. Where uses do
-/// not fade there is no such count, and the latest are worth more than any others.
+/// The faded count of an expert chosen in all visits is `sum(2^(-i / half_life)) = half_life / ln 2`. Where
+/// uses do not fade there is no such count, and the latest are worth more than any others.
 #[derive(Debug)]
 pub struct WindowLfu {
     lfu: Lfu,

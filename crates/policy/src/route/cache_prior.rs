@@ -35,8 +35,8 @@ impl Default for CachePriorOptions {
     }
 }
 
-/// The top `k` of `logit + lambda * range * held` among the native top `substitute_ranks`; the native top `sacred`
-/// are in it. Mixing weights stay the router's.
+/// The top `k` of `logit + lambda * range * held` among the native top `substitute_ranks`; the native top
+/// `sacred` are in it. Mixing weights stay the router's.
 #[derive(Debug)]
 pub struct CachePrior {
     shape: RouterShape,

@@ -55,8 +55,8 @@ pub struct RowView<'a> {
     pub tokens_routed: u64,
     /// Tokens computed before the pass that this one is in: those of a pass wait for the same reads.
     pub pass: u64,
-    /// What the token is for. The experts of a prompt are paged once for a whole chunk, so lossy policies save
-    /// little there, and everything later rests on it: they choose as the model does, and learn.
+    /// What the token is for. The experts of a prompt are paged once for a whole chunk, so lossy policies
+    /// save little there, and everything later rests on it: they choose as the model does, and learn.
     pub phase: Phase,
     /// `[experts]`, before the softmax.
     pub logits: &'a [f32],
@@ -77,8 +77,9 @@ pub trait Route: Send {
     /// Tokens come in order, each through all layers; those of one pass layer by layer.
     fn route(&mut self, token: &RowView<'_>, out: &mut Decision) -> Result<(), NotFinite>;
 
-    /// What it would choose of one layer-token to come, by these scores: what of that is not held is prefetched.
-    /// Learns nothing from it. `out` comes as the one before left it.
+    /// What it would choose for certain of one layer-token to come, by these scores: what of that is not held
+    /// is prefetched. It may choose more when the time comes (trust: substitutes, and the last resort of a
+    /// layer with nothing held). Learns nothing from it. `out` comes as the one before left it.
     fn foresee(&self, token: &RowView<'_>, out: &mut Decision) -> Result<(), NotFinite>;
 
     /// A pass is about to begin: notes what is known, for [`Route::go_back`]. Must not allocate.
@@ -87,14 +88,15 @@ pub trait Route: Send {
     /// The pass has failed and will be tried again: what it taught is forgotten.
     fn go_back(&mut self) {}
 
-    /// An expert that was to be admitted found no place: what its absence has cost is still owed, and the bytes
-    /// are not read.
+    /// An expert that was to be admitted found no place: what its absence has cost is still owed, and the
+    /// bytes are not read.
     fn refused(&mut self, _layer: LayerId, _expert: ExpertId, _bytes: Bytes) {}
 
     /// Whether the chosen set may differ from the native one: what is held then decides what is computed.
     fn is_lossy(&self) -> bool;
 
-    /// Whether contexts are to be told what the chosen experts do; measuring it costs a pass over the outputs.
+    /// Whether contexts are to be told what the chosen experts do; measuring it costs a pass over the
+    /// outputs.
     fn wants_contributions(&self) -> bool {
         false
     }

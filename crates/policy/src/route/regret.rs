@@ -18,7 +18,8 @@ enum Fate {
 
 /// The fate of each native expert, in the order of `native`: heaviest first.
 ///
-/// As many were substituted as strangers were chosen; those of the largest mass count first. `hot`: `[experts]`.
+/// As many were substituted as strangers were chosen; those of the largest mass count first. `hot`:
+/// `[experts]`.
 fn fates(native: &[Choice], chosen: &[Choice], hot: &[bool]) -> impl Iterator<Item = (Choice, Fate)> {
     let has = |set: &[Choice], expert| set.iter().any(|choice| choice.expert == expert);
     // The recorded native choice, the usual case of a replay, is one slice and has no strangers.

@@ -1,4 +1,5 @@
-//! Reads of what a later layer is predicted to want: started while nobody waits, given up when they prove pointless.
+//! Reads of what a later layer is predicted to want: started while nobody waits, given up when they prove
+//! pointless.
 
 use hotset_base::{ExpertId, ExpertKey, LayerId, RowKind};
 use hotset_io::Urgency;
@@ -8,8 +9,8 @@ use crate::fill::Fill;
 use crate::slots::{SlotId, SlotState};
 
 impl Pager {
-    /// Says what a layer behind the visit's will probably want: not evicted if it can be helped, and read while the
-    /// disk has nothing more urgent to do.
+    /// Says what a layer behind the visit's will probably want: not evicted if it can be helped, and read
+    /// while the disk has nothing more urgent to do.
     pub fn predicted(&mut self, layer: LayerId, experts: &[ExpertId], kind: RowKind) {
         let slots = &self.slots;
         let distance = layer.index() - self.layer.index();
@@ -20,8 +21,8 @@ impl Pager {
         }
     }
 
-    /// Prefetches at poorer odds, until told otherwise: for the time after a change, when little of what is wanted is
-    /// there.
+    /// Prefetches at poorer odds, until told otherwise: for the time after a change, when little of what is
+    /// wanted is there.
     pub fn prefetch_eagerly(&mut self, eagerly: bool) {
         self.prefetch.governor.be_eager(eagerly);
     }
@@ -36,7 +37,8 @@ impl Pager {
         }
     }
 
-    /// Starts all that are nearly certain, now or never: later would depend on what the disk has done by then.
+    /// Starts all that are nearly certain, now or never: later would depend on what the disk has done by
+    /// then.
     pub(super) fn start_certain(&mut self) {
         while self.failure.is_none() {
             let Some(i) = self.prefetch.next_certain(|key| self.slots.place(key).is_none()) else { break };

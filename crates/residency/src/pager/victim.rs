@@ -13,8 +13,8 @@ impl Pager {
     /// The slot to overwrite next: a free one, else the ready one worth least; what is predicted, and last
     /// what this visit wants, only for a demand that finds nothing else. `None` when there is none.
     ///
-    /// A search through all slots, some thousands, several times a layer: it goes through one table, and looks
-    /// at a slot only if that is worth less than the best found.
+    /// A search through all slots, some thousands, several times a layer: it goes through one table, and
+    /// looks at a slot only if that is worth less than the best found.
     pub(super) fn victim(&mut self, layer: LayerId, urgency: Urgency) -> Option<SlotId> {
         let free = self.slots.free(layer);
         if free.is_some() {
@@ -83,8 +83,8 @@ impl Pager {
         self.slots.place(key)
     }
 
-    /// Asks what the experts of a layer are worth, now that it is visited: those of its visit before are worth
-    /// less to some policies.
+    /// Asks what the experts of a layer are worth, now that it is visited: those of its visit before are
+    /// worth less to some policies.
     pub(super) fn weigh(&mut self, layer: LayerId) {
         let experts = (0..self.wanted.len() as u16).map(|expert| ExpertKey::new(layer, ExpertId(expert)));
         for key in experts {

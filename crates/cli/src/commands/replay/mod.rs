@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use hotset_base::limits::MAX_EXPERTS;
-use hotset_engine::RouterOptions;
+use hotset_engine::{DEFAULT_HALF_LIFE, RouterOptions};
 use hotset_outputs::{FileKind, PartialFile};
 use hotset_replay::{Demand, Outcome, Part, ReplayError, ReplayPolicy, RouterMaker, Setting, replay_all};
 use hotset_trace::TraceSource;
@@ -22,7 +22,7 @@ use crate::{advice, claims, output, threads};
 
 /// Replay a trace through caches of any size, with the eviction and routing policies of the engine
 ///
-/// Every cache is empty at first. A pick is hot if its expert is resident when its layer-token is routed;
+/// Every cache is empty at first. A pick is hot if its expert is there when its layer-token is routed;
 /// what misses is read and admitted. Prompts, when replayed, go token by token.
 #[derive(Args)]
 #[command(after_help = "EXAMPLES:
@@ -30,9 +30,10 @@ use crate::{advice, claims, output, threads};
     hotset replay t.trace --policy lru,lfu,belady-layer --experts-per-layer 8,16,32 --warm 32 --json
     hotset replay t.trace --phase all --svg curves.svg
 
-Caches: lru, lfu, lfru, least-stale and belady-layer have H slots in every layer; global-lru,
-global-lfu, global-lfru, global-least-stale and belady share H x layers slots. belady knows the future
-and bounds what any cache can do that does not change the demand (docs/replay.md).")]
+Caches: lru, lfu, window-lfu, lfru, least-stale and belady-layer have H slots in every layer; global-lru,
+global-lfu, global-window-lfu (what the engine does unless told otherwise), global-lfru, global-least-stale
+and belady share H x layers slots. belady knows the future and bounds what any cache can do that does not
+change the demand (docs/replay.md).")]
 pub struct ReplayArgs {
     /// A trace of --trace, or a routing trace in CSV
     #[arg(value_name = "TRACE")]
@@ -59,12 +60,13 @@ pub struct ReplayArgs {
     #[arg(long, value_enum, default_value_t = PhaseName::Decode)]
     phase: PhaseName,
 
-    /// Without --router what was chosen is chosen again; with it a policy chooses anew from the recorded scores
+    /// Without --router what was chosen is chosen again; with it a policy chooses anew from the recorded
+    /// scores
     #[command(flatten)]
     router: RouterArgs,
 
-    /// Tokens after which a use counts half in lfu; 0 counts all uses alike
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    /// Visits to its layer after which a use counts half in lfu and window-lfu; 0 counts all uses alike
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_HALF_LIFE)]
     evict_half_life: u32,
 
     /// One JSON object for every cache and size on standard output

@@ -26,8 +26,8 @@ impl<'a> Gains<'a> {
         Self { records, mean: if picks > 0.0 { sum / picks } else { 0.0 }, trust }
     }
 
-    /// The gain to expect of an expert, in means of its layer, `caution` standard deviations below its mean, as
-    /// far as it is believed. 1 for an expert that is not known yet.
+    /// The gain to expect of an expert, in means of its layer, `caution` standard deviations below its mean,
+    /// as far as it is believed. 1 for an expert that is not known yet.
     pub fn of(&self, expert: ExpertId, caution: f32) -> f32 {
         match self.records.get(expert.index()) {
             Some(own) if own.seen >= ENOUGH && self.mean > 0.0 => {

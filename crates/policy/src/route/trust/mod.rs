@@ -20,11 +20,11 @@ use owed::Owed;
 /// Every native expert that is not held is worth a wait, or is refused: what its absence would change is
 /// weighed against the price of a read.
 ///
-/// The damage of computing a substitute of weight `v` (0: nothing) in the place of an expert of weight `w`
-/// is `((w - v) + mismatch * w)^2`, the price `tolerance^2`: independent changes of a layer's output add up
-/// in squares, and so does what they do to the distribution of the next token. Refused damage adds up in the
-/// account of what is owed; an expert that is owed more than the price is admitted, without being waited for. Mixing
-/// weights stay the router's.
+/// The damage of computing a substitute of weight `v` (0: nothing) in the place of an expert of weight `w` is
+/// `((w - v) + mismatch * w)^2`, the price `tolerance^2`: independent changes of a layer's output add up in
+/// squares, and so does what they do to the distribution of the next token. Refused damage adds up in the
+/// account of what is owed; an expert that is owed more than the price is admitted, without being waited for.
+/// Mixing weights stay the router's.
 #[derive(Debug)]
 pub struct Trust {
     shape: RouterShape,
@@ -119,8 +119,8 @@ impl Trust {
         kept
     }
 
-    /// The held ones among the next ranks after the native set, best first, with the weights they would have in
-    /// it, less what is in doubt.
+    /// The held ones among the next ranks after the native set, best first, with the weights they would have
+    /// in it, less what is in doubt.
     fn candidates(
         &self,
         token: &RowView<'_>,
@@ -171,7 +171,8 @@ impl Route for Trust {
         Ok(())
     }
 
-    /// What is refused is not prefetched, and nothing is where bytes are rationed: these are for what is chosen.
+    /// What is refused is not prefetched, and nothing is where bytes are rationed: these are for what is
+    /// chosen.
     fn foresee(&self, token: &RowView<'_>, out: &mut Decision) -> Result<(), NotFinite> {
         let shape = self.shape;
         out.choose_native(token.layer, token.logits, shape.top_k, shape.norm_topk)?;
@@ -222,8 +223,8 @@ impl Route for Trust {
 }
 
 impl Trust {
-    /// One expert has to be computed: the best held one, or, in a layer where nothing is held, the best of all,
-    /// whose bytes are owed.
+    /// One expert has to be computed: the best held one, or, in a layer where nothing is held, the best of
+    /// all, whose bytes are owed.
     fn last_resort(&mut self, token: &RowView<'_>, out: &Decision) -> ExpertId {
         let held = (0..token.logits.len()).filter(|&e| token.held[e]);
         let best = held.max_by(|&a, &b| token.logits[a].total_cmp(&token.logits[b]));

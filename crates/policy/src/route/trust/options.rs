@@ -10,8 +10,8 @@ pub struct TrustOptions {
     /// What a substitute of the same weight still changes, as a share of that weight: 0 takes experts for
     /// interchangeable, 1 for strangers.
     pub mismatch: f32,
-    /// How much the gains in the trust ledger count, as an exponent: 0 takes all experts for equal, 1 believes
-    /// the ledger. Without a ledger all are equal.
+    /// How much the gains in the trust ledger count, as an exponent: 0 takes all experts for equal, 1
+    /// believes the ledger. Without a ledger all are equal.
     pub trust: f32,
     /// Standard deviations that a substitute's gain is taken below its mean.
     pub caution: f32,
