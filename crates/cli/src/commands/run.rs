@@ -12,9 +12,9 @@ use hotset_text::{ChatMessage, ChatTemplate, Sampler, StopStrings, Variables};
 
 use crate::console::Console;
 use crate::engine_args::{self, EngineArgs};
-use crate::figures::{RunReport, closing_line};
 use crate::output::Usage;
 use crate::prompt::{self, Prompt};
+use crate::run_report::{RunReport, closing_line};
 use crate::sampling_args::SamplingArgs;
 use crate::stream::Stream;
 use crate::template_args::{TemplateArgs, with_special_tokens};
