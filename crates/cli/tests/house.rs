@@ -120,7 +120,24 @@ fn circles_stay_cut() {
     }
 }
 
-/// Libraries say what is wrong, the command what helps (`crates/cli/src/advice.rs`): another front has other flags.
+/// A limit that no code names bounds nothing.
+#[test]
+fn every_limit_is_enforced_somewhere() {
+    let limits = read("crates/base/src/limits.rs");
+    let names = limits.lines().filter_map(|line| line.strip_prefix("pub const ")?.split(':').next());
+    let places: Vec<PathBuf> =
+        crates().iter().map(|name| root().join(format!("crates/{name}/src"))).collect();
+    let mut sources = sources(&places);
+    sources.retain(|path, _| !path.ends_with("base/src/limits.rs"));
+    for name in names {
+        let named =
+            |text: &String| text.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|w| w == name);
+        assert!(sources.values().any(named), "nobody enforces {name}");
+    }
+}
+
+/// Libraries say what is wrong, the command what helps (`crates/cli/src/advice.rs`): another front has other
+/// flags.
 #[test]
 fn no_text_of_a_library_names_a_flag_or_a_command() {
     let fronts = ["cli", "fuzz", "testkit"];
@@ -136,21 +153,5 @@ fn no_text_of_a_library_names_a_flag_or_a_command() {
                 assert!(!named, "{}: {line}", path.display());
             }
         }
-    }
-}
-
-/// A limit that no code names bounds nothing.
-#[test]
-fn every_limit_is_enforced_somewhere() {
-    let limits = read("crates/base/src/limits.rs");
-    let names = limits.lines().filter_map(|line| line.strip_prefix("pub const ")?.split(':').next());
-    let places: Vec<PathBuf> =
-        crates().iter().map(|name| root().join(format!("crates/{name}/src"))).collect();
-    let mut sources = sources(&places);
-    sources.retain(|path, _| !path.ends_with("base/src/limits.rs"));
-    for name in names {
-        let named =
-            |text: &String| text.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|w| w == name);
-        assert!(sources.values().any(named), "nobody enforces {name}");
     }
 }

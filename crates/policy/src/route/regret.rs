@@ -1,4 +1,5 @@
-//! What became of what the model wanted: the one place where regret is told by its kinds. Words as in ARCHITECTURE.md.
+//! What became of what the model wanted: the one place where regret is told by its kinds. Words as in
+//! ARCHITECTURE.md.
 
 use hotset_base::Choice;
 use hotset_base::figures::RoutingTotals;
@@ -41,8 +42,8 @@ fn fates(native: &[Choice], chosen: &[Choice], hot: &[bool]) -> impl Iterator<It
     })
 }
 
-/// Counts one row of a layer. `native` and `chosen` are its sets, the mass of a native pick is its weight / `whole`.
-/// `hot`: `[experts]`.
+/// Counts one row of a layer. `native` and `chosen` are its sets, the mass of a native pick is its weight /
+/// `whole`. `hot`: `[experts]`.
 pub fn count(totals: &mut RoutingTotals, (native, chosen): (&[Choice], &[Choice]), hot: &[bool], whole: f64) {
     totals.routed_picks += chosen.len() as u64;
     totals.hot_picks += chosen.iter().filter(|choice| hot[choice.expert.index()]).count() as u64;
