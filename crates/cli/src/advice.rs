@@ -236,3 +236,35 @@ fn as_flag(bytes: Bytes) -> String {
 /// Where the system refuses memory: told by the allocator.
 pub const MEMORY_REFUSED: &str =
     "raise the limit (ulimit -v), take a smaller --memory, or close other programs\n";
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn advice_is_found_in_errors_inside_errors() {
+        let full = || ForwardError::ContextFull { used: 1, more: 2, context: 2 };
+        let raise = "; raise -c/--ctx-size";
+        assert_eq!(of(&full().into()), raise);
+        assert_eq!(of(&EngineError::Forward(full()).into()), raise);
+        let wrapped: anyhow::Result<()> = Err(EngineError::Forward(full())).context("text.txt");
+        assert_eq!(of(&wrapped.unwrap_err()), raise);
+        let plan = || PlanError::LruBelowCycle { slots: 1, token_cycle: 2 };
+        assert!(of(&EngineError::Plan(plan()).into()).contains("--evict lfu"));
+        assert_eq!(of(&EngineError::EmptyPrompt.into()), "");
+        assert_eq!(
+            told(&ReplayError::NothingDecoded),
+            format!("{}; replay it with --phase all", ReplayError::NothingDecoded)
+        );
+    }
+
+    #[test]
+    fn a_setting_is_told_by_its_flag() {
+        let range = || "1 to 256".to_owned();
+        let wrong = PlanError::OutOfRange { setting: Setting::Threads, value: 0, range: range() };
+        assert_eq!(wrong.to_string(), "0 threads are out of range: 1 to 256");
+        assert_eq!(by_flag(wrong.into()).to_string(), "--threads 0 is out of range: 1 to 256");
+    }
+}
