@@ -5,6 +5,7 @@
 //! return typed errors, only this one prints them.
 #![forbid(unsafe_code)]
 
+mod answer;
 mod claims;
 mod clock;
 mod commands;
