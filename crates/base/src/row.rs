@@ -34,6 +34,9 @@ pub enum RowKind {
 }
 
 impl RowKind {
+    /// All of them, in the order of their numbers in files.
+    pub const ALL: [Self; 3] = [Self::Prompt, Self::Decode, Self::Draft];
+
     /// Many rows of the kind come together, so that none of them is looked at by itself.
     pub fn is_prompt(self) -> bool {
         self == Self::Prompt

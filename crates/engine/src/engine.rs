@@ -200,6 +200,7 @@ impl Engine {
             full_scores: true,
             whole_hot_sets: true,
             native_choice: router == "native",
+            several_texts: self.plan.sessions > 1,
             expert_bytes: self.expert_bytes.clone(),
             options: settings.map(|(name, value)| (name.to_owned(), value)).into(),
         }

@@ -3,7 +3,9 @@
 use hotset_base::Batch;
 use hotset_model::{LayerVisit, Observe, Qwen3Moe};
 use hotset_outputs::PartialFile;
-use hotset_trace::{Reads, Recorder, Scores, Totals, TraceError, TraceFile, TraceHeader, VisitHead};
+use hotset_trace::{
+    Reads, Recorder, Scores, Totals, TraceError, TraceFile, TraceHeader, TraceRow, VisitHead,
+};
 
 /// A trace that is being written.
 pub(crate) struct Tracing(TraceFile);
@@ -25,8 +27,7 @@ struct Observer(Recorder);
 
 impl Observe for Observer {
     fn pass(&mut self, batch: &Batch<'_>) {
-        let first = &batch.rows()[0];
-        self.0.pass(first.phase, first.position, batch.rows().iter().map(|row| Some(row.token)));
+        self.0.pass(batch.rows().iter().map(TraceRow::from));
     }
 
     fn visit(&mut self, visit: &LayerVisit<'_>) {

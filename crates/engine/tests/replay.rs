@@ -106,7 +106,7 @@ fn a_trace_says_what_the_run_did() {
             let sum: f32 = visit.layer_tokens[0].probabilities.iter().map(|p| p.to_f32()).sum();
             assert!((sum - 1.0).abs() < 0.01, "{sum}");
         }
-        passes.push((pass.phase, pass.position, pass.tokens.len()));
+        passes.push((pass.rows[0].phase, pass.rows[0].position, pass.rows.len()));
     }
     assert!(matches!(reader.ending(), Some(Ending::Whole { .. })));
     assert_eq!(passes[..3], [(Phase::Setup, 0, 8), (Phase::Setup, 8, 4), (Phase::Narration, 12, 1)]);

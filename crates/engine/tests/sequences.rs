@@ -21,7 +21,8 @@ use hotset_policy::route::{
     TrustOptions,
 };
 use hotset_residency::PagerOptions;
-use hotset_testkit::{Random, TinyModel, TinyShape, claim_repeated};
+use hotset_testkit::{Random, TinyModel, TinyShape, claim, claim_repeated};
+use hotset_trace::TraceReader;
 
 const TEXTS: usize = 3;
 
@@ -177,6 +178,46 @@ fn twins_teach_paging_what_one_teaches() {
     let (one, twins) = (run(1), run(2));
     assert!(one.0 > 0, "nothing was prefetched");
     assert_eq!(one, twins);
+}
+
+/// Every row of a pass is in the trace with its text and position, and what its routers chose is what they choose alone.
+#[test]
+fn a_trace_of_several_texts_has_each_row_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = quantised(dir.path(), 9);
+    let texts = [prompt(model.config.vocab, 9), prompt(model.config.vocab, 12).split_off(3)];
+    let picks = |sessions: usize, texts: &[&Vec<u32>], name: &str| {
+        let path = dir.path().join(name);
+        let mut engine = engine_with(&model, Arena::Half, options(sessions)).unwrap();
+        engine.trace_to(claim(FileKind::Trace, &path)).unwrap();
+        let mut sessions: Vec<Session> = texts.iter().map(|_| engine.session().unwrap()).collect();
+        for i in 0..9 {
+            let turns = sessions.iter_mut().zip(texts).map(|(session, text)| Turn::decode(session, &text[i]));
+            engine.step(&mut turns.collect::<Vec<_>>()).unwrap();
+        }
+        engine.end_trace().unwrap();
+        let mut reader = TraceReader::open(&path).unwrap();
+        assert_eq!(reader.header().several_texts, sessions.len() > 1);
+        let mut rows = Vec::new();
+        while let Some(pass) = reader.next_pass().unwrap() {
+            assert_eq!(pass.rows.len(), texts.len());
+            for (i, row) in pass.rows.iter().enumerate() {
+                let chosen = pass.visits.iter().map(|visit| visit.layer_tokens[i].chosen.clone());
+                rows.push((
+                    row.sequence.index(),
+                    row.position,
+                    row.token.unwrap(),
+                    chosen.collect::<Vec<_>>(),
+                ));
+            }
+        }
+        rows
+    };
+    let mut together = picks(2, &[&texts[0], &texts[1]], "together");
+    together.sort_by_key(|row| (row.0, row.1));
+    let mut alone = picks(1, &[&texts[0]], "one");
+    alone.extend(picks(1, &[&texts[1]], "other").into_iter().map(|row| (1, row.1, row.2, row.3)));
+    assert_eq!(together, alone);
 }
 
 /// A ledger in a directory, read with a disk of these faults, every token tried until it succeeds.

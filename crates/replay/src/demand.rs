@@ -62,10 +62,12 @@ impl Demand {
         };
         let mut left_out = false;
         while let Some(pass) = source.next_pass()? {
-            if part == Part::All || pass.phase.is_decoding() {
-                demand.add(&pass, with_scores);
-            } else {
-                left_out = true;
+            for (i, row) in pass.rows.iter().enumerate() {
+                if part == Part::All || row.phase.is_decoding() {
+                    demand.add(&pass, i, with_scores);
+                } else {
+                    left_out = true;
+                }
             }
         }
         match demand.tokens() {
@@ -75,23 +77,22 @@ impl Demand {
         }
     }
 
-    fn add(&mut self, pass: &Pass, with_scores: bool) {
-        for token in 0..pass.tokens.len() {
-            let known = |visit: &&Visit| !visit.layer_tokens[token].chosen.is_empty();
-            for visit in pass.visits.iter().filter(known) {
-                let layer_token = &visit.layer_tokens[token];
-                let (count, start) = (layer_token.chosen.len() as u8, self.chosen.len());
-                self.records.push(Record { layer: visit.layer, count, start });
-                self.chosen.extend(&layer_token.chosen);
-                if let Some(native) = &mut self.native {
-                    native.extend(native_set(layer_token, self.header.top_k));
-                }
-                if with_scores {
-                    self.probabilities.extend(&layer_token.probabilities);
-                }
+    /// Adds a row of a pass.
+    fn add(&mut self, pass: &Pass, row: usize, with_scores: bool) {
+        let known = |visit: &&Visit| !visit.layer_tokens[row].chosen.is_empty();
+        for visit in pass.visits.iter().filter(known) {
+            let layer_token = &visit.layer_tokens[row];
+            let (count, start) = (layer_token.chosen.len() as u8, self.chosen.len());
+            self.records.push(Record { layer: visit.layer, count, start });
+            self.chosen.extend(&layer_token.chosen);
+            if let Some(native) = &mut self.native {
+                native.extend(native_set(layer_token, self.header.top_k));
             }
-            self.starts.push(self.records.len());
+            if with_scores {
+                self.probabilities.extend(&layer_token.probabilities);
+            }
         }
+        self.starts.push(self.records.len());
     }
 
     /// Whose routers.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hotset_base::{Choice, ExpertId, LayerId, Phase};
 use hotset_outputs::{FileKind, Force, Outputs};
-use hotset_trace::{Reads, Recorder, Scores, TraceHeader, VisitHead};
+use hotset_trace::{Reads, Recorder, Scores, TraceHeader, TraceRow, VisitHead};
 use rustix::time::{ClockId, clock_gettime};
 
 const TOKENS: u32 = 2000;
@@ -37,6 +37,7 @@ fn microseconds_per_token(layers: usize) -> [f64; 2] {
         full_scores: true,
         whole_hot_sets: true,
         native_choice: true,
+        several_texts: false,
         expert_bytes: vec![1; layers],
         options: Default::default(),
     };
@@ -50,7 +51,7 @@ fn microseconds_per_token(layers: usize) -> [f64; 2] {
     let clocks = [ClockId::ThreadCPUTime, ClockId::ProcessCPUTime];
     let start = clocks.map(microseconds);
     for token in 0..TOKENS {
-        recorder.pass(Phase::Narration, token, [Some(token)].into_iter());
+        recorder.pass([TraceRow::of_one_text(Phase::Narration, token, Some(token))].into_iter());
         for layer in (0..layers as u16).map(LayerId) {
             let reads = Reads::default();
             recorder.visit(&VisitHead { layer, hot: &hot, reads, stall: Duration::ZERO });

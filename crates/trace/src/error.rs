@@ -23,7 +23,7 @@ pub enum TraceError {
     #[error("{0}: not a trace of hotset, nor a routing trace in CSV; record one with --trace")]
     NotATrace(PathBuf),
     /// Another format version.
-    #[error("{path}: trace format version {found}; this program reads version {known}")]
+    #[error("{path}: trace format version {found}; this program reads versions 1 to {known}")]
     Version {
         /// The file.
         path: PathBuf,

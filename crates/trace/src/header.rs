@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::TraceError;
 
-/// The version this program writes and reads.
-pub const TRACE_VERSION: u32 = 1;
+/// The version of a trace of one text.
+const ONE_TEXT: u32 = 1;
+/// The version of a trace of several texts that were under way together; the latest that this program reads.
+pub const TRACE_VERSION: u32 = 2;
 const BYTE_ORDER: u32 = 0x0102_0304;
 /// Bytes of the fixed part.
 pub(crate) const FIXED: usize = 64;
@@ -43,6 +45,8 @@ pub struct TraceHeader {
     pub whole_hot_sets: bool,
     /// The chosen sets are the native ones.
     pub native_choice: bool,
+    /// Passes may have rows of several texts.
+    pub several_texts: bool,
     /// `[layers]`: weights of one expert.
     pub expert_bytes: Vec<u64>,
     /// The run's settings, for people.
@@ -89,7 +93,8 @@ impl TraceHeader {
             | flag(self.native_choice, NATIVE_CHOICE);
         let mut out = Vec::with_capacity(FIXED + metadata.len());
         out.extend(MAGIC);
-        out.extend(TRACE_VERSION.to_le_bytes());
+        let version = if self.several_texts { TRACE_VERSION } else { ONE_TEXT };
+        out.extend(version.to_le_bytes());
         out.extend(BYTE_ORDER.to_le_bytes());
         for number in [self.layers, self.experts, self.top_k] {
             out.extend((number as u16).to_le_bytes());
@@ -110,7 +115,7 @@ impl TraceHeader {
         }
         // The version before the checksum: a later one may have it elsewhere.
         let found = u32_at(bytes, 8);
-        if found != TRACE_VERSION {
+        if !(ONE_TEXT..=TRACE_VERSION).contains(&found) {
             return Err(TraceError::Version { path: path.to_owned(), found, known: TRACE_VERSION });
         }
         let damaged = |detail: String| TraceError::Damaged { path: path.to_owned(), offset: 0, detail };
@@ -149,6 +154,7 @@ impl TraceHeader {
             full_scores: flags & FULL_SCORES != 0,
             whole_hot_sets: flags & WHOLE_HOT_SETS != 0,
             native_choice: flags & NATIVE_CHOICE != 0,
+            several_texts: found > ONE_TEXT,
             expert_bytes: Vec::new(),
             options: BTreeMap::new(),
         };

@@ -21,7 +21,7 @@ pub use csv::{CsvTrace, export_csv};
 pub use error::TraceError;
 pub use header::{TRACE_VERSION, TraceHeader};
 pub use parquet::export_parquet;
-pub use pass::{LayerToken, Pass, Reads, Visit};
+pub use pass::{LayerToken, Pass, Reads, TraceRow, Visit};
 pub use reader::{Ending, TraceReader};
 pub use record::Scores;
 pub use recorder::{Recorder, Totals, TraceFile, VisitHead};

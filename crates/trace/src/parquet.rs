@@ -33,6 +33,7 @@ const SCHEMA: &str = "message trace {
     required group probabilities (LIST) {
         repeated group list { required fixed_len_byte_array(2) element (FLOAT16); }
     }
+    required int32 sequence;
 }";
 
 /// Layer-tokens of a row group: with 128 experts some 20 MB.
@@ -55,7 +56,7 @@ pub fn export_parquet(source: &mut TraceSource, file: PartialFile) -> Result<u64
     let (mut rows, mut step) = (Rows::default(), 0);
     while let Some(pass) = source.next_pass()? {
         rows.add(&pass, step);
-        step += pass.tokens.len() as i64;
+        step += pass.rows.len() as i64;
         if rows.step.len() >= GROUP {
             rows.write(&mut writer).map_err(refused)?;
         }
@@ -98,6 +99,7 @@ impl<T> Lists<T> {
 #[derive(Default)]
 struct Rows {
     step: Vec<i64>,
+    sequence: Vec<i32>,
     position: Vec<i32>,
     token: Vec<i32>,
     /// 1 where the token is known.
@@ -115,13 +117,14 @@ struct Rows {
 
 impl Rows {
     fn add(&mut self, pass: &Pass, step: i64) {
-        for token in 0..pass.tokens.len() {
+        for (token, row) in pass.rows.iter().enumerate() {
             for visit in &pass.visits {
                 self.step.push(step + token as i64);
-                self.position.push((pass.position as usize + token) as i32);
-                self.token.extend(pass.tokens[token].map(|id| id as i32));
-                self.token_known.push(i16::from(pass.tokens[token].is_some()));
-                self.phase.push(pass.phase as i32);
+                self.sequence.push(i32::from(row.sequence.0));
+                self.position.push(row.position as i32);
+                self.token.extend(row.token.map(|id| id as i32));
+                self.token_known.push(i16::from(row.token.is_some()));
+                self.phase.push(row.phase as i32);
                 self.add_visit(visit, token);
             }
         }
@@ -164,6 +167,7 @@ impl Rows {
         lists::<FloatType>(&mut group, &rows.weights)?;
         lists::<BoolType>(&mut group, &rows.hot)?;
         lists::<FixedLenByteArrayType>(&mut group, &rows.probabilities)?;
+        column::<Int32Type>(&mut group, &rows.sequence, None, None)?;
         group.close()?;
         Ok(())
     }

@@ -3,19 +3,45 @@
 use std::time::Duration;
 
 use half::f16;
-use hotset_base::{Choice, ExpertId, LayerId, Phase};
+use hotset_base::{Choice, ExpertId, LayerId, Phase, RowKind, SequenceId};
 
-/// Tokens computed together: one while decoding, a chunk of a prompt.
+/// Tokens computed together: one while decoding, a chunk of a prompt, one of each of several texts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pass {
-    /// What they are for.
-    pub phase: Phase,
-    /// Of the first token in its context.
-    pub position: u32,
-    /// Token ids; `None` where the source does not say.
-    pub tokens: Vec<Option<u32>>,
+    /// In the order in which they were computed.
+    pub rows: Vec<TraceRow>,
     /// One for every layer, in order.
     pub visits: Vec<Visit>,
+}
+
+/// One token of a pass. Fields as in [`hotset_base::Row`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceRow {
+    /// The text it belongs to.
+    pub sequence: SequenceId,
+    /// Its place there.
+    pub position: u32,
+    /// `None` where the source does not say.
+    pub token: Option<u32>,
+    /// What it is for.
+    pub phase: Phase,
+    /// Where it comes from; of a trace of version 1, what its phase says of that.
+    pub kind: RowKind,
+}
+
+impl TraceRow {
+    /// A row of the only text there is, of the kind that goes with its phase.
+    pub fn of_one_text(phase: Phase, position: u32, token: Option<u32>) -> Self {
+        let kind = if phase.is_decoding() { RowKind::Decode } else { RowKind::Prompt };
+        Self { sequence: SequenceId(0), position, token, phase, kind }
+    }
+}
+
+impl From<&hotset_base::Row> for TraceRow {
+    fn from(row: &hotset_base::Row) -> Self {
+        let &hotset_base::Row { sequence, position, token, phase, kind, .. } = row;
+        Self { sequence, position, token: Some(token), phase, kind }
+    }
 }
 
 /// One layer's turn in a pass.

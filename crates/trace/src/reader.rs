@@ -157,9 +157,9 @@ impl TraceReader {
     /// Puts a record where it belongs.
     fn place(&mut self, record: Record) -> Result<(), String> {
         match record {
-            Record::Pass { phase, position, tokens } => {
+            Record::Pass(rows) => {
                 self.give_up_pass();
-                self.pass = Some(Pass { phase, position, tokens, visits: Vec::new() });
+                self.pass = Some(Pass { rows, visits: Vec::new() });
             }
             Record::Visit(visit) => {
                 let pass = self.pass.as_mut().ok_or("a visit without a pass")?;
@@ -183,7 +183,7 @@ impl TraceReader {
     }
 
     fn give_up_pass(&mut self) {
-        self.unfinished += self.pass.take().map_or(0, |pass| pass.tokens.len());
+        self.unfinished += self.pass.take().map_or(0, |pass| pass.rows.len());
     }
 
     /// Reads a block; says whether there was a whole one.
@@ -219,7 +219,7 @@ impl TraceReader {
 }
 
 fn last_visit_is_whole(pass: &Pass) -> bool {
-    pass.visits.last().is_none_or(|visit| visit.layer_tokens.len() == pass.tokens.len())
+    pass.visits.last().is_none_or(|visit| visit.layer_tokens.len() == pass.rows.len())
 }
 
 fn is_whole(pass: &Pass, layers: usize) -> bool {

@@ -4,17 +4,20 @@ use std::time::Duration;
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
-use hotset_base::limits::{MAX_CHUNK, MAX_TRACE_POSITION, MAX_TRACE_STALL, MAX_VOCAB};
+use hotset_base::limits::{MAX_CHUNK, MAX_SEQUENCES, MAX_TRACE_POSITION, MAX_TRACE_STALL, MAX_VOCAB};
 use hotset_base::little_endian::{u16_at, u32_at};
-use hotset_base::{Choice, ExpertId, LayerId, Phase};
+use hotset_base::{Choice, ExpertId, LayerId, Phase, RowKind, SequenceId};
 
 use crate::recorder::VisitHead;
-use crate::{LayerToken, Reads, TraceHeader, Visit};
+use crate::{LayerToken, Reads, TraceHeader, TraceRow, Visit};
 
 const PASS: u8 = 1;
 const VISIT: u8 = 2;
 const LAYER_TOKEN: u8 = 3;
 const END: u8 = 4;
+const ROWS: u8 = 5;
+/// Bytes of a row in a record of rows.
+const ROW: usize = 12;
 /// A token id that the source does not know.
 const NO_TOKEN: u32 = u32::MAX;
 
@@ -32,7 +35,7 @@ pub enum Scores<'a> {
 /// One record, read.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Record {
-    Pass { phase: Phase, position: u32, tokens: Vec<Option<u32>> },
+    Pass(Vec<TraceRow>),
     Visit(Visit),
     LayerToken(LayerToken),
     End { tokens: u64, waits: u64, waited: Duration },
@@ -40,23 +43,39 @@ pub(crate) enum Record {
 
 /// Bytes of the largest record of such a trace.
 pub(crate) fn largest(header: &TraceHeader) -> usize {
-    let pass = 8 + 4 * MAX_CHUNK;
+    let pass = pass_bytes(header.several_texts, MAX_CHUNK);
     let visit = 17 + header.experts.div_ceil(8);
     let layer_token = 2 + 6 * header.top_k + 2 * header.experts;
     pass.max(visit).max(layer_token)
 }
 
-pub(crate) fn put_pass(
-    out: &mut Vec<u8>,
-    phase: Phase,
-    position: u32,
-    tokens: impl ExactSizeIterator<Item = Option<u32>>,
-) {
+/// Bytes of a record of so many rows.
+pub(crate) fn pass_bytes(several_texts: bool, rows: usize) -> usize {
+    if several_texts { 3 + ROW * rows } else { 8 + 4 * rows }
+}
+
+/// A pass of one text: its phase and first position say what there is to say of its rows.
+pub(crate) fn put_pass(out: &mut Vec<u8>, mut rows: impl ExactSizeIterator<Item = TraceRow>) {
     out.push(PASS);
-    out.push(phase as u8);
-    out.extend((tokens.len() as u16).to_le_bytes());
-    out.extend(position.to_le_bytes());
+    let count = rows.len() as u16;
+    let Some(first) = rows.next() else { unreachable!("a pass has rows") };
+    out.push(first.phase as u8);
+    out.extend(count.to_le_bytes());
+    out.extend(first.position.to_le_bytes());
+    let tokens = std::iter::once(first).chain(rows).map(|row| row.token);
     tokens.for_each(|token| out.extend(token.unwrap_or(NO_TOKEN).to_le_bytes()));
+}
+
+/// A pass of several texts, row by row.
+pub(crate) fn put_rows(out: &mut Vec<u8>, rows: impl ExactSizeIterator<Item = TraceRow>) {
+    out.push(ROWS);
+    out.extend((rows.len() as u16).to_le_bytes());
+    for row in rows {
+        out.extend(row.sequence.0.to_le_bytes());
+        out.extend([row.phase as u8, row.kind as u8]);
+        out.extend(row.position.to_le_bytes());
+        out.extend(row.token.unwrap_or(NO_TOKEN).to_le_bytes());
+    }
 }
 
 pub(crate) fn put_visit(out: &mut Vec<u8>, visit: &VisitHead<'_>) {
@@ -136,7 +155,8 @@ impl<'a> Records<'a> {
         let Some((&tag, rest)) = self.left.split_first() else { return Ok(None) };
         self.left = rest;
         Ok(Some(match tag {
-            PASS => self.pass()?,
+            PASS => Record::Pass(self.pass()?),
+            ROWS if header.several_texts => Record::Pass(self.rows()?),
             VISIT => Record::Visit(self.visit(header)?),
             LAYER_TOKEN => Record::LayerToken(self.layer_token(header)?),
             END => Record::End {
@@ -163,27 +183,34 @@ impl<'a> Records<'a> {
         Ok(u64::from_le_bytes(self.take(8)?.try_into().expect("eight bytes")))
     }
 
-    fn pass(&mut self) -> Result<Record, String> {
+    fn pass(&mut self) -> Result<Vec<TraceRow>, String> {
         let head = self.take(7)?;
-        let phase = Phase::ALL.get(usize::from(head[0])).ok_or_else(|| format!("phase {}", head[0]))?;
-        let count = usize::from(u16_at(head, 1));
-        if !(1..=MAX_CHUNK).contains(&count) {
-            return Err(format!("a pass of {count} tokens; 1 to {MAX_CHUNK} are possible"));
-        }
-        let position = u32_at(head, 3);
+        let (phase, count, position) = (phase(head[0])?, count(u16_at(head, 1))?, u32_at(head, 3));
         let end = u64::from(position) + count as u64;
         if end > MAX_TRACE_POSITION {
             return Err(format!(
                 "a pass that ends at position {end}; at most {MAX_TRACE_POSITION} is possible"
             ));
         }
-        let ids = self.take(4 * count)?;
-        let tokens = ids.chunks_exact(4).map(|id| Some(u32_at(id, 0)).filter(|&id| id != NO_TOKEN));
-        let tokens: Vec<Option<u32>> = tokens.collect();
-        if let Some(id) = tokens.iter().flatten().find(|&&id| id as usize >= MAX_VOCAB) {
-            return Err(format!("token {id}; there are at most {MAX_VOCAB}"));
-        }
-        Ok(Record::Pass { phase: *phase, position, tokens })
+        let rows = self.take(4 * count)?.chunks_exact(4).zip(position..);
+        rows.map(|(id, position)| Ok(TraceRow::of_one_text(phase, position, token(u32_at(id, 0))?))).collect()
+    }
+
+    fn rows(&mut self) -> Result<Vec<TraceRow>, String> {
+        let count = count(u16_at(self.take(2)?, 0))?;
+        let rows = self.take(ROW * count)?.chunks_exact(ROW).map(|bytes| {
+            let (sequence, position) = (SequenceId(u16_at(bytes, 0)), u32_at(bytes, 4));
+            if sequence.index() >= MAX_SEQUENCES {
+                return Err(format!("{sequence}; there are at most {MAX_SEQUENCES}"));
+            }
+            if u64::from(position) >= MAX_TRACE_POSITION {
+                return Err(format!("position {position}; it must be below {MAX_TRACE_POSITION}"));
+            }
+            let kind = RowKind::ALL.get(usize::from(bytes[3])).ok_or_else(|| format!("kind {}", bytes[3]))?;
+            let (phase, token) = (phase(bytes[2])?, token(u32_at(bytes, 8))?);
+            Ok(TraceRow { sequence, position, token, phase, kind: *kind })
+        });
+        rows.collect()
     }
 
     fn visit(&mut self, header: &TraceHeader) -> Result<Visit, String> {
@@ -223,6 +250,26 @@ impl<'a> Records<'a> {
             }
         }
         Ok(LayerToken { chosen, probabilities })
+    }
+}
+
+fn phase(number: u8) -> Result<Phase, String> {
+    Phase::ALL.get(usize::from(number)).copied().ok_or_else(|| format!("phase {number}"))
+}
+
+/// Tokens of a pass.
+fn count(number: u16) -> Result<usize, String> {
+    match usize::from(number) {
+        count if (1..=MAX_CHUNK).contains(&count) => Ok(count),
+        count => Err(format!("a pass of {count} tokens; 1 to {MAX_CHUNK} are possible")),
+    }
+}
+
+fn token(id: u32) -> Result<Option<u32>, String> {
+    match id {
+        NO_TOKEN => Ok(None),
+        id if (id as usize) < MAX_VOCAB => Ok(Some(id)),
+        id => Err(format!("token {id}; there are at most {MAX_VOCAB}")),
     }
 }
 

@@ -5,14 +5,14 @@ use std::sync::{Arc, Barrier};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use hotset_base::{Bytes, Choice, LayerId, Phase};
+use hotset_base::{Bytes, Choice, LayerId};
 use hotset_outputs::{OutputError, PartialFile};
 use rustix::fs::{Advice, fadvise};
 
 use crate::block::BlockHead;
 use crate::record::{self, Probabilities, Scores};
 use crate::ring::Ring;
-use crate::{Pass, Reads, TraceError, TraceHeader};
+use crate::{Pass, Reads, TraceError, TraceHeader, TraceRow};
 
 /// Buffers: one being filled, one being written, the others to bridge a slow moment of the disk.
 const BUFFERS: usize = 8;
@@ -28,6 +28,7 @@ pub struct Recorder {
     ring: Arc<Ring>,
     buffer: Vec<u8>,
     probabilities: Probabilities,
+    several_texts: bool,
     tokens: u64,
     waits: u64,
     waited: Duration,
@@ -84,6 +85,7 @@ impl Recorder {
         let recorder = Self {
             buffer: ring.take_empty().0,
             probabilities: Probabilities::new(header.experts),
+            several_texts: header.several_texts,
             ring,
             tokens: 0,
             waits: 0,
@@ -92,14 +94,17 @@ impl Recorder {
         Ok((recorder, TraceFile { writer }))
     }
 
-    /// Tokens are about to be computed together; the first stands at `position`.
-    pub fn pass(&mut self, phase: Phase, position: u32, tokens: impl ExactSizeIterator<Item = Option<u32>>) {
+    /// Rows are about to be computed together; of one text, unless the header says that there are several.
+    pub fn pass(&mut self, rows: impl ExactSizeIterator<Item = TraceRow>) {
         if self.buffer.len() >= WORTH_WRITING {
             self.hand_over();
         }
-        self.tokens += tokens.len() as u64;
-        self.make_room(8 + 4 * tokens.len());
-        record::put_pass(&mut self.buffer, phase, position, tokens);
+        self.tokens += rows.len() as u64;
+        self.make_room(record::pass_bytes(self.several_texts, rows.len()));
+        match self.several_texts {
+            true => record::put_rows(&mut self.buffer, rows),
+            false => record::put_pass(&mut self.buffer, rows),
+        }
     }
 
     /// A layer had its turn; as many layer-tokens follow as the pass has tokens.
@@ -122,7 +127,7 @@ impl Recorder {
 
     /// A whole pass, as read from another source.
     pub fn copy(&mut self, pass: &Pass) {
-        self.pass(pass.phase, pass.position, pass.tokens.iter().copied());
+        self.pass(pass.rows.iter().copied());
         for visit in &pass.visits {
             let head =
                 VisitHead { layer: visit.layer, hot: &visit.hot, reads: visit.reads, stall: visit.stall };

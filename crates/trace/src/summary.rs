@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hotset_base::{ExpertKey, Phase};
 
-use crate::{Pass, TraceHeader, Visit};
+use crate::{Pass, TraceHeader, TraceRow, Visit};
 
 /// "Seen in the last N tokens", for these N.
 pub const SEEN_WITHIN: [u64; 5] = [1, 4, 8, 16, 32];
@@ -53,15 +53,18 @@ impl Summary {
 
     /// Adds a pass.
     pub fn add(&mut self, pass: &Pass) {
-        self.tokens[pass.phase as usize] += pass.tokens.len() as u64;
-        if !(self.all || pass.phase.is_decoding()) {
+        pass.rows.iter().for_each(|row| self.tokens[row.phase as usize] += 1);
+        let counts = |row: &TraceRow| self.all || row.phase.is_decoding();
+        // What a visit reads it reads for all its rows together.
+        if !pass.rows.iter().any(counts) {
             return;
         }
+        let counted: Vec<usize> = (0..pass.rows.len()).filter(|&row| counts(&pass.rows[row])).collect();
         for visit in &pass.visits {
             let reads = [visit.reads.demand, visit.reads.late, visit.reads.prefetch];
             self.reads.iter_mut().zip(reads).for_each(|(sum, n)| *sum += u64::from(n));
             self.stall += visit.stall;
-            (0..pass.tokens.len()).for_each(|token| self.layer_token(visit, token));
+            counted.iter().for_each(|&row| self.layer_token(visit, row));
         }
     }
 

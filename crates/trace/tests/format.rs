@@ -6,11 +6,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use half::f16;
-use hotset_base::{Choice, ExpertId, LayerId, Phase};
+use hotset_base::limits::MAX_SEQUENCES;
+use hotset_base::{Choice, ExpertId, LayerId, Phase, RowKind, SequenceId};
 use hotset_outputs::{FileKind, Force, Outputs, PartialFile};
 use hotset_trace::{
     CsvTrace, Ending, LayerToken, Pass, Reads, Recorder, Scores, Summary, TraceError, TraceHeader,
-    TraceReader, TraceSource, Visit, VisitHead, export_csv, export_parquet,
+    TraceReader, TraceRow, TraceSource, Visit, VisitHead, export_csv, export_parquet,
 };
 use proptest::prelude::*;
 
@@ -27,6 +28,7 @@ fn header(full_scores: bool) -> TraceHeader {
         full_scores,
         whole_hot_sets: true,
         native_choice: true,
+        several_texts: false,
         expert_bytes: vec![1000, 2000, 3000],
         options: [("evict".to_owned(), "lfu".to_owned())].into(),
     }
@@ -55,12 +57,26 @@ fn pass(header: &TraceHeader, tokens: usize, seed: u32) -> Pass {
         stall: Duration::from_nanos(number(layer, 1 << 40) as u64),
         layer_tokens: (0..tokens).map(|token| layer_token(layer * 1000 + token)).collect(),
     };
-    Pass {
-        phase: Phase::ALL[number(0, 3)],
-        position: number(1, 4000) as u32,
-        tokens: (0..tokens).map(|t| (number(t, 9) > 0).then_some(number(t, 150_000) as u32)).collect(),
-        visits: (0..header.layers).map(visit).collect(),
-    }
+    let row = |t: usize| {
+        let token = (number(t, 9) > 0).then_some(number(t, 150_000) as u32);
+        let of_one = TraceRow::of_one_text(Phase::ALL[number(0, 3)], (number(1, 4000) + t) as u32, token);
+        match header.several_texts {
+            true => TraceRow {
+                sequence: SequenceId(number(t, MAX_SEQUENCES) as u16),
+                phase: Phase::ALL[number(t, 3)],
+                kind: RowKind::ALL[number(t + 1, 3)],
+                ..of_one
+            },
+            false => of_one,
+        }
+    };
+    Pass { rows: (0..tokens).map(row).collect(), visits: (0..header.layers).map(visit).collect() }
+}
+
+/// Rows of one text.
+fn rows(phase: Phase, first: u32, tokens: &[Option<u32>]) -> impl ExactSizeIterator<Item = TraceRow> {
+    let rows = tokens.iter().zip(first..).map(|(&token, at)| TraceRow::of_one_text(phase, at, token));
+    rows.collect::<Vec<_>>().into_iter()
 }
 
 fn claim(kind: FileKind, path: &Path) -> PartialFile {
@@ -118,12 +134,14 @@ proptest! {
     fn what_is_written_is_read(
         sizes in proptest::collection::vec((1usize..30, 0u32..1000), 0..12),
         full_scores in any::<bool>(),
+        several_texts in any::<bool>(),
     ) {
-        let header = header(full_scores);
+        let header = TraceHeader { several_texts, ..header(full_scores) };
         let passes: Vec<Pass> = sizes.iter().map(|&(tokens, seed)| pass(&header, tokens, seed)).collect();
         let bytes = write(&header, &passes);
         let reader = open(&bytes).unwrap();
         prop_assert_eq!(reader.header(), &header);
+        prop_assert_eq!(bytes[8], if several_texts { 2 } else { 1 }, "one text is of version 1");
         let (found, ending, unfinished) = read(&bytes).unwrap();
         prop_assert_eq!(found, passes);
         let whole = matches!(ending, Ending::Whole { .. });
@@ -200,7 +218,7 @@ fn hostile_heads_are_refused_before_anything_is_allocated() {
         hostile(move |bytes| bytes[at..at + value.len()].copy_from_slice(value))
     };
     assert!(put(0, b"GGUF").contains("not a trace"));
-    assert!(put(8, &[2]).contains("version 2; this program reads version 1"));
+    assert!(put(8, &[3]).contains("version 3; this program reads versions 1 to 2"));
     assert!(put(12, &[1, 2, 3, 4]).contains("byte order"));
     assert!(put(16, &[0xff, 0xff]).contains("65535 layers; 1 to 512"));
     assert!(put(16, &[0, 0]).contains("0 layers"));
@@ -215,7 +233,11 @@ fn hostile_heads_are_refused_before_anything_is_allocated() {
 
 /// A block with true checksums and this payload, behind a good head.
 fn with_payload(payload: &[u8]) -> Vec<u8> {
-    let whole = write(&header(true), &[]);
+    with_payload_of(&header(true), payload)
+}
+
+fn with_payload_of(header: &TraceHeader, payload: &[u8]) -> Vec<u8> {
+    let whole = write(header, &[]);
     let crc = crc32c::crc32c_append(crc32c::crc32c(&0u32.to_le_bytes()), payload);
     let mut block =
         [b"TBLK", &[0; 4][..], &(payload.len() as u32).to_le_bytes(), &crc.to_le_bytes()].concat();
@@ -255,6 +277,21 @@ fn hostile_records_are_refused() {
     let scores = [&visit[..], &[3, 1, 7, 0, 0, 0, 0, 0], &[0xff; 40]].concat();
     refused(&scores, "a probability is not between 0 and 1");
     refused(&[&[4][..], &[0; 24], &[4], &[0; 24]].concat(), "behind the end");
+    refused(&[&[5, 1, 0][..], &[0; 12]].concat(), "unknown kind 5");
+    let several = TraceHeader { several_texts: true, ..header(true) };
+    let refused = |row: [u8; 12], expected: &str| {
+        let payload = [&[5, 1, 0], &row[..]].concat();
+        let error = read(&with_payload_of(&several, &payload)).unwrap_err().to_string();
+        assert!(error.contains(expected), "{row:?}: {error}");
+    };
+    let row = |sequence: u8, phase: u8, kind: u8, position: u8, token: u8| {
+        [sequence, 0, phase, kind, 0, 0, 0, position, 0, 0, token, 0]
+    };
+    refused(row(MAX_SEQUENCES as u8, 0, 0, 0, 0), "sequence 64");
+    refused(row(0, 3, 0, 0, 0), "phase 3");
+    refused(row(0, 0, 3, 0, 0), "kind 3");
+    refused(row(0, 0, 0, 0x80, 0), "position 2147483648");
+    refused(row(0, 0, 0, 0, 0x20), "token 2097152");
     let mut large = with_payload(&[]);
     let at = large.len() - 20;
     large[at + 8..at + 12].copy_from_slice(&[0xff; 4]);
@@ -271,7 +308,7 @@ fn passes_that_were_not_finished_are_left_out_and_counted() {
     let (mut recorder, file) = Recorder::create(claim(FileKind::Trace, &path), &header).unwrap();
     let (first, last) = (pass(&header, 2, 1), pass(&header, 3, 2));
     recorder.copy(&first);
-    recorder.pass(Phase::Setup, 0, [Some(1), Some(2)].into_iter());
+    recorder.pass(rows(Phase::Setup, 0, &[Some(1), Some(2)]));
     let hot = vec![false; header.experts];
     recorder.visit(&VisitHead {
         layer: LayerId(0),
@@ -280,7 +317,7 @@ fn passes_that_were_not_finished_are_left_out_and_counted() {
         stall: Duration::ZERO,
     });
     recorder.copy(&last);
-    recorder.pass(Phase::Setup, 0, [None].into_iter());
+    recorder.pass(rows(Phase::Setup, 0, &[None]));
     drop(recorder);
     file.finish().unwrap();
     let (found, _, unfinished) = read(&fs::read(&path).unwrap()).unwrap();
@@ -295,7 +332,7 @@ fn scores_are_recorded_as_their_softmax() {
     let logits: Vec<f32> = (0..header.experts).map(|e| (e as f32 * 1.7).sin() * 6.0).collect();
     let chosen = [Choice { expert: ExpertId(3), weight: 0.25 }];
     let (mut recorder, file) = Recorder::create(claim(FileKind::Trace, &path), &header).unwrap();
-    recorder.pass(Phase::Narration, 5, [Some(77)].into_iter());
+    recorder.pass(rows(Phase::Narration, 5, &[Some(77)]));
     let hot = vec![true; header.experts];
     recorder.visit(&VisitHead {
         layer: LayerId(0),
@@ -341,8 +378,8 @@ fn csv_is_put_in_order_and_may_have_gaps() {
     assert!(!csv.header().full_scores && !csv.header().whole_hot_sets);
     let (prompt, answer) = (csv.next_pass().unwrap(), csv.next_pass().unwrap());
     assert!(csv.next_pass().is_none());
-    assert_eq!((prompt.phase, prompt.position), (Phase::Setup, 0));
-    assert_eq!((answer.phase, answer.position), (Phase::Narration, 1));
+    assert_eq!(prompt.rows, [TraceRow::of_one_text(Phase::Setup, 0, None)]);
+    assert_eq!(answer.rows, [TraceRow::of_one_text(Phase::Narration, 1, None)]);
     let picks: Vec<usize> = answer.visits.iter().map(|visit| visit.layer_tokens[0].chosen.len()).collect();
     assert_eq!(picks, [2, 1]);
     assert!(answer.visits[0].is_hot(ExpertId(3)) && !answer.visits[0].is_hot(ExpertId(5)));
@@ -388,7 +425,7 @@ fn picks_survive_csv_and_everything_is_in_parquet() {
     let header = TraceHeader { architecture: "another moe".to_owned(), ..header(true) };
     let passes: Vec<Pass> = (0..5).map(|i| pass(&header, 1 + i as usize % 2, i)).collect();
     fs::write(&trace, write(&header, &passes)).unwrap();
-    let tokens: usize = passes.iter().map(|pass| pass.tokens.len()).sum();
+    let tokens: usize = passes.iter().map(|pass| pass.rows.len()).sum();
     assert_eq!(
         export_csv(&mut TraceSource::open(&trace).unwrap(), claim(FileKind::RoutingCsv, &csv)).unwrap(),
         tokens as u64
@@ -396,7 +433,7 @@ fn picks_survive_csv_and_everything_is_in_parquet() {
     let mut imported = TraceSource::open(&csv).unwrap();
     assert_eq!(imported.header().architecture, "another_moe");
     for pass in &passes {
-        for token in 0..pass.tokens.len() {
+        for token in 0..pass.rows.len() {
             let found = imported.next_pass().unwrap().unwrap();
             for (visit, found) in pass.visits.iter().zip(&found.visits) {
                 let chosen = &visit.layer_tokens[token].chosen;
@@ -424,6 +461,7 @@ fn picks_survive_csv_and_everything_is_in_parquet() {
     let text = format!("{experts:?}");
     assert!(text.contains(&format!("Int({})", layer_token.chosen[0].expert.0)), "{text}");
     assert_eq!(last.get_list(12).unwrap().len(), header.experts);
+    assert_eq!(last.get_int(13).unwrap(), 0);
 }
 
 #[test]

@@ -140,7 +140,7 @@ fn import(args: &ImportArgs) -> Result<()> {
     let (mut recorder, file) = Recorder::create(file, csv.header())?;
     let mut tokens = 0;
     while let Some(pass) = csv.next_pass() {
-        tokens += pass.tokens.len();
+        tokens += pass.rows.len();
         recorder.copy(&pass);
     }
     drop(recorder);

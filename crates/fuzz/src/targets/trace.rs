@@ -6,12 +6,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use half::f16;
-use hotset_base::{Choice, ExpertId, LayerId, Phase};
+use hotset_base::{Choice, ExpertId, LayerId, Phase, SequenceId};
 use hotset_outputs::FileKind;
 use hotset_replay::{Demand, Part};
 use hotset_testkit::{Random, claim};
 use hotset_trace::{
-    LayerToken, Pass, Reads, Recorder, Summary, TraceHeader, TraceSource, Visit, export_csv, export_parquet,
+    LayerToken, Pass, Reads, Recorder, Summary, TraceHeader, TraceRow, TraceSource, Visit, export_csv,
+    export_parquet,
 };
 use serde_json::Value;
 
@@ -45,6 +46,7 @@ pub fn sound(path: &Path, full_scores: bool) -> io::Result<Vec<u8>> {
         full_scores,
         whole_hot_sets: true,
         native_choice: !full_scores,
+        several_texts: full_scores,
         expert_bytes: vec![1000, 2000],
         options: [("evict".to_owned(), "lfu".to_owned())].into(),
     };
@@ -72,10 +74,15 @@ fn pass(header: &TraceHeader, i: usize) -> Pass {
             false => Vec::new(),
         },
     };
+    let row = |place: usize| {
+        let (phase, first) = if i == 0 { (Phase::Setup, 0) } else { (Phase::Narration, 4 + i) };
+        let token = place.is_multiple_of(2).then_some(place as u32);
+        let of_one = TraceRow::of_one_text(phase, (first + place) as u32, token);
+        let sequence = SequenceId(if header.several_texts { (i % 3) as u16 } else { 0 });
+        TraceRow { sequence, ..of_one }
+    };
     Pass {
-        phase: if i == 0 { Phase::Setup } else { Phase::Narration },
-        position: if i == 0 { 0 } else { 4 + i as u32 },
-        tokens: (0..tokens).map(|token| token.is_multiple_of(2).then_some(token as u32)).collect(),
+        rows: (0..tokens).map(row).collect(),
         visits: (0..header.layers)
             .map(|layer| Visit {
                 layer: LayerId(layer as u16),

@@ -1,11 +1,13 @@
 //! A trace to CSV: its picks, without the probabilities of the other experts.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
 
+use hotset_base::SequenceId;
 use hotset_outputs::PartialFile;
 
 use super::{COLUMNS, FIRST_LINE};
-use crate::{Pass, TraceError, TraceHeader, TraceSource};
+use crate::{Pass, TraceError, TraceHeader, TraceRow, TraceSource};
 
 /// Writes all passes that are left of a trace into a file claimed for them; gives the tokens written.
 ///
@@ -13,7 +15,7 @@ use crate::{Pass, TraceError, TraceHeader, TraceSource};
 /// If the trace is damaged or the file cannot be written.
 pub fn export_csv(source: &mut TraceSource, file: PartialFile) -> Result<u64, TraceError> {
     let path = &file.target().shown().to_owned();
-    let mut rows = Rows { out: BufWriter::new(file), turn: 0, step: 0, last_position: None };
+    let mut rows = Rows { out: BufWriter::new(file), step: 0, begun: 0, texts: BTreeMap::new() };
     rows.head(source.header()).map_err(TraceError::io("write", path))?;
     while let Some(pass) = source.next_pass()? {
         rows.pass(source.header(), &pass).map_err(TraceError::io("write", path))?;
@@ -25,10 +27,11 @@ pub fn export_csv(source: &mut TraceSource, file: PartialFile) -> Result<u64, Tr
 
 struct Rows<W> {
     out: W,
-    /// Contexts begun before this one.
-    turn: u64,
     step: u64,
-    last_position: Option<u32>,
+    /// Texts begun so far.
+    begun: u64,
+    /// The number of the text that each sequence is in, and its last position.
+    texts: BTreeMap<SequenceId, (u64, u32)>,
 }
 
 impl<W: Write> Rows<W> {
@@ -48,20 +51,24 @@ impl<W: Write> Rows<W> {
         writeln!(self.out, "{},expert_bytes", COLUMNS.join(","))
     }
 
+    /// Number of the text that the row belongs to: one begins where a sequence does not go on.
+    fn turn(&mut self, row: &TraceRow) -> u64 {
+        let known = self.texts.get(&row.sequence).filter(|(_, last)| row.position > *last);
+        let turn = known.map_or(self.begun, |(turn, _)| *turn);
+        self.begun = self.begun.max(turn + 1);
+        self.texts.insert(row.sequence, (turn, row.position));
+        turn
+    }
+
     fn pass(&mut self, header: &TraceHeader, pass: &Pass) -> io::Result<()> {
-        if self.last_position.is_some_and(|last| pass.position <= last) {
-            self.turn += 1;
-        }
-        self.last_position = Some(pass.position + pass.tokens.len() as u32 - 1);
-        let phase = u8::from(pass.phase.is_decoding());
-        for token in 0..pass.tokens.len() {
+        for (token, row) in pass.rows.iter().enumerate() {
+            let (turn, phase) = (self.turn(row), u8::from(row.phase.is_decoding()));
             for visit in &pass.visits {
                 for (slot, choice) in visit.layer_tokens[token].chosen.iter().enumerate() {
                     let (layer, expert) = (visit.layer.index(), choice.expert);
                     writeln!(
                         self.out,
-                        "{},{phase},{},{layer},{slot},{},{},{},{}",
-                        self.turn,
+                        "{turn},{phase},{},{layer},{slot},{},{},{},{}",
                         self.step,
                         expert.0,
                         choice.weight,

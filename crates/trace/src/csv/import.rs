@@ -10,7 +10,7 @@ use hotset_base::{Choice, ExpertId, LayerId, Phase};
 use super::{COLUMNS, FIRST_LINE};
 use crate::header::first_architecture;
 use crate::record::check_chosen;
-use crate::{LayerToken, Pass, Reads, TraceError, TraceHeader, Visit};
+use crate::{LayerToken, Pass, Reads, TraceError, TraceHeader, TraceRow, Visit};
 
 /// One pick.
 #[derive(Clone, Copy, Debug)]
@@ -72,10 +72,9 @@ impl CsvTrace {
         let rows = &self.rows[self.next..end];
         let experts = self.header.experts;
         let layers = 0..self.header.layers as u16;
+        let phase = if first.decoding { Phase::Narration } else { Phase::Setup };
         let pass = Pass {
-            phase: if first.decoding { Phase::Narration } else { Phase::Setup },
-            position: self.position,
-            tokens: vec![None],
+            rows: vec![TraceRow::of_one_text(phase, self.position, None)],
             visits: layers.map(|layer| visit(layer, rows, experts)).collect(),
         };
         let same_turn = self.rows.get(end).is_some_and(|row| row.turn == first.turn);
@@ -184,6 +183,7 @@ impl Parser {
             full_scores: false,
             whole_hot_sets: false,
             native_choice: true,
+            several_texts: false,
             expert_bytes: vec![0; layers],
             options,
         })

@@ -200,7 +200,7 @@ fn load(trace: &Path, checkpoint: &Checkpoint) -> Result<Vec<Halves>> {
                 counts.add(layer_token.chosen.iter().map(|choice| choice.expert));
             }
         }
-        token += pass.tokens.len();
+        token += pass.rows.len();
     }
     if token <= STRETCH {
         return Err(Usage(format!(
