@@ -155,8 +155,9 @@ def table(head, rows):
 
 
 def figures(mean):
-    return [f"{100 * mean['hot_of_native']:.1f}", f"{100 * mean['perplexity_change']:+.2f} %", f"{mean['mean_kl_nats']:.4f}",
-            f"{100 * mean['route_agreement']:.1f}", f"{100 * mean['mass_lost']:.2f}", f"{mean['read_mib_per_token']:.3f}"]
+    policy = mean["policy"]
+    return [f"{100 * policy['hot_of_native']:.1f}", f"{100 * mean['perplexity_change']:+.2f} %", f"{mean['mean_kl_nats']:.4f}",
+            f"{100 * policy['agreement']:.1f}", f"{100 * policy['mass_lost']:.2f}", f"{policy['read_mib_per_token']:.3f}"]
 
 
 HEAD = ["picks hot, %", "perplexity", "KL, nats", "agreement, %", "mass lost, %", "MiB per token"]
@@ -177,9 +178,9 @@ def ablation_table(args, files, *_):
     rows = []
     for name, (texts, mean) in zip(ABLATION, found):
         change = interval([100 * t["perplexity_change"] for t in texts])
-        hot = interval([100 * t["hot_of_native"] for t in texts])
-        churn = statistics.mean(1000 * t["swap_ins_per_token"] for t in texts)
-        rows.append([name, f"{100 * mean['hot_of_native']:.1f} ± {hot:.1f}", f"{churn:.0f}",
+        hot = interval([100 * t["policy"]["hot_of_native"] for t in texts])
+        churn = statistics.mean(1000 * t["policy"]["swap_ins_per_token"] for t in texts)
+        rows.append([name, f"{100 * mean['policy']['hot_of_native']:.1f} ± {hot:.1f}", f"{churn:.0f}",
                      f"{100 * mean['perplexity_change']:+.2f} ± {change:.2f} %", f"{mean['mean_kl_nats']:.4f}"])
     return table(["", "picks hot, %", "swap-ins per 1,000 tokens", "perplexity", "KL, nats"], rows)
 
@@ -194,7 +195,7 @@ def clairvoyant(args, files, folder, size, flags):
         rows = run(args, "replay", trace, "--phase", "all", "--policy", ",".join(read), "--evict-half-life", "128",
                    "--experts-per-layer", str(size), "--json")
         for row in rows[0] if isinstance(rows[0], list) else rows:
-            read[row["policy"]].append(row["bytes_per_token"] / 2**20)
+            read[row["policy"]].append(row["read_mib_per_token"])
         os.remove(trace)
     return [statistics.mean(of) for of in read.values()]
 
@@ -215,8 +216,8 @@ def context_table(args, files, folder, *_):
         found = iter(prices(args, of, cases, "second-half"))
         for size in CONTEXT_SIZES:
             strict, trust = next(found)[1], next(found)[1]
-            rows.append([kind, str(size), f"{strict['native_perplexity']:.2f}"]
-                        + [f"{100 * m['perplexity_change']:+.1f} % ({m['read_mib_per_token']:.2f} MiB)" for m in (strict, trust)])
+            rows.append([kind, str(size), f"{strict['native']['perplexity']:.2f}"]
+                        + [f"{100 * m['perplexity_change']:+.1f} % ({m['policy']['read_mib_per_token']:.2f} MiB)" for m in (strict, trust)])
     return table(["text", "experts per layer", "native perplexity", "strict", "trust"], rows)
 
 
@@ -226,7 +227,7 @@ def family_table(args, files, *_):
     rows = []
     for size in CONTEXT_SIZES:
         means = [next(found)[1] for _ in FAMILY_SHARES]
-        rows.append([str(size), *(f"{m['mean_kl_nats']:.3f} ({100 * m['route_agreement']:.1f} %)" for m in means)])
+        rows.append([str(size), *(f"{m['mean_kl_nats']:.3f} ({100 * m['policy']['agreement']:.1f} %)" for m in means)])
     return table(["experts per layer", *(f"share {share}" for share in FAMILY_SHARES)], rows)
 
 
@@ -235,7 +236,7 @@ def curve_table(args, files, folder, rates):
     found = prices(args, files, [(size, flags) for flags in policies.values() for size in CURVE])
     lines = {"Belady, native demand": [rates["belady-layer"][size] for size in CURVE]}
     for i, name in enumerate(policies):
-        lines[name] = [100 * mean["hot_of_native"] for _, mean in found[i * len(CURVE):(i + 1) * len(CURVE)]]
+        lines[name] = [100 * mean["policy"]["hot_of_native"] for _, mean in found[i * len(CURVE):(i + 1) * len(CURVE)]]
     changes = [100 * mean["perplexity_change"] for _, mean in found[-len(CURVE):]]
     open(os.path.join(ROOT, "docs/routing.svg"), "w", encoding="utf-8").write(picture(lines))
     rows = [[str(size), *(f"{lines[name][i]:.1f}" for name in lines), f"{changes[i]:+.2f} %"] for i, size in enumerate(CURVE)]

@@ -175,10 +175,10 @@ def measure(args, group):
     return {
         "version": lib.__version__,
         "threads": args.threads,
-        "prompt_tps": args.p / prompt_seconds,
+        "prompt_tokens_per_second": args.p / prompt_seconds,
         "tokens": len(counted),
         "warmup_tokens": warm,
-        "decode_tps": len(counted) / sum(counted),
+        "decode_tokens_per_second": len(counted) / sum(counted),
         "p50_ms": percentile(ascending, 50),
         "p95_ms": percentile(ascending, 95),
         "p99_ms": percentile(ascending, 99),

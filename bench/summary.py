@@ -22,8 +22,8 @@ def llama(report):
     if not report.get("tokens"):
         return {}
     return {
-        "decode tok/s": report["decode_tps"],
-        "prompt tok/s": report["prompt_tps"],
+        "decode tok/s": report["decode_tokens_per_second"],
+        "prompt tok/s": report["prompt_tokens_per_second"],
         "p50 ms": report["p50_ms"],
         "p95 ms": report["p95_ms"],
         "MiB read per token": report["read_mib_per_token"],

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::iter::Sum;
-use std::ops::{Add, AddAssign};
+use std::ops::{Add, AddAssign, Sub};
 use std::str::FromStr;
 
 /// A number of bytes.
@@ -40,6 +40,13 @@ impl Add for Bytes {
     type Output = Self;
     fn add(self, other: Self) -> Self {
         Self(self.0.checked_add(other.0).expect("byte counts are checked against file sizes"))
+    }
+}
+
+impl Sub for Bytes {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        Self(self.0.checked_sub(other.0).expect("less is taken from more"))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The vocabulary every other crate shares: ids, units, limits, weight types and checked extents.
+//! The vocabulary every other crate shares: ids, units, limits, weight types, checked extents and figures.
 //!
 //! Owns no behaviour beyond arithmetic that must be done the same way everywhere. It must never
 //! open a file, spawn a thread, read a clock or depend on another crate of this workspace.
@@ -9,6 +9,7 @@ mod bytes;
 mod choice;
 mod extent;
 mod families;
+pub mod figures;
 mod ids;
 pub mod limits;
 pub mod little_endian;

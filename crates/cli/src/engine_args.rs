@@ -14,7 +14,7 @@ use hotset_residency::PagerOptions;
 use crate::ledger_args::LedgerArgs;
 use crate::output::{self, Usage};
 use crate::router_args::RouterArgs;
-use crate::threads;
+use crate::{advice, plan_text, threads};
 
 #[derive(Args, Clone)]
 #[command(next_help_heading = "Memory and speed")]
@@ -248,14 +248,14 @@ pub fn prepare(checkpoint: &Checkpoint, options: EngineOptions) -> Result<Prepar
     };
     let families = options.wants_families().then(learn).transpose()?;
     let options = EngineOptions { families: families.unwrap_or_default(), ..options };
-    Ok(Engine::prepare(checkpoint, options)?)
+    Engine::prepare(checkpoint, options).map_err(advice::by_flag)
 }
 
 /// Prints the plan (unless quiet) and opens.
 pub fn open(prepared: Prepared<'_>, quiet: bool) -> Result<Engine> {
     let plan = prepared.plan();
     if !quiet {
-        output::note(plan);
+        output::note(plan_text::text(plan));
     }
     plan.warnings.iter().for_each(output::warn);
     let bar = output::byte_bar("opening", plan.opening_bytes());

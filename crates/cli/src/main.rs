@@ -5,6 +5,7 @@
 //! return typed errors, only this one prints them.
 #![forbid(unsafe_code)]
 
+mod advice;
 mod answer;
 mod claims;
 mod clock;
@@ -21,9 +22,10 @@ mod locate;
 mod measure;
 mod model_args;
 mod output;
+mod plan_text;
 mod prompt;
 mod router_args;
-mod routing_report;
+mod run_report;
 mod sampling_args;
 mod stop;
 mod stream;
@@ -39,7 +41,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Memory that is refused ends the program with an error, not with a signal.
 #[global_allocator]
-static ALLOCATOR: hotset_residency::Allocator = hotset_residency::Allocator;
+static ALLOCATOR: hotset_residency::Allocator =
+    hotset_residency::Allocator { advice: advice::MEMORY_REFUSED };
 
 /// Runs Mixture-of-Experts language models that are larger than the memory they are given.
 ///

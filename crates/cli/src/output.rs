@@ -14,6 +14,7 @@ use hotset_base::limits::MAX_ERROR_LINE;
 use hotset_outputs::OutputError;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::advice;
 use crate::console::{Console, Shown, is_acted_on};
 use crate::llama_flags;
 
@@ -62,7 +63,12 @@ fn is_usage(error: &anyhow::Error) -> bool {
 
 /// Prints an error as one line.
 pub fn complain(error: &anyhow::Error) {
-    tell(&format!("error: {}", chain(error)));
+    tell(&format!("error: {}", told(error)));
+}
+
+/// An error, its causes, and what can be done about it.
+pub fn told(error: &anyhow::Error) -> String {
+    format!("{}{}", chain(error), advice::of(error))
 }
 
 /// An error and its causes; a cause that the error before it quotes is not said twice.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::hotset;
 use hotset_base::WeightType;
+use hotset_base::figures::FIGURES;
 use hotset_testkit::{Random, TinyModel, TinyShape};
 use serde_json::Value;
 
@@ -61,7 +62,10 @@ fn the_shipped_model_runs_from_anywhere_in_the_clone_and_pages() {
         let output = hotset().args(args).current_dir(&directory).output().unwrap();
         assert!(output.status.success(), "{}", text(&output.stderr));
         let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert!(report["swap_ins_per_token"].as_f64().unwrap() > 0.0, "only part of the experts is resident");
+        assert!(
+            report["decode"]["swap_ins_per_token"].as_f64() > Some(0.0),
+            "only part of the experts is resident"
+        );
         assert!(report["peak_memory_bytes"].as_u64() <= report["planned_memory_bytes"].as_u64(), "{report}");
         texts.push(report["text"].as_str().unwrap().to_owned());
     }
@@ -89,17 +93,21 @@ fn the_answer_does_not_depend_on_memory_threads_or_eviction() {
 fn json_has_the_promised_keys() {
     let report = json(&["run", "-p", "Hello", "-n", "4", "--json", "--seed", "7"]);
     let keys = [
-        "text",
-        "tokens",
-        "prefill_tps",
-        "decode_tps",
+        "computed_tokens",
+        "tokens_per_second",
         "hit_rate",
+        "agreement",
+        "mass_lost",
         "swap_ins_per_token",
         "read_mib_per_token",
         "stall_ms_per_token",
-        "peak_memory_bytes",
     ];
-    assert!(keys.iter().all(|key| !report[key].is_null()), "{report}");
+    for of in ["prefill", "decode"] {
+        assert!(keys.iter().all(|key| report[of][key].is_number()), "{report}");
+    }
+    for key in ["text", "tokens", "prompt_tokens", "peak_memory_bytes", "planned_memory_bytes"] {
+        assert!(!report[key].is_null(), "{key}: {report}");
+    }
     let again = json(&["run", "-p", "Hello", "-n", "4", "--json", "--seed", "7"]);
     assert_eq!(report["text"], again["text"]);
 
@@ -114,9 +122,57 @@ fn json_has_the_promised_keys() {
         let score: Value = serde_json::from_str(out.lines().next().unwrap()).unwrap();
         assert!(score["file"] == file.as_str() && score["tokens"].as_u64() > Some(20), "{score}");
         assert!(score["perplexity"].as_f64().unwrap() > 1.0, "{score}");
+        assert!(keys.iter().all(|key| score[key].is_number()), "{score}");
     }
     let shown = json(&["show", model, "--json"]);
     assert!(shown["experts"] == 8 && shown["types"]["BF16"].as_u64() > Some(0), "{shown}");
+}
+
+/// Of no tokens there is nothing to say: a hit rate of 1, a mass lost of 0 and 0 tokens a second were said.
+#[test]
+fn nothing_to_say_is_null_and_not_told_to_people() {
+    // The last token of an answer is chosen and not computed.
+    let args = ["run", "-p", "Hello", "-n", "1", "--temp", "0"];
+    let report = json(&[&args[..], &["--json"]].concat());
+    for (name, value) in report["decode"].as_object().unwrap() {
+        let expected = if name == "computed_tokens" { Value::from(0) } else { Value::Null };
+        assert_eq!(*value, expected, "{name}");
+    }
+    let closing = text(&hotset().args(args).output().unwrap().stderr);
+    let closing = closing.lines().last().unwrap();
+    assert!(closing.contains(" | decode 0 tokens | peak memory "), "{closing}");
+}
+
+/// A figure has one name, whoever prints it.
+#[test]
+fn every_command_names_figures_by_the_table() {
+    let dir = tempfile::tempdir().unwrap();
+    let trace = dir.path().join("t.trace");
+    let trace = trace.to_str().unwrap();
+    let run = json(&["run", "-p", "Hello", "-n", "12", "--json", "--trace", trace]);
+    let show = json(&["trace", "show", trace, "--json"]);
+    let replay = json(&["replay", trace, "--policy", "lru", "--experts-per-layer", "8", "--json"]);
+    let bench = json(&["bench", "-p", "4", "-n", "2", "-r", "1", "--measure-seconds", "0.01", "--json"]);
+    let known = |name: &str| FIGURES.iter().any(|figure| figure.name == name);
+    for figures in [&run["prefill"], &run["decode"], &bench["prefill"], &bench["decode"]] {
+        let names = figures.as_object().unwrap().keys();
+        assert!(names.clone().count() > 10 && names.clone().all(|name| known(name)), "{figures}");
+    }
+    for (report, least) in [(&show, 5), (&replay, 13)] {
+        let names = report.as_object().unwrap().keys();
+        assert_eq!(names.filter(|name| known(name)).count(), least, "{report}");
+    }
+    for report in [&run, &show, &replay, &bench] {
+        for old in ["tps", "_slots", "ahead", "per_1000", "bytes_per_token"] {
+            assert!(!names(report).iter().any(|name| name.contains(old)), "{old}: {report}");
+        }
+    }
+}
+
+/// The names of all fields, of objects in objects, too.
+fn names(report: &Value) -> Vec<String> {
+    let fields = report.as_object().into_iter().flatten();
+    fields.flat_map(|(name, value)| [vec![name.clone()], names(value)].concat()).collect()
 }
 
 #[test]

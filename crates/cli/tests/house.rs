@@ -136,3 +136,22 @@ fn every_limit_is_enforced_somewhere() {
         assert!(sources.values().any(named), "nobody enforces {name}");
     }
 }
+
+/// Libraries say what is wrong, the command what helps (`crates/cli/src/advice.rs`): another front has other flags.
+#[test]
+fn no_text_of_a_library_names_a_flag_or_a_command() {
+    let fronts = ["cli", "fuzz", "testkit"];
+    for name in crates().into_iter().filter(|name| !fronts.contains(&name.as_str())) {
+        for (path, text) in sources(&[root().join(format!("crates/{name}/src"))]) {
+            let text = text.split("#[cfg(test)]").next().unwrap();
+            let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            for line in code {
+                let follows =
+                    |(at, _): (usize, &str)| line[at + 2..].starts_with(|c: char| c.is_ascii_lowercase());
+                let flag = line.match_indices("--").any(follows);
+                let named = flag || line.contains("-c/") || line.contains("`hotset ");
+                assert!(!named, "{}: {line}", path.display());
+            }
+        }
+    }
+}

@@ -28,12 +28,10 @@ pub enum PackError {
         reason: String,
     },
     /// A packed source whose bytes are not those that were packed.
-    #[error("tensor `{0}` of the source does not match its checksum; run `hotset verify` on it")]
+    #[error("tensor `{0}` of the source does not match its checksum")]
     SourceChecksum(String),
     /// A type was asked for a kind of tensor that is not there, or is never changed.
-    #[error(
-        "--tensor-type: `{kind}` is not a kind of tensor whose type can be chosen; those of this model are {kinds}"
-    )]
+    #[error("`{kind}` is not a kind of tensor whose type can be chosen; those of this model are {kinds}")]
     Kind {
         /// As the user wrote it.
         kind: String,

@@ -4,16 +4,17 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use hotset_base::figures::Totals;
 use hotset_base::{Architecture, LayerId, Phase, RowKind};
 use hotset_format::{Checkpoint, ModelConfig, ModelFile};
 use hotset_ledger::LedgerWriter;
-use hotset_model::{RouterProbe, RoutingStats};
+use hotset_model::RouterProbe;
 use hotset_outputs::PartialFile;
 use hotset_policy::contexts::Contexts;
 use hotset_policy::route::RouterOptions;
-use hotset_residency::{PagerStats, Timing};
+use hotset_residency::Timing;
 use hotset_text::Tokenizer;
-use hotset_trace::{Totals, TraceHeader};
+use hotset_trace::{TraceHeader, TraceTotals};
 
 use crate::open::router_shape;
 use crate::step::{Feed, TokenLoop};
@@ -109,14 +110,9 @@ impl Engine {
         self.tokens.model.logits_rows()
     }
 
-    /// What paging has done since the model was opened.
-    pub fn pager_stats(&self) -> PagerStats {
-        self.tokens.model.pager_stats()
-    }
-
-    /// What routing has done since the model was opened.
-    pub fn routing_stats(&self) -> RoutingStats {
-        self.tokens.model.routing_stats()
+    /// What has been done since the model was opened; tokens and wall time are not counted.
+    pub fn totals(&self) -> Totals {
+        self.tokens.model.totals()
     }
 
     /// What paging goes by under the routing policy in charge.
@@ -163,7 +159,7 @@ impl Engine {
     ///
     /// # Errors
     /// If the disk refused it: there is no trace then.
-    pub fn end_trace(&mut self) -> Result<Option<Totals>, EngineError> {
+    pub fn end_trace(&mut self) -> Result<Option<TraceTotals>, EngineError> {
         let Some(tracing) = self.tracing.take() else { return Ok(None) };
         Ok(Some(tracing.end(&mut self.tokens.model)?))
     }

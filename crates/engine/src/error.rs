@@ -27,6 +27,9 @@ pub enum EngineError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Memory could not be locked.
+    #[error("cannot lock memory: {0}")]
+    LockMemory(std::io::Error),
     /// Its vocabulary is unusable, or a text could not be encoded.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
@@ -46,7 +49,7 @@ pub enum EngineError {
     #[error("the prompt is empty: give at least one token to start from")]
     EmptyPrompt,
     /// The prompt alone fills the context.
-    #[error("the prompt has {tokens} tokens, the context {context}: shorten it or raise -c/--ctx-size")]
+    #[error("the prompt has {tokens} tokens, the context {context}: shorten it")]
     PromptTooLong {
         /// Tokens of the prompt.
         tokens: usize,
@@ -54,7 +57,7 @@ pub enum EngineError {
         context: usize,
     },
     /// The prompt alone is more than the context; nobody has counted how much more.
-    #[error("the prompt has more tokens than the context's {context}: shorten it or raise -c/--ctx-size")]
+    #[error("the prompt has more tokens than the context's {context}: shorten it")]
     PromptOverContext {
         /// Positions there are.
         context: usize,

@@ -139,7 +139,7 @@ impl Request<'_> {
             self.listener.prefill(done, prompt.len());
             Ok(())
         });
-        out.figures.prefill = start.phase(&tokens.model, done);
+        out.figures.prefill = start.since(&tokens.model, done);
         match fed {
             Ok(()) => Ok(true),
             Err(EngineError::Cancelled) => Ok(false),
@@ -188,7 +188,7 @@ impl Request<'_> {
             tokens.step(&mut [Turn::decode(self.session, &token)])?;
             computed += 1;
         };
-        out.figures.decode = start.phase(&tokens.model, computed);
+        out.figures.decode = start.since(&tokens.model, computed);
         if matches!(out.finish, Finish::StopString(_)) {
             // What is held came before a token that is a stop string; after one of text nothing is.
             self.listener.text(self.stops.finish());

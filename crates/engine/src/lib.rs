@@ -24,19 +24,22 @@ mod tracing;
 pub use bench::{Bound, Floor, Repetition, Spread, TokenBytes, Workload, percentile};
 pub use engine::Engine;
 pub use error::EngineError;
-pub use figures::{Figures, PhaseFigures};
+pub use figures::Figures;
 pub use forecast::{Forecast, Locality, LocalityError, OVERLAP, Speeds};
 pub use generate::{Finish, Generation, Listener};
 pub use hotset_kernels::instruction_set as kernels_in_use;
+pub use hotset_model::{ForwardError, LoadError};
+pub use hotset_policy::route::NotFinite;
+pub use hotset_residency::PagerError;
 pub use ledger::{LedgerSettings, LedgerTotals};
 pub use machine::{
-    ControlGroup, ControlGroupError, CpuTime, GIGA, MemoryBandwidth, address_space_left, available_memory,
+    ControlGroup, ControlGroupError, GIGA, MemoryBandwidth, address_space_left, available_memory,
     direct_reads, end_with_parent, huge_pages, instruction_sets, locked_memory_limit, peak_memory,
     processor_name, read_ahead, resident_memory, total_memory,
 };
 pub use open::Prepared;
 pub use perplexity::{Perplexity, Scorer, Windowing, perplexity};
-pub use plan::{BudgetSource, DEFAULT_HALF_LIFE, EngineOptions, Plan, PlanError};
+pub use plan::{BudgetSource, DEFAULT_HALF_LIFE, EngineOptions, Plan, PlanError, Setting};
 pub use pricing::{Price, price};
 pub use probe::{ComputeSpeed, DiskProbe, DiskSpeed, KernelSpeed, measure_compute, measure_kernels};
 pub use session::Session;

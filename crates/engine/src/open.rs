@@ -76,8 +76,7 @@ impl<'c> Prepared<'c> {
     ) -> Result<Engine, EngineError> {
         let Self { checkpoint, tokenizer, options, plan } = self;
         if options.mlock {
-            machine::lock_memory()
-                .map_err(system("lock memory (--mlock; raise the limit with ulimit -l)"))?;
+            machine::lock_memory().map_err(EngineError::LockMemory)?;
         }
         // Before anything that takes long: a ledger of another model ends the command.
         let load = |settings| OpenLedger::load(settings, checkpoint, &options.families, plan.sessions);

@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
+use hotset_base::figures::Totals;
 use hotset_text::Tokenizer;
 
 use crate::figures::Snapshot;
 use crate::pricing::step_window;
-use crate::{Engine, EngineError, PhaseFigures, Session, WantLogits};
+use crate::{Engine, EngineError, Session, WantLogits};
 
 /// How a text is cut and which tokens are scored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,7 +31,7 @@ pub struct Perplexity {
     /// Sum of their negative log likelihoods, nats.
     pub nll: f64,
     /// What it cost.
-    pub figures: PhaseFigures,
+    pub figures: Totals,
 }
 
 impl Perplexity {
@@ -142,7 +143,7 @@ impl<'a> Scorer<'a> {
         if self.total.scored == 0 {
             return Err(EngineError::TextTooShort(self.total.tokens));
         }
-        self.total.figures = self.start.phase(&self.engine.tokens.model, self.computed);
+        self.total.figures = self.start.since(&self.engine.tokens.model, self.computed);
         self.engine.check_sources()?;
         Ok(self.total)
     }

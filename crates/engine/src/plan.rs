@@ -1,6 +1,7 @@
 //! What goes into the memory budget, decided before anything large is allocated.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use hotset_base::{Bytes, Families, limits};
 use hotset_format::{Checkpoint, ModelConfig};
@@ -113,25 +114,14 @@ impl Default for EngineOptions {
 /// Who chose the budget.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BudgetSource {
-    /// `--memory`.
+    /// The user.
     Asked,
     /// The store's suggestion.
     Suggested,
     /// What the machine has free, less a margin.
     Available,
-    /// `--experts-per-layer` alone: whatever that takes.
+    /// Slots alone were asked for: whatever they take.
     Slots,
-}
-
-impl fmt::Display for BudgetSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Asked => "as asked",
-            Self::Suggested => "the model's suggestion; --memory changes it",
-            Self::Available => "what is free here, less 1 GiB; --memory changes it",
-            Self::Slots => "what --experts-per-layer takes",
-        })
-    }
 }
 
 /// The division of the budget.
@@ -169,13 +159,46 @@ pub struct Plan {
     pub warnings: Vec<String>,
 }
 
+/// A setting with a range.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Setting {
+    /// [`EngineOptions::chunk`]
+    Chunk,
+    /// [`EngineOptions::threads`]
+    Threads,
+    /// [`EngineOptions::sessions`]
+    Sessions,
+    /// [`EngineOptions::context`]
+    Context,
+    /// [`EngineOptions::experts_per_layer`]
+    ExpertsPerLayer,
+    /// Of [`EngineOptions::pager`].
+    ReadDepth,
+    /// The same.
+    Lookahead,
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Chunk => "prompt tokens at a time",
+            Self::Threads => "threads",
+            Self::Sessions => "sessions",
+            Self::Context => "tokens of context",
+            Self::ExpertsPerLayer => "experts per layer",
+            Self::ReadDepth => "reads at a time",
+            Self::Lookahead => "layers to look ahead",
+        })
+    }
+}
+
 /// Why there is no plan.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlanError {
     /// The budget is below what the model needs with one expert in memory.
     #[error(
-        "{budget} of memory is too little for {name}: program {process}, dense weights {dense}, KV cache {kv}, scratch {scratch} and the smallest arena {arena} need {smallest}. Use --memory {hint} or more, or a smaller -c/--ctx-size"
+        "{budget} of memory is too little for {name}: program {process}, dense weights {dense}, KV cache {kv}, scratch {scratch} and the smallest arena {arena} need {smallest}"
     )]
     TooSmall {
         /// The model.
@@ -184,8 +207,6 @@ pub enum PlanError {
         budget: Bytes,
         /// What would do.
         smallest: Bytes,
-        /// The same as one would type it.
-        hint: String,
         /// Part of it.
         process: Bytes,
         /// Part of it.
@@ -198,13 +219,11 @@ pub enum PlanError {
         arena: Bytes,
     },
     /// The system does not say what is free.
-    #[error(
-        "how much memory is free is unknown here (there is no /proc): say how much to take, e.g. --memory 8GiB"
-    )]
+    #[error("how much memory is free is unknown here (there is no /proc)")]
     UnknownMemory,
     /// LRU would hit nothing.
     #[error(
-        "{slots} slots are fewer than the {token_cycle} experts of one token: LRU over all layers would hit nothing at all. Use --evict lfu or least-stale, or more --memory"
+        "{slots} slots are fewer than the {token_cycle} experts of one token: LRU over all layers would hit nothing at all"
     )]
     LruBelowCycle {
         /// Slots of the arena.
@@ -212,11 +231,11 @@ pub enum PlanError {
         /// Layers times experts per token.
         token_cycle: usize,
     },
-    /// An option outside its range.
-    #[error("{option} {value} is out of range: {range}")]
+    /// A setting outside its range.
+    #[error("{value} {setting} are out of range: {range}")]
     OutOfRange {
-        /// The flag.
-        option: &'static str,
+        /// Of what.
+        setting: Setting,
         /// What was given.
         value: usize,
         /// What would do.
@@ -330,7 +349,6 @@ impl Plan {
             name: name.to_owned(),
             budget: self.budget,
             smallest,
-            hint: format!("{}MiB", smallest.0.div_ceil(1 << 20) + 1),
             process: self.process,
             dense: self.dense,
             kv: self.kv,
@@ -384,34 +402,6 @@ impl Plan {
     }
 }
 
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let slots = self.arena.slots();
-        writeln!(f, "memory   {:>10}  ({})", self.budget, self.budget_source)?;
-        writeln!(f, "  program  {:>10}", self.process)?;
-        let embedding = match self.embedding {
-            EmbeddingPlace::Memory => "",
-            EmbeddingPlace::Disk => "  embedding rows are read as tokens need them",
-        };
-        writeln!(f, "  dense    {:>10}{embedding}", self.dense)?;
-        let each = match self.sessions {
-            1 => String::new(),
-            sessions => format!(" for each of {sessions} sessions"),
-        };
-        writeln!(f, "  kv       {:>10}  {} tokens of context{each}", self.kv, self.context)?;
-        writeln!(f, "  scratch  {:>10}  {} prompt tokens at a time", self.scratch, self.chunk)?;
-        writeln!(
-            f,
-            "  arena    {:>10}  {slots} of {} experts ({:.1} %, {:.1} per layer)",
-            self.arena.bytes(),
-            self.experts,
-            100.0 * slots as f64 / self.experts as f64,
-            self.arena.experts_per_layer(),
-        )?;
-        write!(f, "  in all   {:>10}  {} threads", self.total(), self.threads)
-    }
-}
-
 /// Weights that every token needs, and what predictions are made with.
 fn dense_bytes(
     checkpoint: &Checkpoint,
@@ -440,17 +430,19 @@ fn predictor(config: &ModelConfig, options: &EngineOptions, budget: Option<Bytes
 }
 
 fn check_ranges(options: &EngineOptions) -> Result<(), PlanError> {
-    let check = |option, value: usize, max: usize| match value {
-        0 => Err(PlanError::OutOfRange { option, value, range: format!("1 to {max}") }),
-        value if value > max => Err(PlanError::OutOfRange { option, value, range: format!("1 to {max}") }),
-        _ => Ok(()),
+    let check = |setting, value: usize, range: RangeInclusive<usize>| match range.contains(&value) {
+        true => Ok(()),
+        false => {
+            let range = format!("{} to {}", range.start(), range.end());
+            Err(PlanError::OutOfRange { setting, value, range })
+        }
     };
-    check("--ubatch-size", options.chunk.unwrap_or(1), limits::MAX_CHUNK)?;
-    check("--threads", options.threads.unwrap_or(1), limits::MAX_THREADS)?;
-    check("--parallel", options.sessions, limits::MAX_SEQUENCES)?;
-    check("--read-depth", options.pager.read.depth, limits::MAX_READS_IN_FLIGHT)?;
-    check("--lookahead", options.pager.lookahead + 1, limits::MAX_LOOKAHEAD + 1)?;
-    check("--experts-per-layer", options.experts_per_layer.unwrap_or(1), limits::MAX_EXPERTS)
+    check(Setting::Chunk, options.chunk.unwrap_or(1), 1..=limits::MAX_CHUNK)?;
+    check(Setting::Threads, options.threads.unwrap_or(1), 1..=limits::MAX_THREADS)?;
+    check(Setting::Sessions, options.sessions, 1..=limits::MAX_SEQUENCES)?;
+    check(Setting::ReadDepth, options.pager.read.depth, 1..=limits::MAX_READS_IN_FLIGHT)?;
+    check(Setting::Lookahead, options.pager.lookahead, 0..=limits::MAX_LOOKAHEAD)?;
+    check(Setting::ExpertsPerLayer, options.experts_per_layer.unwrap_or(1), 1..=limits::MAX_EXPERTS)
 }
 
 fn context(asked: Option<usize>, trained: usize) -> Result<usize, PlanError> {
@@ -461,7 +453,7 @@ fn context(asked: Option<usize>, trained: usize) -> Result<usize, PlanError> {
     };
     if context > limits::MAX_CONTEXT {
         let range = format!("0 (the model's own) to {}", limits::MAX_CONTEXT);
-        return Err(PlanError::OutOfRange { option: "--ctx-size", value: context, range });
+        return Err(PlanError::OutOfRange { setting: Setting::Context, value: context, range });
     }
     Ok(context)
 }

@@ -185,7 +185,7 @@ fn step(
     if total.scored == 0 {
         return Err(EngineError::TextTooShort(text.len()));
     }
-    total.figures = start.phase(&engine.tokens.model, computed);
+    total.figures = start.since(&engine.tokens.model, computed);
     engine.check_sources()?;
     Ok(total)
 }

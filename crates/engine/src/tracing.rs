@@ -4,7 +4,7 @@ use hotset_base::Batch;
 use hotset_model::{LayerVisit, Observe, Qwen3Moe};
 use hotset_outputs::PartialFile;
 use hotset_trace::{
-    Reads, Recorder, Scores, Totals, TraceError, TraceFile, TraceHeader, TraceRow, VisitHead,
+    Reads, Recorder, Scores, TraceError, TraceFile, TraceHeader, TraceRow, TraceTotals, VisitHead,
 };
 
 /// A trace that is being written.
@@ -17,7 +17,7 @@ impl Tracing {
         Ok(Self(file))
     }
 
-    pub fn end(self, model: &mut Qwen3Moe) -> Result<Totals, TraceError> {
+    pub fn end(self, model: &mut Qwen3Moe) -> Result<TraceTotals, TraceError> {
         drop(model.end_observation());
         self.0.finish()
     }

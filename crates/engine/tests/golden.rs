@@ -13,6 +13,7 @@ use std::sync::atomic::AtomicBool;
 
 use common::*;
 use hotset_base::Bytes;
+use hotset_base::figures::MASS_LOST;
 use hotset_convert::{PackOptions, Recipe, pack};
 use hotset_engine::{Engine, EngineOptions, Listener, Windowing, perplexity};
 use hotset_format::Checkpoint;
@@ -69,7 +70,7 @@ fn greedy(engine: &mut Engine, prompt: &str, tokens: usize) -> (String, String) 
         routing.native_picks,
         routing.regret.substituted.picks,
         routing.regret.dropped.picks,
-        routing.mass_lost(),
+        answer.figures.decode.get(&MASS_LOST).unwrap(),
     );
     (text.0, figures)
 }
@@ -171,11 +172,15 @@ fn replays(out: &mut String, model: &Checkpoint, dir: &Path) {
         for name in CACHES {
             let policy: ReplayPolicy = name.parse().unwrap();
             for experts_per_layer in [4, 16, 48] {
-                let found = replay(&demand, Setting { policy, experts_per_layer }, 8, None).unwrap();
+                let found = replay(&demand, Setting { policy, experts_per_layer }, 8, None).unwrap().totals;
                 writeln!(
                     out,
                     "replay {name} {experts_per_layer}: {} of {} hot, {} swap-ins, {} bytes, waited {:?}",
-                    found.hot_picks, found.picks, found.swap_ins, found.bytes, found.regret.waited.mass,
+                    found.routing.hot_picks,
+                    found.routing.routed_picks,
+                    found.pager.swap_ins,
+                    found.pager.bytes_read.0,
+                    found.routing.regret.waited.mass,
                 )
                 .unwrap();
             }

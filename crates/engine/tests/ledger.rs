@@ -47,7 +47,7 @@ fn read(model: &Checkpoint, options: EngineOptions, arena: Arena, chunk: usize) 
         found.extend(bits(&try_logits(&mut engine, &text, chunk, RowKind::Decode).unwrap()));
     }
     engine.save_ledger().unwrap();
-    (found, engine.pager_stats().preloaded)
+    (found, engine.totals().pager.preloaded)
 }
 
 #[test]

@@ -2,18 +2,22 @@
 
 mod common;
 
+use std::fs;
 use std::path::Path;
 
 use common::*;
-use hotset_engine::{Engine, EngineOptions, Repetition, Workload};
+use hotset_engine::{Engine, EngineOptions, Repetition, Windowing, Workload, perplexity};
 use hotset_policy::evict::EvictKind;
+use hotset_policy::route::{DropOptions, RouterOptions};
 use hotset_replay::{Demand, Eviction, Part, ReplayPolicy, Scope, Setting, replay};
 use hotset_residency::{ArenaPlan, ExpertSource, PagerOptions};
 use hotset_trace::{Ending, TraceReader, TraceSource};
 
-use hotset_base::{Bytes, Phase};
+use hotset_base::figures::*;
+use hotset_base::{Bytes, Phase, WeightType};
 use hotset_format::Checkpoint;
 use hotset_outputs::FileKind;
+use hotset_testkit::{TinyModel, TinyShape};
 
 const PROMPT: usize = 12;
 const WARM: usize = 5;
@@ -73,13 +77,17 @@ fn a_replay_of_the_shipped_model_hits_as_often_as_its_run() {
         assert_eq!(demand.tokens(), PROMPT + WARM + COUNTED);
         let policy = ReplayPolicy { eviction: Eviction::Live(evict), scope };
         let setting = Setting { policy, experts_per_layer };
-        let outcome = replay(&demand, setting, PROMPT + WARM, None).unwrap();
-        let routing = done.decode.routing;
-        assert_eq!(outcome.hot_picks, routing.hot_picks, "{evict:?}, {scope:?}");
-        assert_eq!(outcome.picks, routing.routed_picks);
-        assert_eq!(outcome.swap_ins, done.decode.pager.swap_ins);
-        assert_eq!(outcome.bytes, done.decode.pager.bytes_read.0);
-        assert!((outcome.regret.waited.mass - routing.regret.waited.mass).abs() < 1e-3);
+        let found = replay(&demand, setting, PROMPT + WARM, None).unwrap().totals;
+        let of_run = done.decode;
+        let counted = |totals: &Totals| {
+            let (routing, pager) = (totals.routing, totals.pager);
+            (routing.hot_picks, routing.routed_picks, pager.swap_ins, pager.bytes_read, pager.demanded)
+        };
+        assert_eq!(counted(&found), counted(&of_run), "{evict:?}, {scope:?}");
+        for figure in [&HIT_RATE, &AGREEMENT, &REGRET_RATE, &SWAP_INS_PER_TOKEN, &READ_MIB_PER_TOKEN] {
+            assert_eq!(found.get(figure), of_run.get(figure), "{}", figure.name);
+        }
+        assert!((found.routing.regret.waited.mass - of_run.routing.regret.waited.mass).abs() < 1e-3);
     }
 }
 
@@ -114,4 +122,36 @@ fn a_trace_says_what_the_run_did() {
     assert!(chosen as usize == 6 * 8 * (PROMPT + WARM + COUNTED));
     assert!(hot >= done.prefill.routing.hot_picks + done.decode.routing.hot_picks);
     assert!(demand >= done.prefill.pager.swap_ins + done.decode.pager.swap_ins);
+}
+
+/// Replay took the mean of the shares that layer-tokens lost, the engine the share of all mass: not the same where
+/// the weights of a layer-token do not add up to 1.
+#[test]
+fn a_replay_loses_the_mass_that_its_run_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    for normalise in [true, false] {
+        let shape = TinyShape { layers: 3, experts: 20, top_k: 4, ..TinyShape::default() };
+        let (trace, config) = (dir.path().join("t.trace"), dir.path().join("config.json"));
+        TinyModel::random(shape, 9).write_hf(dir.path(), WeightType::BF16, 1).unwrap();
+        let text = fs::read_to_string(&config).unwrap();
+        fs::write(
+            &config,
+            text.replace("\"norm_topk_prob\":true", &format!("\"norm_topk_prob\":{normalise}")),
+        )
+        .unwrap();
+        let model = hotset_format::open(dir.path()).unwrap();
+        assert_eq!(model.config.norm_topk, normalise);
+        let router = RouterOptions::Drop(DropOptions { factor: 1.0 });
+        let options = EngineOptions { router, threads: Some(1), ..EngineOptions::default() };
+        let mut engine = engine_with(&model, Arena::Half, options).unwrap();
+        engine.trace_to(hotset_testkit::claim(FileKind::Trace, &trace)).unwrap();
+        let (mut session, text) = (engine.session().unwrap(), prompt(model.config.vocab, 60));
+        let scored = perplexity(&mut engine, &mut session, &text, 60, Windowing::Whole, &mut |_| {}).unwrap();
+        engine.end_trace().unwrap();
+        let demand = Demand::load(&mut TraceSource::open(&trace).unwrap(), Part::Decoded, false).unwrap();
+        let setting = Setting { policy: "lru".parse().unwrap(), experts_per_layer: 10 };
+        let of_replay = replay(&demand, setting, 0, None).unwrap().totals.get(&MASS_LOST).unwrap();
+        let of_run = scored.figures.get(&MASS_LOST).unwrap();
+        assert!(of_run > 0.0 && (of_replay / of_run - 1.0).abs() < 1e-3, "{of_replay}, {of_run}");
+    }
 }

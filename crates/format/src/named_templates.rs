@@ -9,8 +9,6 @@ pub(crate) fn without_default<'n>(names: impl Iterator<Item = &'n str>) -> Optio
     names.sort_unstable();
     names.truncate(SHOWN);
     let names = (!names.is_empty()).then(|| names.join(", "))?;
-    let what = format!(
-        "the model has chat templates by name ({names}) and none to use without one; give one with --chat-template-file"
-    );
+    let what = format!("the model has chat templates by name ({names}) and none to use without one");
     Some(format!("{{{{ raise_exception('{what}') }}}}"))
 }

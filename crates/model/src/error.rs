@@ -37,7 +37,7 @@ pub enum ForwardError {
         held: usize,
     },
     /// The KV cache has no room for the tokens.
-    #[error("the context is full: {used} tokens and {more} more do not fit {context}; raise -c/--ctx-size")]
+    #[error("the context is full: {used} tokens and {more} more do not fit {context}")]
     ContextFull {
         /// Positions in use.
         used: usize,
@@ -47,7 +47,7 @@ pub enum ForwardError {
         context: usize,
     },
     /// A row of the embedding table could not be read.
-    #[error("cannot read the embedding in {path} at byte {offset}: {source}. Check the disk")]
+    #[error("cannot read the embedding in {path} at byte {offset}: {source}")]
     EmbeddingRead {
         /// The file.
         path: std::path::PathBuf,
@@ -57,9 +57,7 @@ pub enum ForwardError {
         source: std::io::Error,
     },
     /// A row of the embedding table is not what it was when the model was opened.
-    #[error(
-        "the embedding of token {id} in {path} has changed since the model was opened. Run `hotset verify`"
-    )]
+    #[error("the embedding of token {id} in {path} has changed since the model was opened")]
     EmbeddingChecksum {
         /// The file.
         path: std::path::PathBuf,
@@ -84,9 +82,7 @@ pub enum LoadError {
     #[error(transparent)]
     Format(#[from] FormatError),
     /// The bytes are not those that were packed.
-    #[error(
-        "{path}: tensor `{name}` does not match its checksum: the file was damaged or changed. Run `hotset verify` and pack or copy the model again"
-    )]
+    #[error("{path}: tensor `{name}` does not match its checksum: the file was damaged or changed")]
     Checksum {
         /// The file.
         path: std::path::PathBuf,

@@ -1,14 +1,15 @@
 //! The expert half of a layer: route, page, compute what is ready, sum in rank order.
 
 use arrayvec::ArrayVec;
+use hotset_base::figures::RoutingTotals;
 use hotset_base::{Batch, Choice, Contribution, ExpertId, LayerId};
 use hotset_kernels::{Down, GateUp, Matrix, Pair, Pool, activate, axpy, project};
-use hotset_policy::route::{Route, RowView};
+use hotset_policy::route::{Route, RowView, count};
 use hotset_residency::{Arrived, Pager};
 
+use crate::ForwardError;
 use crate::learning::Learning;
 use crate::scratch::Scratch;
-use crate::{ForwardError, RoutingStats};
 
 /// Experts computed in one parallel region.
 const JOBS: usize = 16;
@@ -47,7 +48,7 @@ pub(crate) fn route_rows(
     pager: &Pager,
     s: &mut Scratch,
     k: usize,
-    (stats, mut learning): (&mut RoutingStats, Option<&mut Learning>),
+    (stats, mut learning): (&mut RoutingTotals, Option<&mut Learning>),
 ) -> Result<(), ForwardError> {
     let experts = pager.hot(layer).len();
     let (expert_bytes, read_us) = (pager.expert_bytes(layer), pager.read_us() as f32);
@@ -66,7 +67,7 @@ pub(crate) fn route_rows(
             records: learning.as_ref().map_or(&[], |learning| learning.records(row.sequence, layer)),
         };
         router.route(&view, &mut s.decision)?;
-        stats.count(&s.decision, pager.hot(layer));
+        count(stats, (&s.decision.native, &s.decision.chosen), pager.hot(layer), 1.0);
         if let Some(learning) = &mut learning {
             learning.observe(row.sequence, layer, place, &s.decision.native);
         }

@@ -21,9 +21,8 @@ mod predict;
 mod probe;
 mod qwen3_moe;
 mod rope;
-mod routing_stats;
 mod scratch;
-mod stage_times;
+mod stage_clock;
 
 pub use caches::Caches;
 pub use dense::{DenseWeights, EmbeddingPlace};
@@ -36,6 +35,4 @@ pub use observe::{LayerVisit, Observe};
 pub use predict::CoarseRouters;
 pub use probe::RouterProbe;
 pub use qwen3_moe::Qwen3Moe;
-pub use routing_stats::RoutingStats;
 pub use scratch::{Activations, Scratch};
-pub use stage_times::StageTimes;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use hotset_base::figures::PagerTotals;
 use hotset_base::{Batch, Choice, LayerId};
-use hotset_residency::{Pager, PagerStats};
+use hotset_residency::Pager;
 
 use crate::scratch::Scratch;
 
@@ -44,12 +45,12 @@ pub struct LayerVisit<'a> {
 pub(crate) struct Observation {
     pub observer: Box<dyn Observe>,
     hot: Vec<bool>,
-    before: PagerStats,
+    before: PagerTotals,
 }
 
 impl Observation {
     pub fn new(observer: Box<dyn Observe>, experts: usize) -> Self {
-        Self { observer, hot: vec![false; experts], before: PagerStats::default() }
+        Self { observer, hot: vec![false; experts], before: PagerTotals::default() }
     }
 
     /// The experts of a visit are about to be chosen.

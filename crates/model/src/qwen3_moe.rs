@@ -2,13 +2,14 @@
 
 use std::ops::Range;
 
+use hotset_base::figures::{RoutingTotals, StageTimes, Totals};
 use hotset_base::{Batch, LayerId, Row, RowKind};
 use hotset_format::{Checkpoint, ModelConfig};
 use hotset_kernels::{Pool, Vectors, matmul, rms_norm, rms_norm_in_place};
 use hotset_policy::contexts::Contexts;
 use hotset_policy::evict::Evict;
 use hotset_policy::route::Route;
-use hotset_residency::{Pager, PagerStats, Timing};
+use hotset_residency::{Pager, Timing};
 
 use crate::attention::{attend, heads_together};
 use crate::experts::{ExpertGeometry, compute_wanted, group_by_expert, route_rows, sum_in_rank_order};
@@ -19,10 +20,8 @@ use crate::predict::{CoarseRouters, Lookahead};
 use crate::probe::Probe;
 use crate::rope::{self, Rotation};
 use crate::scratch::HEAD_ROWS;
-use crate::stage_times::StageClock;
-use crate::{
-    Activations, Caches, DenseWeights, ForwardError, RouterProbe, RoutingStats, Scratch, StageTimes,
-};
+use crate::stage_clock::StageClock;
+use crate::{Activations, Caches, DenseWeights, ForwardError, RouterProbe, Scratch};
 
 /// A loaded model. Source of the architecture: the Qwen3-MoE implementation in transformers
 /// (`modeling_qwen3_moe.py`) and the Qwen3 technical report (2505.09388).
@@ -37,7 +36,7 @@ pub struct Qwen3Moe {
     router: Box<dyn Route>,
     scratch: Scratch,
     chunk: usize,
-    stats: RoutingStats,
+    stats: RoutingTotals,
     times: StageTimes,
     probe: Option<Probe>,
     /// The clock of routing.
@@ -77,7 +76,7 @@ impl Qwen3Moe {
             pager,
             router,
             chunk,
-            stats: RoutingStats::default(),
+            stats: RoutingTotals::default(),
             times: StageTimes::default(),
             probe: None,
             tokens_routed: 0,
@@ -130,19 +129,9 @@ impl Qwen3Moe {
         self.chunk
     }
 
-    /// What routing has done since the model was loaded.
-    pub fn routing_stats(&self) -> RoutingStats {
-        self.stats
-    }
-
-    /// Where the time has gone since the model was loaded.
-    pub fn stage_times(&self) -> StageTimes {
-        self.times
-    }
-
-    /// What the pager has done since the model was loaded.
-    pub fn pager_stats(&self) -> PagerStats {
-        self.pager.stats()
+    /// What has been done since the model was loaded; tokens and wall time are the caller's to count.
+    pub fn totals(&self) -> Totals {
+        Totals { routing: self.stats, pager: self.pager.stats(), stages: self.times, ..Totals::default() }
     }
 
     /// The pager, for inspection.
@@ -340,7 +329,7 @@ impl Qwen3Moe {
             ..
         } = self;
         let tokens_routed = self.tokens_routed;
-        let mut clock = StageClock::start();
+        let mut clock = StageClock::start_beside(pager.stall());
         normalise(&s.x, &dense.layer(layer).ffn_norm, c.rms_eps, &mut s.normed, n);
         // Routers stay exact whatever their type: they decide, where the others only sum up.
         let normed = Vectors::exact(&s.normed[..n * c.hidden], c.hidden);
@@ -373,14 +362,14 @@ impl Qwen3Moe {
         let mut lookahead =
             Lookahead { pool, routers, policy, learning: learnt, predictor, tokens_routed, batch };
         lookahead.predict(layer, pager, s, c.top_k);
-        clock.lap(&mut times.router);
+        clock.lap_beside(pager.stall(), &mut times.router);
         compute_wanted(pool, pager, self.geometry[layer.index()], s, n)?;
         let learning = learning.as_mut().filter(|_| router.wants_contributions());
         sum_in_rank_order(s, batch, c.top_k, c.hidden, (layer, learning));
         if let Some(observation) = observation {
             observation.after(pager, layer, s, (n, c.top_k));
         }
-        clock.lap(&mut times.experts);
+        clock.lap_beside(pager.stall(), &mut times.experts);
         Ok(())
     }
 }

@@ -14,6 +14,8 @@ pub enum OutputError {
         path: PathBuf,
         /// What it is, and what to do.
         what: String,
+        /// Who offers force could replace it with that.
+        force_would_help: bool,
     },
     /// Another process is writing the same target.
     #[error("{path}: another hotset is writing this file; wait for it or choose another name")]
@@ -40,7 +42,7 @@ impl OutputError {
     }
 
     pub(crate) fn refused(path: &Path, what: impl Into<String>) -> Self {
-        Self::Refused { path: path.to_owned(), what: what.into() }
+        Self::Refused { path: path.to_owned(), what: what.into(), force_would_help: false }
     }
 
     /// For `map_err`.

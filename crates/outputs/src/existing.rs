@@ -41,7 +41,7 @@ pub(crate) enum Replace {
 }
 
 /// Refuses what stands at `at` (links are resolved already) and may not be replaced; gives what may. `shown`
-/// is the user's name for it; a refusal says if `--force` would lift it.
+/// is the user's name for it; a refusal says if force would lift it.
 ///
 /// Allocates only to refuse: trust ledgers are judged while decoding.
 pub(crate) fn judge(
@@ -56,12 +56,8 @@ pub(crate) fn judge(
     match replace {
         Replace::AnyFile => Ok(Some(metadata)),
         Replace::Nothing => {
-            let what = if force_would_help {
-                "exists; --force overwrites it"
-            } else {
-                "exists; choose another name"
-            };
-            Err(OutputError::refused(shown, what))
+            let what = if force_would_help { "exists" } else { "exists; choose another name" };
+            Err(OutputError::Refused { path: shown.to_owned(), what: what.to_owned(), force_would_help })
         }
         Replace::SameKind => {
             let (head, length) = head(at).map_err(OutputError::io("look at", shown))?;
@@ -69,9 +65,8 @@ pub(crate) fn judge(
                 return Ok(Some(metadata));
             }
             let (is, kind) = (describe(&head[..length]), kind.name());
-            let or_force = if force_would_help { ", or --force to replace it" } else { "" };
-            let what = format!("is {is}, not {kind}, and is not replaced; choose another name{or_force}");
-            Err(OutputError::refused(shown, what))
+            let what = format!("is {is}, not {kind}, and is not replaced; choose another name");
+            Err(OutputError::Refused { path: shown.to_owned(), what, force_would_help })
         }
     }
 }

@@ -62,9 +62,14 @@ fn only_the_same_kind_is_replaced_unless_forced() {
     ];
     for (bytes, what) in others {
         let path = place.file("other", bytes);
-        let told = refused(&mut Outputs::new(Force::No), &path);
-        assert!(told.contains(&format!("is {what}, not a trace")) && told.contains("--force"), "{told}");
-        assert!(!refused(&mut Outputs::new(Force::NotOffered), &path).contains("--force"));
+        for (force, help) in [(Force::No, true), (Force::NotOffered, false)] {
+            let told = refused(&mut Outputs::new(force), &path);
+            assert!(told.contains(&format!("is {what}, not a trace")), "{told}");
+            let error = Outputs::new(force).claim(FileKind::Trace, &path).err().unwrap();
+            assert!(
+                matches!(error, OutputError::Refused { force_would_help, .. } if force_would_help == help)
+            );
+        }
         write(&mut Outputs::new(Force::Yes), &path).unwrap();
         assert_eq!(fs::read(&path).unwrap(), NEW);
     }

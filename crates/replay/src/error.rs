@@ -11,15 +11,13 @@ pub enum ReplayError {
     #[error(transparent)]
     Trace(#[from] TraceError),
     /// Nothing to count.
-    #[error(
-        "the trace has no decoded tokens (it is of a prompt or a scored text); replay it with --phase all"
-    )]
+    #[error("the trace has no decoded tokens (it is of a prompt or a scored text)")]
     NothingDecoded,
     /// Nothing to count.
     #[error("the trace has no whole token")]
     Empty,
     /// Nothing is left to count.
-    #[error("--warm {warm} leaves nothing to count: {tokens} tokens are replayed")]
+    #[error("{warm} tokens that are not counted leave none: {tokens} are replayed")]
     AllWarm {
         /// Tokens not counted.
         warm: usize,
@@ -27,14 +25,10 @@ pub enum ReplayError {
         tokens: usize,
     },
     /// A routing policy chooses from all scores.
-    #[error(
-        "the trace has the chosen experts only, and a routing policy needs the scores of all; leave --router out to replay what was chosen"
-    )]
+    #[error("the trace has the chosen experts only, and a routing policy needs the scores of all")]
     NeedsScores,
     /// The clairvoyant cache must know what comes, but a router decides by what is hot.
-    #[error(
-        "belady must know the demand in advance, and a routing policy makes it as it goes; leave --router out, or belady"
-    )]
+    #[error("belady must know the demand in advance, and a routing policy makes it as it goes")]
     NeedsKnownDemand,
     /// A router refused its scores.
     #[error(transparent)]

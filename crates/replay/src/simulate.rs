@@ -1,6 +1,6 @@
 //! One cache, or many side by side, over a trace.
 
-use hotset_base::{ExpertId, LayerId};
+use hotset_base::{Bytes, ExpertId, LayerId};
 use rayon::prelude::*;
 
 use crate::cache::Cache;
@@ -46,7 +46,8 @@ pub fn replay(
             }
             if token >= warm {
                 let native = demand.native(token, layer);
-                outcome.count(native, chosen, held, header.expert_bytes[layer.index()]);
+                let expert_bytes = Bytes(header.expert_bytes[layer.index()]);
+                outcome.count((native, chosen), held, expert_bytes, header.norm_topk);
             }
             wanted.clear();
             wanted.extend(chosen.iter().map(|choice| choice.expert));

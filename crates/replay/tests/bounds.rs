@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use hotset_base::figures::*;
 use hotset_replay::{Demand, Outcome, Part, ReplayError, ReplayPolicy, Setting, replay, replay_all};
 use hotset_trace::{CsvTrace, TraceSource};
 use proptest::prelude::*;
@@ -28,7 +29,7 @@ fn demand(picks: &Picks, experts: usize) -> Demand {
 }
 
 fn hits(demand: &Demand, policy: &str, experts_per_layer: usize) -> u64 {
-    outcome(demand, policy, experts_per_layer).hot_picks
+    outcome(demand, policy, experts_per_layer).totals.routing.hot_picks
 }
 
 fn outcome(demand: &Demand, policy: &str, experts_per_layer: usize) -> Outcome {
@@ -153,7 +154,7 @@ proptest! {
         for name in ["lfu", "global-lfu", "window-lfu", "global-window-lfu"] {
             let policy = name.parse::<ReplayPolicy>().unwrap().with_half_life(Some(half_life));
             let setting = Setting { policy, experts_per_layer: slots };
-            prop_assert!(replay(&demand, setting, 0, None).unwrap().hot_picks <= shared);
+            prop_assert!(replay(&demand, setting, 0, None).unwrap().totals.routing.hot_picks <= shared);
         }
     }
 
@@ -186,10 +187,24 @@ fn a_trace_worked_by_hand() {
     // c's, a is used most: hit. Belady: c is not kept, so b and a hit.
     let demand = single(&[0, 1, 0, 2, 1, 0]);
     assert_eq!(["lru", "lfu", "belady"].map(|name| hits(&demand, name, 2)), [1, 2, 3]);
-    let lru = outcome(&demand, "lru", 2);
-    assert_eq!((lru.swap_ins, lru.picks, lru.layer_tokens, lru.regret.waited.picks), (5, 6, 6, 5));
-    assert_eq!(lru.regret.waited.mass, 5.0);
-    assert!((lru.swap_ins_per_1000_tokens() - 5000.0 / 6.0).abs() < 1e-9 && lru.mass_lost() == 0.0);
+    let lru = outcome(&demand, "lru", 2).totals;
+    assert_eq!((lru.pager.swap_ins, lru.routing.routed_picks, lru.routing.regret.waited.picks), (5, 6, 5));
+    assert_eq!((lru.routing.regret.waited.mass, lru.routing.native_mass), (5.0, 6.0));
+    assert_eq!((lru.get(&SWAP_INS_PER_TOKEN), lru.get(&MASS_LOST)), (Some(5.0 / 6.0), Some(0.0)));
+    // The trace does not say how large experts are; times are not simulated.
+    let unknown = [&READ_MIB_PER_TOKEN, &TOKENS_PER_SECOND, &EXPERTS_MS_PER_TOKEN, &TIME_TO_EXPERT_P50_MS];
+    assert_eq!(unknown.map(|figure| lru.get(figure)), [None; 4]);
+}
+
+/// Sizes are what a trace says: sums of them went over, and a replay ended with a panic or a wrong figure.
+#[test]
+fn experts_of_any_size_can_be_replayed() {
+    let text = "# route_trace v1\n# n_layer=1 n_expert=8 n_expert_used=1\n# layer=0 expert_bytes=18446744073709551615\n\
+        turn,phase,step,layer,slot,expert,weight,residency\n0,1,0,0,0,1,1,0\n0,1,1,0,0,2,1,0\n";
+    let csv = CsvTrace::parse(text, Path::new("x.csv")).unwrap();
+    let demand = Demand::load(&mut TraceSource::Csv(csv), Part::Decoded, false).unwrap();
+    let read = outcome(&demand, "lru", 1).totals.get(&READ_MIB_PER_TOKEN).unwrap();
+    assert!(read > 1e12, "{read}");
 }
 
 #[test]
@@ -198,7 +213,7 @@ fn belady_may_lose_a_part_of_a_trace() {
     let demand = single(&[0, 1, 1, 0]);
     let counted = |warm| {
         let setting = Setting { policy: "belady".parse().unwrap(), experts_per_layer: 1 };
-        replay(&demand, setting, warm, None).unwrap().hot_picks
+        replay(&demand, setting, warm, None).unwrap().totals.routing.hot_picks
     };
     assert_eq!((counted(0), counted(3)), (1, 0));
 }
@@ -207,8 +222,8 @@ fn belady_may_lose_a_part_of_a_trace() {
 fn warm_tokens_are_replayed_and_not_counted() {
     let demand = single(&[0, 0, 0, 0]);
     let setting = Setting { policy: "lru".parse().unwrap(), experts_per_layer: 1 };
-    let outcome = replay(&demand, setting, 1, None).unwrap();
-    assert_eq!((outcome.tokens, outcome.picks, outcome.hot_picks), (3, 3, 3));
+    let found = replay(&demand, setting, 1, None).unwrap().totals;
+    assert_eq!((found.tokens, found.routing.routed_picks, found.routing.hot_picks), (3, 3, 3));
     let error = replay(&demand, setting, 4, None).unwrap_err();
     assert!(matches!(error, ReplayError::AllWarm { warm: 4, tokens: 4 }));
 }

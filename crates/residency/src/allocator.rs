@@ -4,23 +4,26 @@ use std::alloc::{GlobalAlloc, Layout, System};
 
 /// The system's allocator, but for memory that is refused (`ulimit -v`, a control group without swap): a program
 /// would be ended by a signal there, without a word that helps.
-pub struct Allocator;
+pub struct Allocator {
+    /// What the user can do then, with a newline at the end.
+    pub advice: &'static str,
+}
 
 // SAFETY: every call is passed to the system's allocator as it is; a null pointer never returns.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise is the one that is asked for.
-        granted(unsafe { System.alloc(layout) }, layout.size())
+        self.granted(unsafe { System.alloc(layout) }, layout.size())
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as above.
-        granted(unsafe { System.alloc_zeroed(layout) }, layout.size())
+        self.granted(unsafe { System.alloc_zeroed(layout) }, layout.size())
     }
 
     unsafe fn realloc(&self, old: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
         // SAFETY: as above.
-        granted(unsafe { System.realloc(old, layout, bytes) }, bytes)
+        self.granted(unsafe { System.realloc(old, layout, bytes) }, bytes)
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
@@ -29,27 +32,28 @@ unsafe impl GlobalAlloc for Allocator {
     }
 }
 
-fn granted(memory: *mut u8, bytes: usize) -> *mut u8 {
-    if memory.is_null() {
-        refused(bytes);
+impl Allocator {
+    fn granted(&self, memory: *mut u8, bytes: usize) -> *mut u8 {
+        if memory.is_null() {
+            refused(bytes, self.advice);
+        }
+        memory
     }
-    memory
 }
 
 /// Says so without allocating, and ends the program: nobody up the stack is prepared to go on.
 #[cold]
-fn refused(bytes: usize) -> ! {
+fn refused(bytes: usize, advice: &str) -> ! {
     let mut digits = [0; 20];
-    for part in [&b"error: the system refuses "[..], decimal(bytes, &mut digits), ENDING] {
+    for part in
+        [b"error: the system refuses ", decimal(bytes, &mut digits), b" bytes of memory; ", advice.as_bytes()]
+    {
         // Nothing is left to be done if standard error is closed.
         let _ = rustix::io::write(rustix::stdio::stderr(), part);
     }
     // SAFETY: ends the process at once; handlers that run at exit might want memory.
     unsafe { libc::_exit(1) }
 }
-
-const ENDING: &[u8] =
-    b" bytes of memory; raise the limit (ulimit -v), take a smaller --memory, or close other programs\n";
 
 fn decimal(mut number: usize, digits: &mut [u8; 20]) -> &[u8] {
     let mut first = digits.len();

@@ -8,9 +8,7 @@ use hotset_base::ExpertKey;
 #[non_exhaustive]
 pub enum PagerError {
     /// The bytes did not arrive.
-    #[error(
-        "expert {key}: cannot read {path} at byte {offset}: {source}. Check the disk and run `hotset verify`"
-    )]
+    #[error("expert {key}: cannot read {path} at byte {offset}: {source}")]
     Read {
         /// The expert.
         key: ExpertKey,
@@ -22,9 +20,7 @@ pub enum PagerError {
         source: std::io::Error,
     },
     /// The bytes arrived and are not those that were packed (or read before).
-    #[error(
-        "expert {key}: {part} of {path} does not match its checksum: the file was damaged or changed. Run `hotset verify` and pack or copy the model again"
-    )]
+    #[error("expert {key}: {part} of {path} does not match its checksum: the file was damaged or changed")]
     Checksum {
         /// The expert.
         key: ExpertKey,

@@ -16,7 +16,6 @@ mod prefetch;
 mod resident;
 mod slots;
 mod source;
-mod stats;
 
 pub use allocator::Allocator;
 pub use arena::Arena;
@@ -27,6 +26,5 @@ pub use pager::Pager;
 pub use pager::{Arrived, PagerOptions, Timing};
 pub use slots::{ArenaPlan, Partition, SlotId};
 pub use source::{ExpertSource, PARTS};
-pub use stats::{Histogram, PagerStats, PrefetchStats};
 #[cfg(feature = "noop-paging")]
 pub use {pager::Pager as ReadingPager, resident::Resident as Pager};

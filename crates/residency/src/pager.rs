@@ -17,7 +17,9 @@ use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use hotset_base::figures::PagerTotals;
 use hotset_base::{Bytes, ExpertId, ExpertKey, LayerId, RowKind};
 use hotset_format::Checkpoint;
 use hotset_io::{ReadFile, ReadOptions, Reader};
@@ -25,6 +27,7 @@ use hotset_policy::evict::{Evict, Retention};
 
 pub use self::visit::Arrived;
 use self::visit::Stage;
+use crate::PagerError;
 use crate::arena::Arena;
 use crate::fill::Fill;
 use crate::join::Joins;
@@ -33,7 +36,6 @@ use crate::slots::{ArenaPlan, SlotId, SlotState, SlotTable};
 #[cfg(feature = "noop-paging")]
 use crate::source::PARTS;
 use crate::source::{ExpertSource, HALVES};
-use crate::{PagerError, PagerStats};
 
 /// Experts being prefetched at once: enough to keep a disk busy, few enough not to delay a demand.
 const MOST_PREFETCHES: usize = 6;
@@ -79,7 +81,7 @@ pub struct Pager {
     /// asked for again before a search.
     worth: Vec<Retention>,
     paths: Vec<PathBuf>,
-    stats: PagerStats,
+    stats: PagerTotals,
     lookahead: usize,
     timing: Timing,
     /// Visits so far.
@@ -143,7 +145,7 @@ impl Pager {
             evict,
             worth: vec![Retention(0, 0); plan.slots()],
             paths: checkpoint.files.iter().map(|f| f.path.clone()).collect(),
-            stats: PagerStats::default(),
+            stats: PagerTotals::default(),
             lookahead: if everything { 0 } else { options.lookahead },
             timing: Timing::default(),
             visit_number: 0,
@@ -225,8 +227,13 @@ impl Pager {
     }
 
     /// Totals since the pager opened.
-    pub fn stats(&self) -> PagerStats {
+    pub fn stats(&self) -> PagerTotals {
         self.stats
+    }
+
+    /// All that compute has waited for reads since the pager opened.
+    pub fn stall(&self) -> Duration {
+        self.stats.stall
     }
 
     /// Name of the read engine.

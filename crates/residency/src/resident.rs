@@ -7,14 +7,16 @@
 
 use std::io;
 use std::ops::Range;
+use std::time::Duration;
 
+use hotset_base::figures::PagerTotals;
 use hotset_base::{Bytes, ExpertId, ExpertKey, LayerId, RowKind};
 use hotset_format::Checkpoint;
 use hotset_policy::evict::Evict;
 
 use crate::pager::Pager;
 use crate::source::PARTS;
-use crate::{ArenaPlan, Arrived, ExpertSource, PagerError, PagerOptions, PagerStats, SlotId, Timing};
+use crate::{ArenaPlan, Arrived, ExpertSource, PagerError, PagerOptions, SlotId, Timing};
 
 /// See the module's text. The methods are the pager's.
 pub struct Resident {
@@ -40,7 +42,7 @@ impl Resident {
     ) -> io::Result<Self> {
         let (layers, experts) = (source.layers(), source.experts_per_layer());
         if plan.slots() < layers * experts {
-            return Err(io::Error::other("noop-paging needs room for every expert: raise --memory"));
+            return Err(io::Error::other("noop-paging needs room for every expert"));
         }
         let mut pager = Pager::open(checkpoint, source, plan, evict, options, progress)?;
         let mut places = Vec::with_capacity(layers * experts);
@@ -78,8 +80,12 @@ impl Resident {
         0.0
     }
 
-    pub fn stats(&self) -> PagerStats {
-        PagerStats::default()
+    pub fn stats(&self) -> PagerTotals {
+        PagerTotals::default()
+    }
+
+    pub fn stall(&self) -> Duration {
+        Duration::ZERO
     }
 
     pub fn engine_name(&self) -> &str {
@@ -106,7 +112,7 @@ impl Resident {
 
     pub fn prefetch_eagerly(&mut self, _eagerly: bool) {}
 
-    pub fn note(&mut self, _layer: LayerId, _experts: &[ExpertId], _kind: RowKind) {}
+    pub fn predicted(&mut self, _layer: LayerId, _experts: &[ExpertId], _kind: RowKind) {}
 
     pub fn request(&mut self, layer: LayerId, experts: &[ExpertId]) {
         self.layer = layer;

@@ -20,7 +20,7 @@ pub enum TraceError {
         source: io::Error,
     },
     /// Other first bytes.
-    #[error("{0}: not a trace of hotset, nor a routing trace in CSV; record one with --trace")]
+    #[error("{0}: not a trace of hotset, nor a routing trace in CSV")]
     NotATrace(PathBuf),
     /// Another format version.
     #[error("{path}: trace format version {found}; this program reads versions 1 to {known}")]

@@ -24,6 +24,6 @@ pub use parquet::export_parquet;
 pub use pass::{LayerToken, Pass, Reads, TraceRow, Visit};
 pub use reader::{Ending, TraceReader};
 pub use record::Scores;
-pub use recorder::{Recorder, Totals, TraceFile, VisitHead};
+pub use recorder::{Recorder, TraceFile, TraceTotals, VisitHead};
 pub use source::TraceSource;
 pub use summary::{SEEN_WITHIN, Summary};

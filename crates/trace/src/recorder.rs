@@ -41,7 +41,7 @@ pub struct TraceFile {
 
 /// What became of a trace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
+pub struct TraceTotals {
     /// Length of the file.
     pub bytes: Bytes,
 }
@@ -175,11 +175,11 @@ impl TraceFile {
     ///
     /// # Errors
     /// The first write that failed; there is no trace then.
-    pub fn finish(self) -> Result<Totals, TraceError> {
+    pub fn finish(self) -> Result<TraceTotals, TraceError> {
         let sink = self.writer.join().expect("the writer of a trace does not panic")?;
         let bytes = Bytes(sink.written);
         sink.file.commit()?;
-        Ok(Totals { bytes })
+        Ok(TraceTotals { bytes })
     }
 }
 

@@ -1,7 +1,6 @@
 //! What a trace says at a glance: how much of what was wanted had been wanted just before.
 
-use std::time::Duration;
-
+use hotset_base::figures::Totals;
 use hotset_base::{ExpertKey, Phase};
 
 use crate::{Pass, TraceHeader, TraceRow, Visit};
@@ -17,17 +16,11 @@ pub struct Summary {
     all: bool,
     /// Tokens of each phase, in the order of [`Phase::ALL`].
     pub tokens: [u64; 3],
-    /// Chosen picks of the tokens that count, and hot ones of them.
-    pub picks: u64,
-    /// Of those, hot ones.
-    pub hot_picks: u64,
-    /// Chosen picks of tokens that have at least [`SEEN_WITHIN`] tokens before them, and those of them that
-    /// were chosen by one of the last so many.
+    /// Of the tokens that count, as far as a trace has it: chosen picks, reads and their reasons, stall.
+    totals: Totals,
+    /// Chosen picks of tokens that have at least [`SEEN_WITHIN`] tokens before them, and those of them that were
+    /// chosen by one of the last so many.
     seen: [(u64, u64); SEEN_WITHIN.len()],
-    /// Reads: demand, late, prefetch.
-    pub reads: [u64; 3],
-    /// Compute waited for reads.
-    pub stall: Duration,
     /// `[layers * experts]`: the token that chose it last, counted from 1; 0 for none.
     last: Vec<u64>,
     /// `[layers]`: tokens that count.
@@ -41,11 +34,8 @@ impl Summary {
             experts: header.experts,
             all,
             tokens: [0; 3],
-            picks: 0,
-            hot_picks: 0,
+            totals: Totals::default(),
             seen: [(0, 0); SEEN_WITHIN.len()],
-            reads: [0; 3],
-            stall: Duration::ZERO,
             last: vec![0; header.layers * header.experts],
             counted: vec![0; header.layers],
         }
@@ -61,9 +51,11 @@ impl Summary {
         }
         let counted: Vec<usize> = (0..pass.rows.len()).filter(|&row| counts(&pass.rows[row])).collect();
         for visit in &pass.visits {
-            let reads = [visit.reads.demand, visit.reads.late, visit.reads.prefetch];
-            self.reads.iter_mut().zip(reads).for_each(|(sum, n)| *sum += u64::from(n));
-            self.stall += visit.stall;
+            let pager = &mut self.totals.pager;
+            pager.demanded += u64::from(visit.reads.demand);
+            pager.prefetch.late += u64::from(visit.reads.late);
+            pager.prefetch.started += u64::from(visit.reads.prefetch);
+            pager.stall += visit.stall;
             counted.iter().for_each(|&row| self.layer_token(visit, row));
         }
     }
@@ -76,8 +68,8 @@ impl Summary {
         self.counted[visit.layer.index()] += 1;
         let now = self.counted[visit.layer.index()];
         for choice in chosen {
-            self.picks += 1;
-            self.hot_picks += u64::from(visit.is_hot(choice.expert));
+            self.totals.routing.routed_picks += 1;
+            self.totals.routing.hot_picks += u64::from(visit.is_hot(choice.expert));
             let flat = ExpertKey::new(visit.layer, choice.expert).flat(self.experts);
             let last = std::mem::replace(&mut self.last[flat], now);
             for (&within, (all, seen)) in SEEN_WITHIN.iter().zip(&mut self.seen) {
@@ -97,14 +89,14 @@ impl Summary {
         if self.all { self.all_tokens() } else { self.all_tokens() - self.tokens[Phase::Setup as usize] }
     }
 
-    /// Share of the chosen picks that were hot.
-    pub fn hit_rate(&self) -> f64 {
-        share(self.hot_picks, self.picks)
+    /// Of the tokens that count: chosen picks, reads and their reasons, stall.
+    pub fn totals(&self) -> Totals {
+        Totals { tokens: self.counted_tokens(), ..self.totals }
     }
 
-    /// Share of the picks that were picked in the same layer within the last [`SEEN_WITHIN`] tokens, of
-    /// tokens that have so many before them. The first is the overlap with the previous token.
-    pub fn seen_within(&self) -> [f64; SEEN_WITHIN.len()] {
+    /// Share of the picks that were picked in the same layer within the last [`SEEN_WITHIN`] tokens, of tokens
+    /// that have so many before them. The first is the overlap with the previous token.
+    pub fn seen_within(&self) -> [Option<f64>; SEEN_WITHIN.len()] {
         self.seen.map(|(all, seen)| share(seen, all))
     }
 
@@ -114,6 +106,6 @@ impl Summary {
     }
 }
 
-fn share(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+fn share(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use half::f16;
+use hotset_base::figures::{HIT_RATE, TOKENS_PER_SECOND};
 use hotset_base::limits::MAX_SEQUENCES;
 use hotset_base::{Choice, ExpertId, LayerId, Phase, RowKind, SequenceId};
 use hotset_outputs::{FileKind, Force, Outputs, PartialFile};
@@ -480,8 +481,10 @@ fn a_summary_counts_what_was_seen_before() {
     while let Some(pass) = csv.next_pass() {
         summary.add(&pass);
     }
-    assert_eq!((summary.all_tokens(), summary.picks, summary.hit_rate()), (3, 6, 0.5));
-    assert_eq!(summary.seen_within()[0], 0.5);
-    assert_eq!(summary.seen_within()[1], 0.0, "no token has four before it");
+    let totals = summary.totals();
+    assert_eq!((summary.all_tokens(), totals.routing.routed_picks), (3, 6));
+    assert_eq!((totals.get(&HIT_RATE), totals.get(&TOKENS_PER_SECOND)), (Some(0.5), None));
+    assert_eq!(summary.seen_within()[0], Some(0.5));
+    assert_eq!(summary.seen_within()[1], None, "no token has four before it");
     assert_eq!(summary.distinct().collect::<Vec<_>>(), [4, 0]);
 }

@@ -12,7 +12,7 @@ use hotset_outputs::FileKind;
 use serde::Serialize;
 
 use crate::output::Usage;
-use crate::{claims, engine_args, model_args, output, threads};
+use crate::{advice, claims, engine_args, model_args, output, threads};
 
 /// Pack a model into an expert store: every expert one aligned, checksummed record
 ///
@@ -74,7 +74,7 @@ pub fn run(args: &PackArgs) -> Result<()> {
         overrides: args.overrides.clone(),
         suggested_memory: args.suggest_memory,
     };
-    options.check(&checkpoint).map_err(|error| Usage(error.to_string()))?;
+    options.check(&checkpoint).map_err(|error| Usage(advice::told(&error)))?;
     if args.suggest_memory.is_some() {
         check_suggestion(&options.as_packed(&checkpoint))?;
     }
@@ -106,7 +106,7 @@ fn check_suggestion(packed: &Checkpoint) -> Result<()> {
     let options = EngineOptions::default();
     match engine_args::prepare(packed, options) {
         Ok(_) => Ok(()),
-        Err(error) => Err(Usage(format!("--suggest-memory: {error:#}")).into()),
+        Err(error) => Err(Usage(format!("--suggest-memory: {}", output::told(&error))).into()),
     }
 }
 

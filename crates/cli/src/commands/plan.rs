@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::engine_args::{self, EngineArgs};
 use crate::measure::{self, MeasureArgs};
-use crate::{model_args, output};
+use crate::{model_args, output, plan_text};
 
 /// Print what fits into a memory budget and forecast the speed of decoding
 ///
@@ -68,7 +68,7 @@ pub struct PlanArgs {
 #[derive(Serialize)]
 struct Report<'a> {
     budget_bytes: Bytes,
-    budget_source: String,
+    budget_source: &'static str,
     program_bytes: Bytes,
     dense_bytes: Bytes,
     kv_bytes: Bytes,
@@ -104,7 +104,7 @@ pub fn run(args: &PlanArgs) -> Result<()> {
     let prepared = engine_args::prepare(&checkpoint, options)?;
     let plan = prepared.plan();
     if !args.json {
-        output::print_line(plan)?;
+        output::print_line(plan_text::text(plan))?;
         plan.warnings.iter().for_each(output::warn);
     }
     let speeds = args.speeds(&checkpoint, plan)?;
@@ -153,7 +153,7 @@ impl<'a> Report<'a> {
     ) -> Self {
         Self {
             budget_bytes: plan.budget,
-            budget_source: plan.budget_source.to_string(),
+            budget_source: plan_text::chosen_by(plan.budget_source),
             program_bytes: plan.process,
             dense_bytes: plan.dense,
             kv_bytes: plan.kv,

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use hotset_base::Phase;
+use hotset_base::figures::*;
 use hotset_outputs::FileKind;
 use hotset_trace::{
     CsvTrace, Ending, Recorder, SEEN_WITHIN, Summary, TraceHeader, TraceSource, export_csv, export_parquet,
 };
 use serde::Serialize;
 
+use crate::figures::{Fields, OF_A_TRACE};
 use crate::output::Usage;
 use crate::{claims, output};
 
@@ -177,19 +179,16 @@ struct Report<'a> {
     /// Times the run waited because the disk was too slow for the trace; `None` if it was cut off.
     trace_waits: Option<u64>,
     trace_wait_ms: Option<f64>,
-    seen_in_last_1: f64,
-    seen_in_last_4: f64,
-    seen_in_last_8: f64,
-    seen_in_last_16: f64,
-    seen_in_last_32: f64,
+    seen_in_last_1: Option<f64>,
+    seen_in_last_4: Option<f64>,
+    seen_in_last_8: Option<f64>,
+    seen_in_last_16: Option<f64>,
+    seen_in_last_32: Option<f64>,
     distinct_experts_mean: f64,
     distinct_experts_min: usize,
     distinct_experts_max: usize,
-    hit_rate: f64,
-    demand_reads_per_token: f64,
-    late_reads_per_token: f64,
-    ahead_reads_per_token: f64,
-    stall_ms_per_token: f64,
+    #[serde(flatten)]
+    figures: Fields,
 }
 
 fn show(args: &ShowArgs) -> Result<()> {
@@ -213,10 +212,8 @@ impl<'a> Report<'a> {
     fn new(header: &'a TraceHeader, summary: &Summary, ending: Option<Ending>) -> Self {
         let tokens = |phase: Phase| summary.tokens[phase as usize];
         let counted = summary.counted_tokens();
-        let per_token = |total: f64| if counted == 0 { 0.0 } else { total / counted as f64 };
         let distinct: Vec<usize> = summary.distinct().collect();
         let seen = summary.seen_within();
-        let reads = summary.reads.map(|reads| per_token(reads as f64));
         let waits = match ending {
             Some(Ending::Whole { waits, waited }) => Some((waits, waited.as_secs_f64() * 1e3)),
             _ => None,
@@ -244,17 +241,17 @@ impl<'a> Report<'a> {
             distinct_experts_mean: distinct.iter().sum::<usize>() as f64 / distinct.len() as f64,
             distinct_experts_min: distinct.iter().copied().min().unwrap_or_default(),
             distinct_experts_max: distinct.iter().copied().max().unwrap_or_default(),
-            hit_rate: summary.hit_rate(),
-            demand_reads_per_token: reads[0],
-            late_reads_per_token: reads[1],
-            ahead_reads_per_token: reads[2],
-            stall_ms_per_token: per_token(summary.stall.as_secs_f64() * 1e3),
+            figures: Fields::of(&summary.totals(), &OF_A_TRACE),
         }
     }
 }
 
 fn table(path: &Path, header: &TraceHeader, r: &Report<'_>) -> String {
-    let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+    let percent = |share: Option<f64>| match share {
+        Some(share) => format!("{:.1} %", 100.0 * share),
+        None => "-".to_owned(),
+    };
+    let figure = |figure, digits| r.figures.told(figure, digits);
     let seen = [r.seen_in_last_1, r.seen_in_last_4, r.seen_in_last_8, r.seen_in_last_16, r.seen_in_last_32];
     let seen: Vec<String> =
         SEEN_WITHIN.iter().zip(seen).map(|(tokens, share)| format!("{tokens}: {}", percent(share))).collect();
@@ -282,15 +279,17 @@ fn table(path: &Path, header: &TraceHeader, r: &Report<'_>) -> String {
                 r.distinct_experts_mean, r.distinct_experts_min, r.distinct_experts_max
             ),
         ),
-        ("hit rate", percent(r.hit_rate)),
+        ("hit rate", format!("{} %", figure(&HIT_RATE, 1))),
         (
             "reads",
             format!(
-                "{:.2} on demand, {:.2} late, {:.2} begun ahead per token",
-                r.demand_reads_per_token, r.late_reads_per_token, r.ahead_reads_per_token
+                "{} on demand, {} prefetched late, {} prefetches begun per token",
+                figure(&DEMAND_READS_PER_TOKEN, 2),
+                figure(&PREFETCH_LATE_PER_TOKEN, 2),
+                figure(&PREFETCH_STARTED_PER_TOKEN, 2)
             ),
         ),
-        ("stall", format!("{:.2} ms per token", r.stall_ms_per_token)),
+        ("stall", format!("{} ms per token", figure(&STALL_MS_PER_TOKEN, 2))),
     ];
     let waited = match (r.trace_waits, r.trace_wait_ms) {
         (Some(waits @ 1..), Some(ms)) => Some(("waited for disk", format!("{waits} times, {ms:.1} ms"))),

@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
+use hotset_base::figures::Totals;
 use hotset_base::limits::MAX_SEQUENCES;
 
 use crate::figures::Snapshot;
 use crate::machine::CpuTime;
 use crate::step::check_cancelled;
-use crate::{Engine, EngineError, PhaseFigures, Session, Turn, WantLogits};
+use crate::{Engine, EngineError, Session, Turn, WantLogits};
 
 /// What each session does in one repetition. Decoding is greedy and does not stop at stop tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,13 +33,9 @@ impl Workload {
 #[derive(Clone, Debug, Default)]
 pub struct Repetition {
     /// The prompts, all their tokens.
-    pub prefill: PhaseFigures,
+    pub prefill: Totals,
     /// The tokens that count, of all sessions.
-    pub decode: PhaseFigures,
-    /// Processor time of the prompt.
-    pub prefill_cpu: CpuTime,
-    /// Processor time of the tokens that count.
-    pub decode_cpu: CpuTime,
+    pub decode: Totals,
     /// Wall time of each pass that counts, a token of every session: computing it, scoring the vocabulary and choosing
     /// the next.
     pub latencies: Vec<Duration>,
@@ -70,7 +67,7 @@ impl Engine {
             next.push(self.begin(session, prompt, workload, progress)?);
         }
         let computed = prompts.iter().map(Vec::len).sum();
-        (out.prefill, out.prefill_cpu) = (start.phase(&self.tokens.model, computed), CpuTime::now() - cpu);
+        out.prefill = Totals { cpu: cpu.since(computed), ..start.since(&self.tokens.model, computed) };
         for _ in 0..workload.warmup {
             self.decode_all(sessions, &mut next, progress)?;
         }
@@ -79,7 +76,7 @@ impl Engine {
             out.latencies.push(self.decode_all(sessions, &mut next, progress)?);
         }
         let computed = workload.predict * sessions.len();
-        (out.decode, out.decode_cpu) = (start.phase(&self.tokens.model, computed), CpuTime::now() - cpu);
+        out.decode = Totals { cpu: cpu.since(computed), ..start.since(&self.tokens.model, computed) };
         self.check_sources()?;
         Ok(out)
     }

@@ -12,14 +12,14 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Of any number of values, in any order; zeros if there is none.
-    pub fn of(values: impl IntoIterator<Item = f64>) -> Self {
+    /// Of any number of values, in any order; `None` of none.
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut sorted: Vec<f64> = values.into_iter().collect();
         sorted.sort_by(f64::total_cmp);
         let n = sorted.len();
-        let (Some(&min), Some(&max)) = (sorted.first(), sorted.last()) else { return Self::default() };
+        let (min, max) = (*sorted.first()?, *sorted.last()?);
         let median = (sorted[(n - 1) / 2] + sorted[n / 2]) / 2.0;
-        Self { median, min, max }
+        Some(Self { median, min, max })
     }
 }
 
@@ -50,8 +50,8 @@ mod tests {
 
     #[test]
     fn the_median_is_in_the_middle() {
-        assert_eq!(Spread::of([3.0, 1.0, 2.0]), Spread { median: 2.0, min: 1.0, max: 3.0 });
-        assert_eq!(Spread::of([4.0, 1.0]).median, 2.5);
-        assert_eq!(Spread::of([]), Spread::default());
+        assert_eq!(Spread::of([3.0, 1.0, 2.0]), Some(Spread { median: 2.0, min: 1.0, max: 3.0 }));
+        assert_eq!(Spread::of([4.0, 1.0]).unwrap().median, 2.5);
+        assert_eq!(Spread::of([]), None);
     }
 }

@@ -4,11 +4,13 @@ use std::fs;
 use std::ops::Sub;
 use std::time::Duration;
 
+use hotset_base::figures::CpuTotals;
+
 /// Ticks per second of `/proc/self/stat` (USER_HZ): part of Linux's interface, 100 on every processor
 /// this project runs on.
 const TICKS: u64 = 100;
 
-/// Running totals, in steps of 10 ms; the difference of two is a phase.
+/// Running totals, in steps of 10 ms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CpuTime {
     /// In the program.
@@ -21,6 +23,12 @@ impl CpuTime {
     /// What this process has used so far; zero where the system does not say (not Linux).
     pub fn now() -> Self {
         fs::read_to_string("/proc/self/stat").ok().and_then(|text| parse(&text)).unwrap_or_default()
+    }
+
+    /// What has been used since, to compute so many tokens.
+    pub fn since(self, tokens: usize) -> CpuTotals {
+        let Self { user, system } = Self::now() - self;
+        CpuTotals { tokens: tokens as u64, user, system }
     }
 }
 

@@ -49,7 +49,7 @@ pub enum StoreError {
         supported: String,
     },
     /// A section does not match its checksum or contradicts itself.
-    #[error("{path}: the {section} is damaged ({detail}); run `hotset verify` or pack the model again")]
+    #[error("{path}: the {section} is damaged ({detail})")]
     Damaged {
         /// The store.
         path: PathBuf,

@@ -20,14 +20,14 @@ pub use config::RouterOptions;
 pub use decision::Decision;
 pub use drop::{Drop, DropOptions};
 pub use native::Native;
-pub use regret::{Fate, Regret, RegretByKind, fates};
+pub use regret::count;
 pub use strict::{Strict, StrictOptions};
 pub use trust::{Trust, TrustOptions};
 
 /// The router's scores were not numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the router of layer {0} gave scores that are not finite numbers: the weights or the input of that layer are damaged; run `hotset verify`"
+    "the router of layer {0} gave scores that are not finite numbers: the weights or the input of that layer are damaged"
 )]
 pub struct NotFinite(pub LayerId);
 

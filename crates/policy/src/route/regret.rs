@@ -1,13 +1,11 @@
-//! What became of what the model wanted: the one place where regret is told by its kinds. Words as in
-//! ARCHITECTURE.md, section "Words and metrics".
-
-use std::ops::{Add, Sub};
+//! What became of what the model wanted: the one place where regret is told by its kinds. Words as in ARCHITECTURE.md.
 
 use hotset_base::Choice;
+use hotset_base::figures::RoutingTotals;
 
 /// What became of a native expert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+enum Fate {
     /// Chosen, and hot when it was.
     Hit,
     /// Chosen, and not hot: waited for.
@@ -20,9 +18,8 @@ pub enum Fate {
 
 /// The fate of each native expert, in the order of `native`: heaviest first.
 ///
-/// As many were substituted as strangers were chosen; those of the largest mass count first. `hot`:
-/// `[experts]`.
-pub fn fates(native: &[Choice], chosen: &[Choice], hot: &[bool]) -> impl Iterator<Item = (Choice, Fate)> {
+/// As many were substituted as strangers were chosen; those of the largest mass count first. `hot`: `[experts]`.
+fn fates(native: &[Choice], chosen: &[Choice], hot: &[bool]) -> impl Iterator<Item = (Choice, Fate)> {
     let has = |set: &[Choice], expert| set.iter().any(|choice| choice.expert == expert);
     // The recorded native choice, the usual case of a replay, is one slice and has no strangers.
     let lossless = std::ptr::eq(native, chosen);
@@ -43,67 +40,26 @@ pub fn fates(native: &[Choice], chosen: &[Choice], hot: &[bool]) -> impl Iterato
     })
 }
 
-/// Native picks, and the native router mass that was in them.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Regret {
-    /// Native picks.
-    pub picks: u64,
-    /// Their native mixing weights; those of one layer-token add up to 1 if the model normalises.
-    pub mass: f64,
-}
-
-impl Add for Regret {
-    type Output = Self;
-    fn add(self, other: Self) -> Self {
-        Self { picks: self.picks + other.picks, mass: self.mass + other.mass }
-    }
-}
-
-impl Sub for Regret {
-    type Output = Self;
-    fn sub(self, earlier: Self) -> Self {
-        Self { picks: self.picks - earlier.picks, mass: self.mass - earlier.mass }
-    }
-}
-
-/// Native picks that were not hot or not chosen, by what became of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct RegretByKind {
-    /// Waited for.
-    pub waited: Regret,
-    /// Another one was computed in their place.
-    pub substituted: Regret,
-    /// Left out.
-    pub dropped: Regret,
-}
-
-impl RegretByKind {
-    /// Counts a native expert of this mass.
-    pub fn count(&mut self, fate: Fate, mass: f64) {
+/// Counts one row of a layer. `native` and `chosen` are its sets, the mass of a native pick is its weight / `whole`.
+/// `hot`: `[experts]`.
+pub fn count(totals: &mut RoutingTotals, (native, chosen): (&[Choice], &[Choice]), hot: &[bool], whole: f64) {
+    totals.routed_picks += chosen.len() as u64;
+    totals.hot_picks += chosen.iter().filter(|choice| hot[choice.expert.index()]).count() as u64;
+    for (wanted, fate) in fates(native, chosen, hot) {
+        let mass = f64::from(wanted.weight) / whole;
+        totals.native_picks += 1;
+        totals.native_mass += mass;
+        totals.agreed_picks += u64::from(matches!(fate, Fate::Hit | Fate::Waited));
+        totals.missed_picks += u64::from(!hot[wanted.expert.index()]);
+        let regret = &mut totals.regret;
         let kind = match fate {
-            Fate::Hit => return,
-            Fate::Waited => &mut self.waited,
-            Fate::Substituted => &mut self.substituted,
-            Fate::Dropped => &mut self.dropped,
+            Fate::Hit => continue,
+            Fate::Waited => &mut regret.waited,
+            Fate::Substituted => &mut regret.substituted,
+            Fate::Dropped => &mut regret.dropped,
         };
         kind.picks += 1;
         kind.mass += mass;
-    }
-
-    /// What was not computed.
-    pub fn lost(&self) -> Regret {
-        self.substituted + self.dropped
-    }
-}
-
-impl Sub for RegretByKind {
-    type Output = Self;
-    fn sub(self, earlier: Self) -> Self {
-        Self {
-            waited: self.waited - earlier.waited,
-            substituted: self.substituted - earlier.substituted,
-            dropped: self.dropped - earlier.dropped,
-        }
     }
 }
 

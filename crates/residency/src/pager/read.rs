@@ -34,6 +34,7 @@ impl Pager {
             }
             let Some(slot) = self.victim(self.layer, Urgency::Demand) else { return };
             self.wants[i].1 = Stage::Reading;
+            self.stats.demanded += 1;
             self.begin(ExpertKey::new(self.layer, expert), slot, Urgency::Demand);
         }
         self.start_admissions();
@@ -96,13 +97,12 @@ impl Pager {
         }
     }
 
+    /// Waits until a read in flight has finished: the one place where compute waits for reads, which is stall.
     pub(super) fn wait_for_one(&mut self) {
         let start = Instant::now();
-        let done = self.reader.complete(true);
+        let done = self.reader.complete(true).expect("who waits has a read in flight");
         self.stats.stall += start.elapsed();
-        if let Some(done) = done {
-            self.settle(done);
-        }
+        self.settle(done);
     }
 
     /// A half came back: its bytes are checked, and with the last one the expert is ready, or its read is

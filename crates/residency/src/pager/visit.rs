@@ -177,10 +177,7 @@ impl Pager {
             let key = ExpertKey::new(self.layer, self.wants[i].0);
             while self.slots.place(key).is_some_and(|slot| self.slots.state(slot) == SlotState::Filling(key))
             {
-                match self.reader.complete(true) {
-                    Some(done) => self.settle(done),
-                    None => unreachable!("a slot is being filled by a read in flight"),
-                }
+                self.wait_for_one();
             }
         }
         for i in 0..self.wants.len() {

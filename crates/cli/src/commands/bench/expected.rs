@@ -1,9 +1,10 @@
 //! What a run is compared with: the floor of a token and the forecast.
 
+use hotset_base::figures::TOKENS_PER_SECOND;
 use hotset_engine::{Bound, Floor, Forecast, Locality, OVERLAP, Repetition, Speeds, Spread, TokenBytes};
 use serde::Serialize;
 
-use super::report::{Machine, Phase, Run};
+use super::report::{Machine, Repeated, Run};
 
 /// Of the median repetition's bytes; each repetition's share is of its own floor, with the disk as it was
 /// right before and after it.
@@ -44,7 +45,9 @@ impl FloorReport {
                 (floor, r.decode.time.as_secs_f64() / r.decode.tokens.max(1) as f64)
             })
             .collect();
-        let spread = |f: &dyn Fn(&Floor, f64) -> f64| Spread::of(floors.iter().map(|(x, time)| f(x, *time)));
+        let spread = |f: &dyn Fn(&Floor, f64) -> f64| {
+            Spread::of(floors.iter().map(|(x, time)| f(x, *time))).unwrap_or_default()
+        };
         let (memory_ms, disk_ms) = (spread(&|f, _| f.memory * 1e3), spread(&|f, _| f.disk * 1e3));
         Self {
             token_bytes: token,
@@ -62,7 +65,7 @@ impl ForecastReport {
     pub fn new(
         token: &TokenBytes,
         run: &Run,
-        decode: &Phase,
+        decode: &Repeated,
         machine: &Machine,
         locality: &Locality,
     ) -> Self {
@@ -79,9 +82,9 @@ impl ForecastReport {
         let needed = Spread::of(
             run.repetitions.iter().map(|r| r.decode.pager.needed_bytes() / r.decode.tokens.max(1) as f64),
         );
-        let resident = 1.0 - needed.median / token.experts.0.max(1) as f64;
+        let resident = 1.0 - needed.unwrap_or_default().median / token.experts.0.max(1) as f64;
         let informed = Forecast::new(token, resident, speeds, OVERLAP);
-        let measured = decode.tokens_per_second.median;
+        let measured = decode.spread(&TOKENS_PER_SECOND).unwrap_or_default().median;
         Self {
             locality: locality.source().to_owned(),
             hit_rate,

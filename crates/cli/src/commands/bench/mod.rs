@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use hotset_base::Bytes;
+use hotset_base::figures::TOKENS_PER_SECOND;
 use hotset_engine::{ControlGroup, Engine, Repetition, Session, Workload, measure_compute, peak_memory};
 use hotset_format::Checkpoint;
 use hotset_outputs::Force;
@@ -20,6 +21,7 @@ use self::limit::Place;
 use self::prompt::Prompts;
 use self::report::{GroupReport, Machine, Report, Run};
 use crate::engine_args::EngineArgs;
+use crate::figures::told;
 use crate::measure::{self, MeasureArgs};
 use crate::output::{Forwarded, Usage};
 use crate::trace_args::TraceArgs;
@@ -235,11 +237,11 @@ impl BenchArgs {
         bar.finish_and_clear();
         if tell {
             output::note(format_args!(
-                "run {} of {}: prompt {:.2} tok/s, decode {:.2} tok/s",
+                "run {} of {}: prompt {} tok/s, decode {} tok/s",
                 number + 1,
                 self.repetitions,
-                repetition.prefill.tokens_per_second(),
-                repetition.decode.tokens_per_second()
+                told(&repetition.prefill, &TOKENS_PER_SECOND, 2),
+                told(&repetition.decode, &TOKENS_PER_SECOND, 2)
             ));
         }
         Ok(repetition)

@@ -1,16 +1,15 @@
 //! What a benchmark found: the JSON object, from which table and CSV are made.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use hotset_base::Bytes;
+use hotset_base::figures::{FIGURES, Figure, Totals};
 use hotset_engine::{
-    ComputeSpeed, ControlGroup, CpuTime, DiskSpeed, GIGA, Locality, MemoryBandwidth, PhaseFigures, Plan,
-    Repetition, Spread, TokenBytes, Workload, percentile,
+    ComputeSpeed, ControlGroup, DiskSpeed, GIGA, Locality, MemoryBandwidth, Plan, Repetition, Spread,
+    TokenBytes, Workload, percentile,
 };
 use hotset_format::Checkpoint;
-use hotset_model::RoutingStats;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::expected::{FloorReport, ForecastReport};
 
@@ -40,10 +39,12 @@ pub struct Machine {
 pub struct Report {
     pub model: ModelReport,
     pub settings: Settings,
-    pub prefill: Option<Phase>,
-    pub decode: Option<Phase>,
+    pub prefill: Option<Repeated>,
+    pub decode: Option<Repeated>,
     pub latency_ms: Option<Latency>,
-    pub memory: Memory,
+    pub planned_memory_bytes: Bytes,
+    pub peak_memory_bytes: Option<Bytes>,
+    pub control_group: Option<GroupReport>,
     pub machine: MachineReport,
     pub floor: Option<FloorReport>,
     pub forecast: Option<ForecastReport>,
@@ -73,47 +74,8 @@ pub struct Settings {
     pub read_engine: String,
 }
 
-#[derive(Serialize)]
-pub struct Phase {
-    pub tokens_per_second: Spread,
-    pub hit_rate: Spread,
-    /// Native picks chosen, of all.
-    pub agreement: Spread,
-    /// Native picks not hot, of all.
-    pub regret_rate: Spread,
-    /// Shares of the native router mass: given to substitutes, left out, waited for.
-    pub mass_substituted: Spread,
-    pub mass_dropped: Spread,
-    pub mass_waited: Spread,
-    pub swap_ins_per_token: Spread,
-    pub read_mib_per_token: Spread,
-    pub stall_ms_per_token: Spread,
-    /// From the decision to read until ready, of experts that a token waited for.
-    pub time_to_expert_p50_ms: Spread,
-    pub time_to_expert_p95_ms: Spread,
-    pub time_to_expert_p99_ms: Spread,
-    /// Experts prefetched: ready when chosen, still under way when chosen, never chosen.
-    pub ahead_used_per_token: Spread,
-    pub ahead_late_per_token: Spread,
-    pub ahead_wasted_per_token: Spread,
-    pub cpu_user_ms_per_token: Spread,
-    pub cpu_system_ms_per_token: Spread,
-    /// Where the time of a token goes.
-    pub stages: Stages,
-}
-
-/// Milliseconds per token. With `stall_ms_per_token` and `rest_ms` they are the whole.
-#[derive(Serialize)]
-pub struct Stages {
-    /// Without waiting for reads.
-    pub experts_ms: Spread,
-    pub projections_ms: Spread,
-    pub attention_ms: Spread,
-    pub router_ms: Spread,
-    pub head_ms: Spread,
-    /// Embedding, choosing the token, bookkeeping.
-    pub rest_ms: Spread,
-}
+/// Figures of the prompts or of the tokens that count, one set for every repetition.
+pub struct Repeated(Vec<Totals>);
 
 #[derive(Serialize)]
 pub struct Latency {
@@ -124,13 +86,6 @@ pub struct Latency {
     pub p99: f64,
     pub p999: f64,
     pub max: f64,
-}
-
-#[derive(Serialize)]
-pub struct Memory {
-    pub planned_bytes: Bytes,
-    pub peak_bytes: Option<Bytes>,
-    pub control_group: Option<GroupReport>,
 }
 
 #[derive(Serialize)]
@@ -155,9 +110,9 @@ pub struct MachineReport {
 
 impl Report {
     pub fn new(checkpoint: &Checkpoint, run: Run, machine: Machine, locality: &Locality) -> Self {
-        let counts = |tokens: usize, phase| (tokens > 0).then_some(phase);
-        let prefill = Phase::of(&run.repetitions, |r| (&r.prefill, r.prefill_cpu));
-        let decode = Phase::of(&run.repetitions, |r| (&r.decode, r.decode_cpu));
+        let counts = |tokens: usize, figures| (tokens > 0).then_some(figures);
+        let prefill = Repeated(run.repetitions.iter().map(|repetition| repetition.prefill).collect());
+        let decode = Repeated(run.repetitions.iter().map(|repetition| repetition.decode).collect());
         let decodes = run.workload.predict > 0;
         let token = TokenBytes::of(checkpoint);
         Self {
@@ -173,11 +128,9 @@ impl Report {
             decode: counts(run.workload.predict, decode),
             latency_ms: Latency::of(&run.repetitions),
             machine: MachineReport::of(&machine),
-            memory: Memory {
-                planned_bytes: run.plan.total(),
-                peak_bytes: run.peak,
-                control_group: run.group,
-            },
+            planned_memory_bytes: run.plan.total(),
+            peak_memory_bytes: run.peak,
+            control_group: run.group,
         }
     }
 }
@@ -201,51 +154,16 @@ impl Settings {
     }
 }
 
-impl Phase {
-    fn of(repetitions: &[Repetition], phase: impl Fn(&Repetition) -> (&PhaseFigures, CpuTime)) -> Self {
-        let spread = |figure: &dyn Fn(&PhaseFigures, CpuTime) -> f64| {
-            Spread::of(repetitions.iter().map(|r| {
-                let (figures, cpu) = phase(r);
-                figure(figures, cpu)
-            }))
-        };
-        let share =
-            |mass: f64, of: &RoutingStats| if of.native_mass > 0.0 { mass / of.native_mass } else { 0.0 };
-        let per_token = |f: &PhaseFigures, total: f64| total / f.tokens.max(1) as f64;
-        let time_to_expert_ms =
-            |f: &PhaseFigures, share| f.pager.time_to_expert.quantile(share).as_secs_f64() * 1e3;
-        let stage = |time: &dyn Fn(&PhaseFigures) -> Duration| {
-            spread(&|f, _| per_token(f, time(f).as_secs_f64() * 1e3))
-        };
-        let stages = Stages {
-            experts_ms: stage(&|f| f.stages.experts.saturating_sub(f.pager.stall)),
-            projections_ms: stage(&|f| f.stages.projections),
-            attention_ms: stage(&|f| f.stages.attention),
-            router_ms: stage(&|f| f.stages.router),
-            head_ms: stage(&|f| f.stages.head),
-            rest_ms: stage(&|f| f.time.saturating_sub(f.stages.total())),
-        };
-        Self {
-            stages,
-            tokens_per_second: spread(&|f, _| f.tokens_per_second()),
-            hit_rate: spread(&|f, _| f.routing.hit_rate()),
-            agreement: spread(&|f, _| f.routing.agreement()),
-            regret_rate: spread(&|f, _| f.routing.regret_rate()),
-            mass_substituted: spread(&|f, _| share(f.routing.regret.substituted.mass, &f.routing)),
-            mass_dropped: spread(&|f, _| share(f.routing.regret.dropped.mass, &f.routing)),
-            mass_waited: spread(&|f, _| share(f.routing.regret.waited.mass, &f.routing)),
-            swap_ins_per_token: spread(&|f, _| f.swap_ins_per_token()),
-            read_mib_per_token: spread(&|f, _| f.read_mib_per_token()),
-            stall_ms_per_token: spread(&|f, _| f.stall_ms_per_token()),
-            time_to_expert_p50_ms: spread(&|f, _| time_to_expert_ms(f, 0.50)),
-            time_to_expert_p95_ms: spread(&|f, _| time_to_expert_ms(f, 0.95)),
-            time_to_expert_p99_ms: spread(&|f, _| time_to_expert_ms(f, 0.99)),
-            ahead_used_per_token: spread(&|f, _| per_token(f, f.pager.prefetch.used as f64)),
-            ahead_late_per_token: spread(&|f, _| per_token(f, f.pager.prefetch.late as f64)),
-            ahead_wasted_per_token: spread(&|f, _| per_token(f, f.pager.prefetch.wasted as f64)),
-            cpu_user_ms_per_token: spread(&|f, cpu| per_token(f, cpu.user.as_secs_f64() * 1e3)),
-            cpu_system_ms_per_token: spread(&|f, cpu| per_token(f, cpu.system.as_secs_f64() * 1e3)),
-        }
+impl Repeated {
+    /// A figure's spread over the repetitions of which it says something.
+    pub fn spread(&self, figure: &Figure) -> Option<Spread> {
+        Spread::of(self.0.iter().filter_map(|totals| totals.get(figure)))
+    }
+}
+
+impl Serialize for Repeated {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(FIGURES.iter().map(|figure| (figure.name, self.spread(figure))))
     }
 }
 
@@ -280,12 +198,12 @@ impl GroupReport {
 impl Machine {
     /// Median of the disk's rates, bytes per second.
     pub fn disk_rate(&self) -> f64 {
-        Spread::of(self.disk.iter().map(|disk| disk.rate)).median
+        Spread::of(self.disk.iter().map(|disk| disk.rate)).unwrap_or_default().median
     }
 
     /// Median processor time to read a byte, seconds.
     pub fn read_cpu(&self) -> f64 {
-        Spread::of(self.disk.iter().map(|disk| disk.cpu)).median
+        Spread::of(self.disk.iter().map(|disk| disk.cpu)).unwrap_or_default().median
     }
 }
 

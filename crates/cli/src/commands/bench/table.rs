@@ -2,10 +2,11 @@
 
 use std::fmt::{self, Write as _};
 
+use hotset_base::figures::*;
 use hotset_engine::{Bound, Forecast, Spread};
 
 use super::expected::{FloorReport, ForecastReport};
-use super::report::{Latency, MachineReport, Memory, Phase, Report};
+use super::report::{Latency, MachineReport, Repeated, Report};
 use crate::output::counted;
 
 /// The whole table.
@@ -35,15 +36,15 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
         100.0 * s.slots as f64 / s.experts as f64
     )?;
     writeln!(out, "\n{:<28} {:>10}   {:>10} {:>10}", "", "median", "least", "most")?;
-    for (name, phase) in [("prompt", &report.prefill), ("decode", &report.decode)] {
-        if let Some(phase) = phase {
-            write_phase(out, name, phase)?;
+    for (name, figures) in [("prompt", &report.prefill), ("decode", &report.decode)] {
+        if let Some(figures) = figures {
+            write_repeated(out, name, figures)?;
         }
     }
     if let Some(latency) = &report.latency_ms {
         write_latency(out, latency)?;
     }
-    write_memory(out, &report.memory)?;
+    write_memory(out, report)?;
     write_machine(out, &report.machine)?;
     if let Some(floor) = &report.floor {
         write_floor(out, floor)?;
@@ -54,53 +55,64 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
     Ok(())
 }
 
-fn write_phase(out: &mut String, name: &str, phase: &Phase) -> fmt::Result {
-    let percent = |s: Spread| Spread { median: 100.0 * s.median, min: 100.0 * s.min, max: 100.0 * s.max };
-    let rows = [
-        ("tok/s", phase.tokens_per_second),
-        ("hit rate, %", percent(phase.hit_rate)),
-        ("agreement, %", percent(phase.agreement)),
-        ("mass substituted, %", percent(phase.mass_substituted)),
-        ("mass dropped, %", percent(phase.mass_dropped)),
-        ("swap-ins per token", phase.swap_ins_per_token),
-        ("MiB read per token", phase.read_mib_per_token),
-        ("stall, ms per token", phase.stall_ms_per_token),
-        ("time to expert, p50 ms", phase.time_to_expert_p50_ms),
-        ("time to expert, p95 ms", phase.time_to_expert_p95_ms),
-        ("time to expert, p99 ms", phase.time_to_expert_p99_ms),
-        ("read ahead and used", phase.ahead_used_per_token),
-        ("read ahead, late", phase.ahead_late_per_token),
-        ("read ahead, wasted", phase.ahead_wasted_per_token),
-        ("CPU user, ms per token", phase.cpu_user_ms_per_token),
-        ("CPU system, ms per token", phase.cpu_system_ms_per_token),
-    ];
+/// Rows of the prompt's and of the decoded tokens' figures.
+static ROWS: [&Figure; 16] = [
+    &TOKENS_PER_SECOND,
+    &HIT_RATE,
+    &AGREEMENT,
+    &MASS_SUBSTITUTED,
+    &MASS_DROPPED,
+    &SWAP_INS_PER_TOKEN,
+    &READ_MIB_PER_TOKEN,
+    &STALL_MS_PER_TOKEN,
+    &TIME_TO_EXPERT_P50_MS,
+    &TIME_TO_EXPERT_P95_MS,
+    &TIME_TO_EXPERT_P99_MS,
+    &PREFETCH_USED_PER_TOKEN,
+    &PREFETCH_LATE_PER_TOKEN,
+    &PREFETCH_WASTED_PER_TOKEN,
+    &CPU_USER_MS_PER_TOKEN,
+    &CPU_SYSTEM_MS_PER_TOKEN,
+];
+
+/// Where the time of a token goes.
+static PARTS: [&Figure; 7] = [
+    &EXPERTS_MS_PER_TOKEN,
+    &STALL_MS_PER_TOKEN,
+    &PROJECTIONS_MS_PER_TOKEN,
+    &ATTENTION_MS_PER_TOKEN,
+    &ROUTER_MS_PER_TOKEN,
+    &HEAD_MS_PER_TOKEN,
+    &REST_MS_PER_TOKEN,
+];
+
+fn write_repeated(out: &mut String, name: &str, figures: &Repeated) -> fmt::Result {
     // A router that loses nothing has nothing to say about it.
-    let lossy = phase.agreement.min < 1.0;
-    let told = |what: &str| lossy || !(what.starts_with("agreement") || what.starts_with("mass"));
-    for (i, (what, spread)) in rows.into_iter().filter(|(what, _)| told(what)).enumerate() {
-        let name = if i == 0 { format!("{name} {what}") } else { format!("  {what}") };
-        writeln!(out, "{name:<28} {:>10.2}   {:>10.2} {:>10.2}", spread.median, spread.min, spread.max)?;
+    let lossy = figures.spread(&AGREEMENT).is_some_and(|agreement| agreement.min < 1.0);
+    let told =
+        |figure: &&&Figure| lossy || !matches!(figure.unit, Unit::Mass) && figure.name != AGREEMENT.name;
+    for (i, figure) in ROWS.iter().filter(told).enumerate() {
+        let name = if i == 0 { format!("{name} {}", figure.label) } else { format!("  {}", figure.label) };
+        let value = |of: fn(&Spread) -> f64| {
+            let value = figures.spread(figure).map(|spread| format!("{:.2}", figure.scale() * of(&spread)));
+            value.unwrap_or_else(|| "-".to_owned())
+        };
+        let (median, least, most) = (value(|s| s.median), value(|s| s.min), value(|s| s.max));
+        writeln!(out, "{name:<28} {median:>10}   {least:>10} {most:>10}")?;
     }
-    write_stages(out, phase)
+    write_parts(out, figures)
 }
 
 /// Medians over repetitions: they need not add up to the last digit.
-fn write_stages(out: &mut String, phase: &Phase) -> fmt::Result {
-    let s = &phase.stages;
-    let parts = [
-        ("experts", &s.experts_ms),
-        ("waiting", &phase.stall_ms_per_token),
-        ("projections", &s.projections_ms),
-        ("attention", &s.attention_ms),
-        ("router", &s.router_ms),
-        ("head", &s.head_ms),
-        ("rest", &s.rest_ms),
-    ];
-    let all: f64 = parts.iter().map(|(_, ms)| ms.median).sum();
-    let part = |(name, ms): &(&str, &Spread)| {
-        format!("{name} {:.1} ({:.0} %)", ms.median, 100.0 * ms.median / all.max(f64::MIN_POSITIVE))
+fn write_parts(out: &mut String, figures: &Repeated) -> fmt::Result {
+    let medians = PARTS.map(|figure| figures.spread(figure).unwrap_or_default().median);
+    let all: f64 = medians.iter().sum();
+    let part = |(figure, ms): (&&Figure, f64)| {
+        let name = if figure.name == STALL_MS_PER_TOKEN.name { "stall" } else { figure.label };
+        format!("{name} {ms:.1} ({:.0} %)", 100.0 * ms / all.max(f64::MIN_POSITIVE))
     };
-    writeln!(out, "  ms per token: {}", parts.iter().map(part).collect::<Vec<_>>().join(", "))
+    let parts: Vec<String> = PARTS.iter().zip(medians).map(part).collect();
+    writeln!(out, "  ms per token: {}", parts.join(", "))
 }
 
 fn write_latency(out: &mut String, l: &Latency) -> fmt::Result {
@@ -116,11 +128,16 @@ fn write_latency(out: &mut String, l: &Latency) -> fmt::Result {
     )
 }
 
-fn write_memory(out: &mut String, memory: &Memory) -> fmt::Result {
+fn write_memory(out: &mut String, report: &Report) -> fmt::Result {
     let or_unknown =
         |bytes: Option<hotset_base::Bytes>| bytes.map_or("unknown".to_owned(), |b| b.to_string());
-    write!(out, "memory    peak {} of {} planned", or_unknown(memory.peak_bytes), memory.planned_bytes)?;
-    if let Some(group) = &memory.control_group {
+    write!(
+        out,
+        "memory    peak {} of {} planned",
+        or_unknown(report.peak_memory_bytes),
+        report.planned_memory_bytes
+    )?;
+    if let Some(group) = &report.control_group {
         write!(
             out,
             "; control group {}: peak {} of {}, limit met {} times",

@@ -13,9 +13,10 @@ use rustyline::error::ReadlineError;
 use self::editor::Editor;
 use crate::answer::{answer, message};
 use crate::commands::show;
-use crate::figures::closing_line;
 use crate::output;
+use crate::plan_text;
 use crate::prompt;
+use crate::run_report::closing_line;
 use crate::sampling_args::SamplingArgs;
 use crate::stop::{self, Stop};
 use crate::stream::Stream;
@@ -215,7 +216,7 @@ impl Chat<'_> {
             "template" => output::print_line(
                 self.checkpoint.chat_template.as_deref().unwrap_or("(none of its own: ChatML)"),
             ),
-            "memory" => output::print_line(self.engine.plan()),
+            "memory" => output::print_line(plan_text::text(self.engine.plan())),
             other => {
                 output::note(format_args!("/show {other} is not known; /? lists what is"));
                 Ok(())

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use hotset_base::Bytes;
+use hotset_base::figures::TOKENS_PER_SECOND;
 use hotset_engine::{Engine, EngineError, Perplexity, Price, Scorer, Session, Windowing, peak_memory, price};
 use hotset_format::Checkpoint;
 use hotset_outputs::Force;
@@ -17,9 +18,8 @@ use hotset_text::{TextReader, Tokenizer};
 use serde::Serialize;
 
 use crate::engine_args::EngineArgs;
-use crate::figures::paging;
+use crate::figures::{Fields, OF_A_RUN, paging, told};
 use crate::output::{Forwarded, Usage, counted};
-use crate::routing_report::RoutingReport;
 use crate::trace_args::TraceArgs;
 use crate::{claims, ending, model_args, output, prompt, stop};
 
@@ -83,12 +83,8 @@ struct Report<'a> {
     perplexity: f64,
     nll_nats: f64,
     bits_per_byte: f64,
-    tps: f64,
-    hit_rate: f64,
     #[serde(flatten)]
-    routing: RoutingReport,
-    read_mib_per_token: f64,
-    stall_ms_per_token: f64,
+    figures: Fields,
     peak_memory_bytes: Option<u64>,
 }
 
@@ -212,9 +208,9 @@ impl PerplexityArgs {
                 counted(score.tokens, "token"),
             ))?;
             output::note(format_args!(
-                "[{:.1} tok/s | {} | {}]",
-                figures.tokens_per_second(),
-                paging(figures),
+                "[{} tok/s | {} | {}]",
+                told(figures, &TOKENS_PER_SECOND, 1),
+                paging(figures).unwrap_or_default(),
                 counted(engine.plan().threads, "thread")
             ));
             return Ok(());
@@ -226,11 +222,7 @@ impl PerplexityArgs {
             perplexity: score.perplexity(),
             nll_nats: score.nll,
             bits_per_byte: score.bits_per_byte(),
-            tps: figures.tokens_per_second(),
-            hit_rate: figures.routing.hit_rate(),
-            routing: RoutingReport::new(figures),
-            read_mib_per_token: figures.read_mib_per_token(),
-            stall_ms_per_token: figures.stall_ms_per_token(),
+            figures: Fields::of(figures, &OF_A_RUN),
             peak_memory_bytes: peak_memory().map(|bytes| bytes.0),
         })
     }

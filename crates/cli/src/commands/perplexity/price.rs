@@ -3,37 +3,34 @@
 use std::path::Path;
 
 use anyhow::Result;
-use hotset_engine::{Perplexity, PhaseFigures, Price};
+use hotset_base::figures::*;
+use hotset_engine::{Perplexity, Price};
 use serde::Serialize;
 
+use crate::figures::{Fields, OF_A_RUN, regret, told};
 use crate::output;
-use crate::routing_report::{RoutingReport, regret};
 
-/// One text. Fields with `native_` are those of the model's own routing.
+/// One text.
 #[derive(Serialize)]
 pub struct PriceReport<'a> {
     #[serde(serialize_with = "crate::output::json_path")]
     file: &'a Path,
     router: &'static str,
     scored_tokens: usize,
-    native_perplexity: f64,
-    perplexity: f64,
-    /// `perplexity / native_perplexity - 1`
+    /// Perplexity of the policy / that of the model's own routing - 1.
     perplexity_change: f64,
     mean_kl_nats: f64,
     top1_agreement: f64,
-    native_hit_rate: f64,
-    hit_rate: f64,
-    /// Hot chosen picks / native picks: what dropping makes of the hit rate is not in it.
-    hot_of_native: f64,
+    native: Side,
+    policy: Side,
+}
+
+/// The model's own routing, or the policy.
+#[derive(Serialize)]
+struct Side {
+    perplexity: f64,
     #[serde(flatten)]
-    routing: RoutingReport,
-    native_swap_ins_per_token: f64,
-    swap_ins_per_token: f64,
-    native_read_mib_per_token: f64,
-    read_mib_per_token: f64,
-    native_tps: f64,
-    tps: f64,
+    figures: Fields,
 }
 
 /// Means over all texts: of the perplexities the geometric one, every text counting alike.
@@ -41,44 +38,37 @@ pub struct PriceReport<'a> {
 pub struct Summary {
     texts: usize,
     router: &'static str,
-    native_perplexity: f64,
-    perplexity: f64,
     perplexity_change: f64,
     mean_kl_nats: f64,
     top1_agreement: f64,
-    route_agreement: f64,
-    mass_lost: f64,
-    native_hit_rate: f64,
-    hit_rate: f64,
-    hot_of_native: f64,
-    native_read_mib_per_token: f64,
-    read_mib_per_token: f64,
-    native_tps: f64,
-    tps: f64,
+    native: Side,
+    policy: Side,
+}
+
+impl Side {
+    fn of(score: &Perplexity) -> Self {
+        Self { perplexity: score.perplexity(), figures: Fields::of(&score.figures, &OF_A_RUN) }
+    }
+
+    fn means(scores: impl Iterator<Item = Perplexity> + Clone) -> Self {
+        let logarithms = scores.clone().map(|score| score.perplexity().ln());
+        let perplexity = (logarithms.sum::<f64>() / scores.clone().count() as f64).exp();
+        let totals: Vec<Totals> = scores.map(|score| score.figures).collect();
+        Self { perplexity, figures: Fields::means(&totals, &OF_A_RUN) }
+    }
 }
 
 pub fn report(file: &Path, router: &'static str, price: &Price, json: bool) -> Result<()> {
-    let (native, policy) = (&price.native.figures, &price.policy.figures);
     if json {
         return output::print_json(&PriceReport {
             file,
             router,
             scored_tokens: price.native.scored,
-            native_perplexity: price.native.perplexity(),
-            perplexity: price.policy.perplexity(),
             perplexity_change: price.perplexity_change(),
             mean_kl_nats: price.mean_kl(),
             top1_agreement: price.top_agreement(),
-            native_hit_rate: native.routing.hit_rate(),
-            hit_rate: policy.routing.hit_rate(),
-            hot_of_native: hot_of_native(policy),
-            routing: RoutingReport::new(policy),
-            native_swap_ins_per_token: native.swap_ins_per_token(),
-            swap_ins_per_token: policy.swap_ins_per_token(),
-            native_read_mib_per_token: native.read_mib_per_token(),
-            read_mib_per_token: policy.read_mib_per_token(),
-            native_tps: native.tokens_per_second(),
-            tps: policy.tokens_per_second(),
+            native: Side::of(&price.native),
+            policy: Side::of(&price.policy),
         });
     }
     output::print_line(format_args!(
@@ -93,49 +83,36 @@ pub fn report(file: &Path, router: &'static str, price: &Price, json: bool) -> R
         100.0 * price.perplexity_change(),
         price.mean_kl(),
         100.0 * price.top_agreement(),
-        regret(&policy.routing).map_or_else(String::new, |regret| format!("; {regret}")),
+        regret(&price.policy.figures).map_or_else(String::new, |regret| format!("; {regret}")),
     ))
 }
 
 fn line(score: &Perplexity) -> String {
     let f = &score.figures;
     format!(
-        "perplexity {:.4}, hit rate {:.1} %, {:.2} swap-ins and {:.3} MiB per token, {:.1} tok/s",
+        "perplexity {:.4}, hit rate {} %, {} swap-ins and {} MiB per token, {} tok/s",
         score.perplexity(),
-        100.0 * f.routing.hit_rate(),
-        f.swap_ins_per_token(),
-        f.read_mib_per_token(),
-        f.tokens_per_second(),
+        told(f, &HIT_RATE, 1),
+        told(f, &SWAP_INS_PER_TOKEN, 2),
+        told(f, &READ_MIB_PER_TOKEN, 3),
+        told(f, &TOKENS_PER_SECOND, 1),
     )
-}
-
-fn hot_of_native(phase: &PhaseFigures) -> f64 {
-    phase.routing.hot_picks as f64 / phase.routing.native_picks.max(1) as f64
 }
 
 impl Summary {
     pub fn of(prices: &[Price], router: &'static str) -> Self {
         let mean =
             |figure: &dyn Fn(&Price) -> f64| prices.iter().map(figure).sum::<f64>() / prices.len() as f64;
-        let native = mean(&|p| p.native.perplexity().ln()).exp();
-        let policy = mean(&|p| p.policy.perplexity().ln()).exp();
+        let native = Side::means(prices.iter().map(|price| price.native));
+        let policy = Side::means(prices.iter().map(|price| price.policy));
         Self {
             texts: prices.len(),
             router,
-            native_perplexity: native,
-            perplexity: policy,
-            perplexity_change: policy / native - 1.0,
+            perplexity_change: policy.perplexity / native.perplexity - 1.0,
             mean_kl_nats: mean(&Price::mean_kl),
             top1_agreement: mean(&Price::top_agreement),
-            route_agreement: mean(&|p| p.policy.figures.routing.agreement()),
-            mass_lost: mean(&|p| p.policy.figures.routing.mass_lost()),
-            native_hit_rate: mean(&|p| p.native.figures.routing.hit_rate()),
-            hit_rate: mean(&|p| p.policy.figures.routing.hit_rate()),
-            hot_of_native: mean(&|p| hot_of_native(&p.policy.figures)),
-            native_read_mib_per_token: mean(&|p| p.native.figures.read_mib_per_token()),
-            read_mib_per_token: mean(&|p| p.policy.figures.read_mib_per_token()),
-            native_tps: mean(&|p| p.native.figures.tokens_per_second()),
-            tps: mean(&|p| p.policy.figures.tokens_per_second()),
+            native,
+            policy,
         }
     }
 
@@ -143,21 +120,22 @@ impl Summary {
         if json {
             return output::print_json(&serde_json::json!({ "mean": self }));
         }
+        let (native, policy) = (&self.native.figures, &self.policy.figures);
         output::print_line(format_args!(
-            "mean of {}: {} perplexity {:+.2} %, KL {:.5}, same likeliest token {:.1} %, agreement {:.1} %, mass lost {:.2} %; hit rate {:.1} % (native {:.1} %), {:.3} MiB per token (native {:.3}), {:.1} tok/s (native {:.1})",
+            "mean of {}: {} perplexity {:+.2} %, KL {:.5}, same likeliest token {:.1} %, agreement {} %, mass lost {} %; hit rate {} % (native {} %), {} MiB per token (native {}), {} tok/s (native {})",
             self.texts,
             self.router,
             100.0 * self.perplexity_change,
             self.mean_kl_nats,
             100.0 * self.top1_agreement,
-            100.0 * self.route_agreement,
-            100.0 * self.mass_lost,
-            100.0 * self.hit_rate,
-            100.0 * self.native_hit_rate,
-            self.read_mib_per_token,
-            self.native_read_mib_per_token,
-            self.tps,
-            self.native_tps,
+            policy.told(&AGREEMENT, 1),
+            policy.told(&MASS_LOST, 2),
+            policy.told(&HIT_RATE, 1),
+            native.told(&HIT_RATE, 1),
+            policy.told(&READ_MIB_PER_TOKEN, 3),
+            native.told(&READ_MIB_PER_TOKEN, 3),
+            policy.told(&TOKENS_PER_SECOND, 1),
+            native.told(&TOKENS_PER_SECOND, 1),
         ))
     }
 }

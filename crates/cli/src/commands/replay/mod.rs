@@ -19,7 +19,7 @@ use self::report::Row;
 use crate::commands::trace::note_ending;
 use crate::output::Usage;
 use crate::router_args::RouterArgs;
-use crate::{claims, output, threads};
+use crate::{advice, claims, output, threads};
 
 /// Replay a trace through caches of any size, with the eviction and routing policies of the engine
 ///
@@ -141,7 +141,10 @@ fn refusal(error: ReplayError) -> anyhow::Error {
     match error {
         ReplayError::Trace(error) => error.into(),
         ReplayError::Router(error) => error.into(),
-        wrong => Usage(wrong.to_string()).into(),
+        ReplayError::AllWarm { warm, tokens } => {
+            Usage(format!("--warm {warm} leaves nothing to count: {tokens} tokens are replayed")).into()
+        }
+        wrong => Usage(advice::told(&wrong)).into(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use hotset_base::figures::HIT_RATE;
 use hotset_replay::{Outcome, ReplayPolicy};
 
 /// Of the whole picture, and of the part with the lines.
@@ -52,7 +53,8 @@ pub fn curves(outcomes: &[Outcome], title: &str) -> String {
 fn lines(outcomes: &[Outcome]) -> Vec<(ReplayPolicy, Vec<(usize, f64)>)> {
     let mut lines: Vec<(ReplayPolicy, Vec<(usize, f64)>)> = Vec::new();
     for outcome in outcomes {
-        let point = (outcome.experts_per_layer, outcome.hit_rate());
+        let Some(hit_rate) = outcome.totals.get(&HIT_RATE) else { continue };
+        let point = (outcome.experts_per_layer, hit_rate);
         match lines.iter_mut().find(|(policy, _)| *policy == outcome.policy) {
             Some((_, points)) => points.push(point),
             None => lines.push((outcome.policy, vec![point])),

@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 
 use anyhow::Result;
+use hotset_base::figures::{HIT_RATE, MASS_LOST, READ_MIB_PER_TOKEN, SWAP_INS_PER_TOKEN};
 use hotset_replay::{Outcome, ReplayPolicy};
 use serde::Serialize;
 
 use crate::csv;
-use crate::routing_report::RegretReport;
+use crate::figures::{Fields, OF_A_REPLAY, told};
 
 /// One cache of one size.
 #[derive(Serialize)]
@@ -15,13 +16,9 @@ pub struct Row {
     policy: String,
     experts_per_layer: usize,
     router: &'static str,
-    tokens: usize,
-    hit_rate: f64,
-    swap_ins_per_1000_tokens: f64,
-    bytes_per_token: f64,
+    tokens: u64,
     #[serde(flatten)]
-    regret: RegretReport,
-    mass_lost: f64,
+    figures: Fields,
 }
 
 impl Row {
@@ -30,12 +27,8 @@ impl Row {
             policy: outcome.policy.to_string(),
             experts_per_layer: outcome.experts_per_layer,
             router,
-            tokens: outcome.tokens,
-            hit_rate: outcome.hit_rate(),
-            swap_ins_per_1000_tokens: outcome.swap_ins_per_1000_tokens(),
-            bytes_per_token: outcome.bytes_per_token(),
-            regret: RegretReport::new(&outcome.regret),
-            mass_lost: outcome.mass_lost(),
+            tokens: outcome.totals.tokens,
+            figures: Fields::of(&outcome.totals, &OF_A_REPLAY),
         }
     }
 }
@@ -77,11 +70,14 @@ pub fn table(outcomes: &[Outcome], sizes: &[usize]) -> String {
         }
         out.push_str("\n\n");
     };
-    block("hit rate, %", &|o| format!("{:.1}", 100.0 * o.hit_rate()));
-    block("swap-ins per 1,000 tokens", &|o| format!("{:.0}", o.swap_ins_per_1000_tokens()));
-    block("MiB read per token", &|o| format!("{:.2}", o.bytes_per_token() / f64::from(1 << 20)));
-    if outcomes.iter().any(|o| o.regret.lost().picks > 0) {
-        block("router mass lost, %", &|o| format!("{:.2}", 100.0 * o.mass_lost()));
+    block(HIT_RATE.label, &|o| told(&o.totals, &HIT_RATE, 1));
+    block("swap-ins per 1,000 tokens", &|o| {
+        let churn = o.totals.get(&SWAP_INS_PER_TOKEN).map(|swap_ins| format!("{:.0}", 1000.0 * swap_ins));
+        churn.unwrap_or_default()
+    });
+    block(READ_MIB_PER_TOKEN.label, &|o| told(&o.totals, &READ_MIB_PER_TOKEN, 2));
+    if outcomes.iter().any(|o| o.totals.routing.regret.lost().picks > 0) {
+        block(MASS_LOST.label, &|o| told(&o.totals, &MASS_LOST, 2));
     }
     out.trim_end().to_owned()
 }
