@@ -189,7 +189,7 @@ fn sessions_together_stay_within_the_memory_that_was_promised() {
     let args = brief_bench(&[&context[..], &["--memory", "64MiB", "--json"]].concat());
     let report = json(&refs(&args));
     assert_eq!(at(&report, "settings.sessions"), 4);
-    let peak = at(&report, "memory.peak_bytes").as_u64().unwrap();
+    let peak = at(&report, "peak_memory_bytes").as_u64().unwrap();
     assert!(peak <= 64 << 20, "{peak} bytes at the peak");
     let limited = [&context[..], &["--memory", "64MiB", "--json", "--limit", "96MiB"]].concat();
     let output = hotset(&refs(&brief_bench(&limited)));
