@@ -1,4 +1,5 @@
-//! A replay of a run's trace, with the run's own eviction policy and arena, hits exactly as often as the run did.
+//! A replay of a run's trace, with the run's own eviction policy and arena, hits exactly as often as the run
+//! did.
 
 mod common;
 
@@ -124,8 +125,8 @@ fn a_trace_says_what_the_run_did() {
     assert!(demand >= done.prefill.pager.swap_ins + done.decode.pager.swap_ins);
 }
 
-/// Replay took the mean of the shares that layer-tokens lost, the engine the share of all mass: not the same where
-/// the weights of a layer-token do not add up to 1.
+/// Replay took the mean of the shares that layer-tokens lost, the engine the share of all mass: not the same
+/// where the weights of a layer-token do not add up to 1.
 #[test]
 fn a_replay_loses_the_mass_that_its_run_lost() {
     let dir = tempfile::tempdir().unwrap();
