@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod advice;
+mod answer;
 mod claims;
 mod clock;
 mod commands;

@@ -134,6 +134,47 @@ fn a_template_that_nobody_chose_is_not_replaced_by_another() {
     succeed(&["run", "-m", model, "-p", "Hi", "-n", "1", "--chat", "--chat-template-file", file]);
 }
 
+/// Another name of the same length in the metadata, which are the first section, and all checksums right again.
+fn rename_architecture(store: &Path) {
+    let mut bytes = fs::read(store).unwrap();
+    let at = |bytes: &[u8], place: usize| {
+        usize::try_from(u64::from_le_bytes(bytes[place..place + 8].try_into().unwrap())).unwrap()
+    };
+    let section = |bytes: &[u8], place: usize| at(bytes, place)..at(bytes, place) + at(bytes, place + 8);
+    let json = section(&bytes, 56);
+    let name = bytes[json.clone()].windows(8).position(|text| text == b"qwen3moe").unwrap();
+    bytes[json.start + name..][..8].copy_from_slice(b"llamamoe");
+    let mut id = blake3::Hasher::new();
+    for place in [56, 80, 104] {
+        id.update(&bytes[section(&bytes, place)]);
+    }
+    bytes[24..56].copy_from_slice(id.finalize().as_bytes());
+    let crc = crc32c::crc32c(&bytes[json]);
+    bytes[72..76].copy_from_slice(&crc.to_le_bytes());
+    let crc = crc32c::crc32c(&bytes[..4092]);
+    bytes[4092..4096].copy_from_slice(&crc.to_le_bytes());
+    fs::write(store, bytes).unwrap();
+}
+
+#[test]
+fn a_packed_store_says_its_architecture_and_another_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let [model, store] = ["m", "m.hotset"].map(|name| dir.path().join(name));
+    TinyModel::random(TinyShape::default(), 83).write_hf(&model, WeightType::BF16, 1).unwrap();
+    let [file, packed] = [&model, &store].map(|path| path.to_str().unwrap());
+    succeed(&["pack", file, packed, "--quant", "keep"]);
+    for path in [file, packed] {
+        let shown: Value = serde_json::from_str(&succeed(&["show", path, "--json"]).0).unwrap();
+        assert_eq!(shown["architecture"], "qwen3moe");
+    }
+    rename_architecture(&store);
+    for command in [&["show", packed][..], &["verify", packed], &["run", "-m", packed, "-p", "Hi", "-n", "1"]]
+    {
+        let error = fail(command);
+        assert!(error.contains("architecture `llamamoe` is not supported"), "{error}");
+    }
+}
+
 #[test]
 fn a_cause_is_said_once() {
     let dir = tempfile::tempdir().unwrap();

@@ -30,9 +30,9 @@ pub use generate::{Finish, Generation, Listener};
 pub use hotset_kernels::instruction_set as kernels_in_use;
 pub use ledger::{LedgerSettings, LedgerTotals};
 pub use machine::{
-    ControlGroup, ControlGroupError, GIGA, MemoryBandwidth, address_space_left, available_memory,
-    direct_reads, end_with_parent, huge_pages, instruction_sets, locked_memory_limit, peak_memory,
-    processor_name, read_ahead, resident_memory, total_memory,
+    ControlGroup, ControlGroupError, GIGA, MachineMemory, MemoryBandwidth, address_space_left,
+    available_memory, direct_reads, end_with_parent, huge_pages, instruction_sets, locked_memory_limit,
+    peak_memory, processor_name, read_ahead, resident_memory, total_memory,
 };
 pub use open::Prepared;
 pub use perplexity::{Perplexity, Scorer, Windowing, perplexity};

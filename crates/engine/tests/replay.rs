@@ -156,3 +156,17 @@ fn a_replay_loses_the_mass_that_its_run_lost() {
         assert!(of_run > 0.0 && (of_replay / of_run - 1.0).abs() < 1e-3, "{of_replay}, {of_run}");
     }
 }
+
+/// With every expert in memory nothing is looked ahead, whatever was asked for.
+#[test]
+fn a_trace_says_which_lookahead_is_in_force() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = shipped();
+    for (name, arena, lookahead) in [("all", Arena::All, "0"), ("half", Arena::Half, "2")] {
+        let path = dir.path().join(name);
+        let mut engine = engine(&model, arena, 2).unwrap();
+        engine.trace_to(hotset_testkit::claim(FileKind::Trace, &path)).unwrap();
+        engine.end_trace().unwrap();
+        assert_eq!(TraceReader::open(&path).unwrap().header().options["lookahead"], lookahead);
+    }
+}

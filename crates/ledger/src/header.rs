@@ -6,7 +6,7 @@ use hotset_outputs::LEDGER_MAGIC as MAGIC;
 use hotset_policy::contexts::{ContextId, ContextsShape};
 
 use crate::LedgerError;
-use crate::snapshot::check_sizes;
+use hotset_base::limits::{MAX_EXPERTS, MAX_LAYERS, MAX_LEDGER_CONTEXTS};
 use hotset_base::little_endian::{u16_at, u32_at, u64_at};
 
 /// The version this program writes and reads.
@@ -89,4 +89,15 @@ impl Header {
     pub fn body_bytes(&self) -> u64 {
         self.contexts as u64 * (CONTEXT as u64 + self.shape.all() as u64 * RECORD as u64)
     }
+}
+
+/// Sizes within the limits, before anything is made of them.
+pub(crate) fn check_sizes(layers: usize, experts: usize, contexts: usize) -> Result<(), String> {
+    let within = |n: usize, what, least, max| match n {
+        n if (least..=max).contains(&n) => Ok(()),
+        n => Err(format!("{n} {what}; {least} to {max} are possible")),
+    };
+    within(layers, "layers", 1, MAX_LAYERS)?;
+    within(experts, "experts per layer", 1, MAX_EXPERTS)?;
+    within(contexts, "contexts", 0, MAX_LEDGER_CONTEXTS)
 }

@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use hotset_base::limits::{MAX_EXPERTS, MAX_LAYERS, MAX_LEDGER_CONTEXTS};
 use hotset_base::little_endian::{u32_at, u64_at};
 use hotset_policy::Record;
 use hotset_policy::contexts::{Context, ContextId, Contexts, ContextsOptions, ContextsShape};
 
 use crate::LedgerError;
-use crate::header::{CONTEXT, HEADER, Header, RECORD};
+use crate::header::{CONTEXT, HEADER, Header, RECORD, check_sizes};
 
 /// A moment of a ledger, and the model it was learnt from.
 #[derive(Clone, Debug, PartialEq)]
@@ -139,17 +138,6 @@ impl Snapshot {
         }
         Ok(())
     }
-}
-
-/// Sizes within the limits, before anything is made of them.
-pub(crate) fn check_sizes(layers: usize, experts: usize, contexts: usize) -> Result<(), String> {
-    let within = |n: usize, what, least, max| match n {
-        n if (least..=max).contains(&n) => Ok(()),
-        n => Err(format!("{n} {what}; {least} to {max} are possible")),
-    };
-    within(layers, "layers", 1, MAX_LAYERS)?;
-    within(experts, "experts per layer", 1, MAX_EXPERTS)?;
-    within(contexts, "contexts", 0, MAX_LEDGER_CONTEXTS)
 }
 
 /// A ledger's file, in the place of what `out` holds; allocates only if `out` has too little room

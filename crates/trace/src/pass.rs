@@ -59,6 +59,19 @@ pub struct Visit {
     pub layer_tokens: Vec<LayerToken>,
 }
 
+/// A layer's visit, without its layer-tokens. Fields as in [`Visit`].
+#[derive(Clone, Copy, Debug)]
+pub struct VisitHead<'a> {
+    /// The layer.
+    pub layer: LayerId,
+    /// `[experts]`
+    pub hot: &'a [bool],
+    /// Reads of the visit.
+    pub reads: Reads,
+    /// Time that compute waited for them.
+    pub stall: Duration,
+}
+
 /// Reads of one visit, in experts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reads {

@@ -8,8 +8,7 @@ use hotset_base::limits::{MAX_CHUNK, MAX_SEQUENCES, MAX_TRACE_POSITION, MAX_TRAC
 use hotset_base::little_endian::{u16_at, u32_at};
 use hotset_base::{Choice, ExpertId, LayerId, Phase, RowKind, SequenceId};
 
-use crate::recorder::VisitHead;
-use crate::{LayerToken, Reads, TraceHeader, TraceRow, Visit};
+use crate::{LayerToken, Reads, TraceHeader, TraceRow, Visit, VisitHead};
 
 const PASS: u8 = 1;
 const VISIT: u8 = 2;

@@ -5,14 +5,14 @@ use std::sync::{Arc, Barrier};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use hotset_base::{Bytes, Choice, LayerId};
+use hotset_base::{Bytes, Choice};
 use hotset_outputs::{OutputError, PartialFile};
 use rustix::fs::{Advice, fadvise};
 
 use crate::block::BlockHead;
 use crate::record::{self, Probabilities, Scores};
 use crate::ring::Ring;
-use crate::{Pass, Reads, TraceError, TraceHeader, TraceRow};
+use crate::{Pass, TraceError, TraceHeader, TraceRow, VisitHead};
 
 /// Buffers: one being filled, one being written, the others to bridge a slow moment of the disk.
 const BUFFERS: usize = 8;
@@ -44,19 +44,6 @@ pub struct TraceFile {
 pub struct TraceTotals {
     /// Length of the file.
     pub bytes: Bytes,
-}
-
-/// A layer's visit, without its layer-tokens. Fields as in [`crate::Visit`].
-#[derive(Clone, Copy, Debug)]
-pub struct VisitHead<'a> {
-    /// The layer.
-    pub layer: LayerId,
-    /// `[experts]`
-    pub hot: &'a [bool],
-    /// Reads of the visit.
-    pub reads: Reads,
-    /// Time that compute waited for them.
-    pub stall: Duration,
 }
 
 impl Recorder {

@@ -6,10 +6,11 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 use clap::Args;
-use hotset_engine::{Engine, EngineError, Generation, Prepared, Session};
+use hotset_engine::{Engine, EngineError, Generation, Prepared};
 use hotset_outputs::Force;
-use hotset_text::{ChatMessage, ChatTemplate, Sampler, StopStrings, Variables};
+use hotset_text::{ChatMessage, ChatTemplate, Variables};
 
+use crate::answer::{answer, message};
 use crate::console::Console;
 use crate::engine_args::{self, EngineArgs};
 use crate::output::Usage;
@@ -221,25 +222,4 @@ impl RunArgs {
 fn names_a_model(word: &String) -> bool {
     let path = Path::new(word);
     path.exists() || word.ends_with(".gguf") || word.ends_with(".hotset")
-}
-
-/// One message of a conversation.
-pub fn message(role: &str, content: &str) -> ChatMessage {
-    ChatMessage { role: role.to_owned(), content: content.to_owned() }
-}
-
-/// Generates an answer into the stream. A closed standard output cancels it.
-pub fn answer(
-    engine: &mut Engine,
-    session: &mut Session,
-    prompt: &[u32],
-    sampler: &mut Sampler,
-    until: (Option<usize>, &mut StopStrings),
-    cancel: &AtomicBool,
-    stream: &mut Stream,
-) -> Result<Generation> {
-    let mut listener = stream.listen(cancel);
-    let generation = engine.generate_until(session, prompt, sampler, until, cancel, &mut listener)?;
-    listener.finish()?;
-    Ok(generation)
 }

@@ -11,7 +11,7 @@ use hotset_text::{ChatMessage, ChatTemplate, Variables};
 use rustyline::error::ReadlineError;
 
 use self::editor::Editor;
-use crate::commands::run::{answer, message};
+use crate::answer::{answer, message};
 use crate::commands::show;
 use crate::output;
 use crate::plan_text;
