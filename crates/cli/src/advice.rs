@@ -1,5 +1,5 @@
-//! What a user can do about an error. Libraries say what is wrong; which flag or command helps, only this program
-//! knows.
+//! What a user can do about an error. Libraries say what is wrong; which flag or command helps, only this
+//! program knows.
 
 use std::borrow::Cow;
 use std::error::Error;

@@ -3,13 +3,12 @@
 use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
 use hotset_base::Bytes;
-use hotset_engine::{DEFAULT_HALF_LIFE, Engine, EngineOptions, Prepared};
+use hotset_engine::{
+    Activations, DEFAULT_HALF_LIFE, EmbeddingPlace, Engine, EngineOptions, EvictKind, FaultPlan, KvType,
+    KvTypes, PagerOptions, Predictor, Prepared, ReadOptions, ReaderKind,
+};
 use hotset_format::Checkpoint;
-use hotset_io::{FaultPlan, ReadOptions, ReaderKind};
-use hotset_model::{Activations, EmbeddingPlace, KvType, KvTypes, Predictor};
 use hotset_outputs::Outputs;
-use hotset_policy::evict::EvictKind;
-use hotset_residency::PagerOptions;
 
 use crate::ledger_args::LedgerArgs;
 use crate::output::{self, Usage};

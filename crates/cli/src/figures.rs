@@ -101,8 +101,8 @@ fn told_value(value: Option<f64>, figure: &Figure, digits: usize) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{:.digits$}", figure.scale() * value))
 }
 
-/// Hit rate, swap-ins, bytes and stall; where not all was chosen as the model does, also what was given up. Nothing if
-/// nothing was computed.
+/// Hit rate, swap-ins, bytes and stall; where not all was chosen as the model does, also what was given up.
+/// Nothing if nothing was computed.
 pub fn paging(of: &Totals) -> Option<String> {
     let regret = regret(of).map_or_else(String::new, |regret| format!(", {regret}"));
     (of.tokens > 0).then(|| {
@@ -116,8 +116,8 @@ pub fn paging(of: &Totals) -> Option<String> {
     })
 }
 
-/// Agreement and regret by kind in per cent of the native picks and of their mass; nothing if all was chosen as the
-/// model does.
+/// Agreement and regret by kind in per cent of the native picks and of their mass; nothing if all was chosen
+/// as the model does.
 pub fn regret(of: &Totals) -> Option<String> {
     let routing = &of.routing;
     if routing.agreed_picks == routing.native_picks && routing.routed_picks == routing.native_picks {

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use hotset_base::limits::MAX_LEDGER_WINDOW;
-use hotset_engine::{Engine, LedgerSettings};
+use hotset_engine::{ContextsOptions, Engine, LedgerSettings};
 use hotset_outputs::{FileKind, Outputs};
-use hotset_policy::contexts::ContextsOptions;
 
 use crate::output;
 use crate::output::Usage;

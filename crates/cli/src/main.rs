@@ -41,8 +41,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Memory that is refused ends the program with an error, not with a signal.
 #[global_allocator]
-static ALLOCATOR: hotset_residency::Allocator =
-    hotset_residency::Allocator { advice: advice::MEMORY_REFUSED };
+static ALLOCATOR: hotset_engine::Allocator = hotset_engine::Allocator { advice: advice::MEMORY_REFUSED };
 
 /// Runs Mixture-of-Experts language models that are larger than the memory they are given.
 ///

@@ -7,9 +7,10 @@ use anyhow::{Context, Result};
 use clap::Args;
 use hotset_base::Bytes;
 use hotset_base::limits::MAX_CONFIG_FILE;
-use hotset_engine::{DiskProbe, DiskSpeed, Locality, MemoryBandwidth, address_space_left, available_memory};
+use hotset_engine::{
+    DiskProbe, DiskSpeed, Locality, MemoryBandwidth, ReadOptions, address_space_left, available_memory,
+};
 use hotset_format::Checkpoint;
-use hotset_io::ReadOptions;
 
 use crate::input;
 use crate::output::Usage;

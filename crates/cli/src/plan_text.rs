@@ -1,7 +1,6 @@
 //! A plan for people.
 
-use hotset_engine::{BudgetSource, Plan};
-use hotset_model::EmbeddingPlace;
+use hotset_engine::{BudgetSource, EmbeddingPlace, Plan};
 
 /// The division of the budget, a line for each part.
 pub fn text(plan: &Plan) -> String {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use hotset_base::{Bytes, limits};
-use hotset_policy::route::{CachePriorOptions, DropOptions, RouterOptions, StrictOptions, TrustOptions};
+use hotset_engine::{CachePriorOptions, DropOptions, RouterOptions, StrictOptions, TrustOptions};
 use serde::Deserialize;
 
 use crate::input;

@@ -137,7 +137,8 @@ fn every_limit_is_enforced_somewhere() {
     }
 }
 
-/// Libraries say what is wrong, the command what helps (`crates/cli/src/advice.rs`): another front has other flags.
+/// Libraries say what is wrong, the command what helps (`crates/cli/src/advice.rs`): another front has other
+/// flags.
 #[test]
 fn no_text_of_a_library_names_a_flag_or_a_command() {
     let fronts = ["cli", "fuzz", "testkit"];

@@ -96,6 +96,19 @@ fn interrupted_scoring_and_measuring_keep_them_too() {
 }
 
 #[test]
+fn an_answer_that_a_dead_disk_ends_keeps_them_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    succeed(dir, "synth m.gguf --preset tiny");
+    let words = "run m.gguf ba -n 900 --temp 0 -q --disk-faults dead-from=3000 --experts-per-layer 4 --lookahead 0 --trace t.trace --trust-ledger l.ledger";
+    let output = hotset(dir, words).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("error: expert L"), "{error}");
+    kept(dir);
+}
+
+#[test]
 fn an_answer_whose_reader_goes_away_keeps_them_too() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();

@@ -13,5 +13,6 @@ pub mod synth;
 
 pub use error::PackError;
 pub use families::{families, router_affinity};
+pub use hotset_policy::families::{Affinity, CoActivation, FAMILY_SIZE, Lift, cluster};
 pub use pack::{PackOptions, PackReport, pack};
 pub use recipe::Recipe;

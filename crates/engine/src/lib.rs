@@ -28,14 +28,11 @@ pub use figures::Figures;
 pub use forecast::{Forecast, Locality, LocalityError, OVERLAP, Speeds};
 pub use generate::{Finish, Generation, Listener};
 pub use hotset_kernels::instruction_set as kernels_in_use;
-pub use hotset_model::{ForwardError, LoadError};
-pub use hotset_policy::route::NotFinite;
-pub use hotset_residency::PagerError;
 pub use ledger::{LedgerSettings, LedgerTotals};
 pub use machine::{
-    ControlGroup, ControlGroupError, GIGA, MemoryBandwidth, address_space_left, available_memory,
-    direct_reads, end_with_parent, huge_pages, instruction_sets, locked_memory_limit, peak_memory,
-    processor_name, read_ahead, resident_memory, total_memory,
+    ControlGroup, ControlGroupError, GIGA, MachineMemory, MemoryBandwidth, address_space_left,
+    available_memory, direct_reads, end_with_parent, huge_pages, instruction_sets, locked_memory_limit,
+    peak_memory, processor_name, read_ahead, resident_memory, total_memory,
 };
 pub use open::Prepared;
 pub use perplexity::{Perplexity, Scorer, Windowing, perplexity};
@@ -45,3 +42,13 @@ pub use probe::{ComputeSpeed, DiskProbe, DiskSpeed, KernelSpeed, measure_compute
 pub use session::Session;
 pub use step::{Turn, WantLogits};
 pub(crate) use tracing::Tracing;
+
+// What fronts need of the crates below: options with their parts, and why something failed.
+pub use hotset_io::{FaultPlan, ReadOptions, ReaderKind, probe_io_uring};
+pub use hotset_model::{Activations, EmbeddingPlace, ForwardError, KvType, KvTypes, LoadError, Predictor};
+pub use hotset_policy::contexts::ContextsOptions;
+pub use hotset_policy::evict::EvictKind;
+pub use hotset_policy::route::{
+    CachePriorOptions, DropOptions, NotFinite, RouterOptions, StrictOptions, TrustOptions,
+};
+pub use hotset_residency::{Allocator, PagerError, PagerOptions};

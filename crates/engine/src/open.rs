@@ -13,10 +13,7 @@ use hotset_text::Tokenizer;
 use crate::ledger::OpenLedger;
 use crate::session::Seats;
 use crate::step::TokenLoop;
-use crate::{Engine, EngineError, EngineOptions, Plan, machine};
-
-/// What the program is taken to occupy where the system does not say.
-const UNKNOWN_RESIDENT: Bytes = Bytes::mib(16);
+use crate::{Engine, EngineError, EngineOptions, MachineMemory, Plan, machine};
 
 /// A model that fits, and nothing of it loaded yet but the vocabulary.
 pub struct Prepared<'c> {
@@ -33,8 +30,7 @@ impl<'c> Prepared<'c> {
     /// If the vocabulary is unusable, or the model does not fit.
     pub fn new(checkpoint: &'c Checkpoint, options: EngineOptions) -> Result<Self, EngineError> {
         let tokenizer = Tokenizer::new(&checkpoint.tokenizer)?;
-        let resident = machine::resident_memory().unwrap_or(UNKNOWN_RESIDENT);
-        let plan = Plan::new(checkpoint, &options, resident)?;
+        let plan = Plan::new(checkpoint, &options, MachineMemory::now())?;
         Ok(Self { checkpoint, tokenizer, options, plan })
     }
 

@@ -13,7 +13,7 @@ use hotset_policy::evict::EvictKind;
 use hotset_policy::route::RouterOptions;
 use hotset_residency::{ArenaPlan, ExpertSource, PagerOptions};
 
-use crate::{LedgerSettings, machine, pricing};
+use crate::{LedgerSettings, MachineMemory, machine, pricing};
 
 /// Left to the rest of the machine when nobody names a budget; llama.cpp's `--fit` leaves as much.
 const MARGIN: Bytes = Bytes::mib(1024);
@@ -247,14 +247,21 @@ pub enum PlanError {
 const LEARNING_SHARE: u64 = 100;
 
 impl Plan {
-    /// Divides the budget for this model. `resident` is what the process occupies already.
-    pub fn new(checkpoint: &Checkpoint, options: &EngineOptions, resident: Bytes) -> Result<Self, PlanError> {
+    /// Divides the budget for this model.
+    ///
+    /// # Errors
+    /// If it does not fit, an option is out of range, or nobody says how much there is.
+    pub fn new(
+        checkpoint: &Checkpoint,
+        options: &EngineOptions,
+        memory: MachineMemory,
+    ) -> Result<Self, PlanError> {
         check_ranges(options)?;
         let config = &checkpoint.config;
         let (context, sessions) = (context(options.context, config.context)?, options.sessions);
         let source = ExpertSource::new(checkpoint);
         let embedding = options.embedding.unwrap_or(EmbeddingPlace::Memory);
-        let budget = budget(checkpoint, options)?;
+        let budget = budget(checkpoint, options, memory)?;
         let predictor = predictor(config, options, budget.map(|(budget, _)| budget));
         let smallest_chunk = CHUNKS[CHUNKS.len() - 1];
         let threads = threads(options.threads);
@@ -266,7 +273,7 @@ impl Plan {
         let mut plan = Self {
             budget: Bytes(0),
             budget_source: BudgetSource::Asked,
-            process: resident + RUNTIME_RESERVE + pool + ledger + text + compared,
+            process: memory.resident + RUNTIME_RESERVE + pool + ledger + text + compared,
             dense: dense_bytes(checkpoint, options, embedding, predictor),
             predictor,
             kv: Caches::planned_bytes(config, sessions, context, options.kv_types),
@@ -466,6 +473,7 @@ fn threads(asked: Option<usize>) -> usize {
 fn budget(
     checkpoint: &Checkpoint,
     options: &EngineOptions,
+    memory: MachineMemory,
 ) -> Result<Option<(Bytes, BudgetSource)>, PlanError> {
     if let Some(asked) = options.memory {
         return Ok(Some((asked, BudgetSource::Asked)));
@@ -476,7 +484,6 @@ fn budget(
     if let Some(suggested) = checkpoint.suggested_memory {
         return Ok(Some((suggested, BudgetSource::Suggested)));
     }
-    let free = machine::available_memory().ok_or(PlanError::UnknownMemory)?;
-    let resident = machine::resident_memory().unwrap_or_default();
-    Ok(Some(((free + resident).saturating_sub(MARGIN), BudgetSource::Available)))
+    let available = memory.available.ok_or(PlanError::UnknownMemory)?;
+    Ok(Some(((available + memory.resident).saturating_sub(MARGIN), BudgetSource::Available)))
 }

@@ -9,8 +9,8 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use common::*;
-use hotset_base::WeightType;
-use hotset_engine::{EngineOptions, LedgerSettings, Listener};
+use hotset_base::{RowKind, WeightType};
+use hotset_engine::{EngineOptions, LedgerSettings, Listener, Turn};
 use hotset_model::Predictor;
 use hotset_outputs::FileKind;
 use hotset_policy::contexts::ContextsOptions;
@@ -45,6 +45,7 @@ fn main() {
     for router in [RouterOptions::Native, RouterOptions::Native, RouterOptions::Trust(trust())] {
         decode_with(dir.path(), None, router, Some(ledger.clone()));
     }
+    together(dir.path(), &dir.path().join("b.trace"));
     // Quantised weights: vectors are put into int8.
     let path = dir.path().join("quantised.gguf");
     let shape = TinyShape { experts: 16, top_k: 4, ..TinyShape::k_quant() };
@@ -62,6 +63,39 @@ fn decode(path: &Path, trace: Option<&Path>) {
         RouterOptions::Strict(strict),
     ];
     routers.into_iter().for_each(|router| decode_with(path, trace, router, None));
+}
+
+/// Three sessions, a token of each in a pass, beside a prompt; traced, and learning.
+fn together(path: &Path, trace: &Path) {
+    let model = hotset_format::open(path).unwrap();
+    let ledger = LedgerSettings::new(claim_repeated(FileKind::TrustLedger, &path.join("b.ledger")));
+    let options = EngineOptions {
+        threads: Some(2),
+        sessions: 3,
+        router: RouterOptions::Trust(trust()),
+        ledger: Some(ledger),
+        predictor: Some(Predictor::Learn),
+        ..EngineOptions::default()
+    };
+    let mut engine = engine_with(&model, Arena::Tenth, options).unwrap();
+    engine.trace_to(claim(FileKind::Trace, trace)).unwrap();
+    let mut sessions = [(); 3].map(|()| engine.session().unwrap());
+    let mut counts = Vec::with_capacity(256);
+    for i in 0..100u32 {
+        let next = [1 + i % 7, 20 + i % 11, 40 + i % 5];
+        let [a, b, c] = &mut sessions;
+        let mut turns = [Turn::decode(a, &next[0]), Turn::decode(b, &next[1]), Turn::decode(c, &next[2])];
+        if i % 10 == 9 {
+            turns[2].kind = RowKind::Prompt;
+        }
+        engine.step(&mut turns).unwrap();
+        assert_eq!(engine.logits(0..3).len(), 3 * model.config.vocab);
+        counts.push(ALLOCATOR.stats().allocations);
+    }
+    let warm = &counts[20..];
+    assert_eq!(warm.first(), warm.last(), "allocations while three sessions decode: {warm:?}");
+    assert!(engine.end_trace().unwrap().is_some() && engine.totals().pager.swap_ins > 100);
+    println!("{} passes of three sessions allocated nothing", warm.len());
 }
 
 fn trust() -> TrustOptions {

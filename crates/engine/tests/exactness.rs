@@ -4,8 +4,8 @@
 mod common;
 
 use common::*;
-use hotset_base::WeightType;
-use hotset_engine::{EngineOptions, Plan};
+use hotset_base::{Bytes, WeightType};
+use hotset_engine::{EngineOptions, MachineMemory, Plan, PlanError};
 use hotset_model::Activations;
 use hotset_testkit::{TinyModel, TinyShape, naive};
 
@@ -150,9 +150,38 @@ fn slots_per_layer_are_those_asked_for() {
     TinyModel::random(TinyShape::default(), 3).write_hf(dir.path(), WeightType::BF16, 1).unwrap();
     let model = hotset_format::open(dir.path()).unwrap();
     let options = EngineOptions { experts_per_layer: Some(3), ..EngineOptions::default() };
-    let plan = Plan::new(&model, &options, hotset_base::Bytes(0)).unwrap();
+    let plan = Plan::new(&model, &options, UNKNOWN).unwrap();
     assert!(
         plan.arena.partitions.iter().all(|partition| partition.slots == 3 && partition.layers.len() == 1)
     );
     assert_eq!(plan.arena.slots(), 3 * model.config.layers);
+}
+
+#[test]
+fn unknown_free_memory_is_refused_and_not_taken_for_unlimited() {
+    let dir = tempfile::tempdir().unwrap();
+    TinyModel::random(TinyShape::default(), 3).write_hf(dir.path(), WeightType::BF16, 1).unwrap();
+    let model = hotset_format::open(dir.path()).unwrap();
+    let plan = |options: EngineOptions, memory| Plan::new(&model, &options, memory);
+    let error = plan(EngineOptions::default(), UNKNOWN).unwrap_err();
+    assert!(matches!(error, PlanError::UnknownMemory), "{error}");
+    let asked = EngineOptions { memory: Some(Bytes::mib(64)), ..EngineOptions::default() };
+    assert!(plan(asked, UNKNOWN).is_ok(), "who says how much needs no answer");
+    let known = MachineMemory { available: Some(Bytes::mib(2000)), ..UNKNOWN };
+    assert_eq!(plan(EngineOptions::default(), known).unwrap().budget, Bytes::mib(2000 - 1024));
+}
+
+/// What a comparison keeps of every token is in the plan.
+#[test]
+fn compared_tokens_are_planned() {
+    let dir = tempfile::tempdir().unwrap();
+    TinyModel::random(TinyShape::default(), 3).write_hf(dir.path(), WeightType::BF16, 1).unwrap();
+    let model = hotset_format::open(dir.path()).unwrap();
+    let process = |compared_tokens| {
+        let memory = Some(Bytes::mib(4096));
+        let options = EngineOptions { memory, compared_tokens, ..EngineOptions::default() };
+        Plan::new(&model, &options, UNKNOWN).unwrap().process.0
+    };
+    // 64 tokens of a distribution, 8 bytes each, and the token itself.
+    assert!(process(1_000_000) >= process(0) + 1_000_000 * (64 * 8 + 4));
 }

@@ -31,8 +31,8 @@ fn scored(model: &Checkpoint, router: RouterOptions, lookahead: usize, faults: &
     perplexity(&mut engine, &mut session, &text, windows.0, windows.1, &mut |_| {}).unwrap().figures
 }
 
-/// Under a lossy policy the pager waits while experts are asked for and predicted, too, which counted as stall and
-/// as time of the router: benchmarks took the one from the experts' time, which was 0 then.
+/// Under a lossy policy the pager waits while experts are asked for and predicted, too, which counted as
+/// stall and as time of the router: benchmarks took the one from the experts' time, which was 0 then.
 #[test]
 fn a_wait_for_a_read_is_stall_and_no_stages_time() {
     let dir = tempfile::tempdir().unwrap();

@@ -6,8 +6,8 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use common::*;
-use hotset_base::{RowKind, WeightType};
-use hotset_engine::{EngineError, EngineOptions, LedgerSettings, Plan};
+use hotset_base::{Bytes, RowKind, WeightType};
+use hotset_engine::{EngineError, EngineOptions, LedgerSettings, MachineMemory, Plan};
 use hotset_format::Checkpoint;
 use hotset_ledger::LedgerError;
 use hotset_outputs::FileKind;
@@ -144,7 +144,8 @@ fn a_ledger_of_another_model_is_refused_and_kept() {
 fn the_plan_has_room_for_it() {
     let dir = tempfile::tempdir().unwrap();
     let model = tiny(&dir.path().join("model"), 36);
-    let plan = |path| Plan::new(&model, &options(path), hotset_base::Bytes(0)).unwrap().process.0;
+    let memory = MachineMemory { available: Some(Bytes::mib(4096)), ..UNKNOWN };
+    let plan = |path| Plan::new(&model, &options(path), memory).unwrap().process.0;
     let records = 16 * 4 * 16 * 20;
     assert!(plan(Some(dir.path().join("ledger"))) >= plan(None) + 3 * records);
 }

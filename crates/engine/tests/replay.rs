@@ -1,4 +1,5 @@
-//! A replay of a run's trace, with the run's own eviction policy and arena, hits exactly as often as the run did.
+//! A replay of a run's trace, with the run's own eviction policy and arena, hits exactly as often as the run
+//! did.
 
 mod common;
 
@@ -124,8 +125,8 @@ fn a_trace_says_what_the_run_did() {
     assert!(demand >= done.prefill.pager.swap_ins + done.decode.pager.swap_ins);
 }
 
-/// Replay took the mean of the shares that layer-tokens lost, the engine the share of all mass: not the same where
-/// the weights of a layer-token do not add up to 1.
+/// Replay took the mean of the shares that layer-tokens lost, the engine the share of all mass: not the same
+/// where the weights of a layer-token do not add up to 1.
 #[test]
 fn a_replay_loses_the_mass_that_its_run_lost() {
     let dir = tempfile::tempdir().unwrap();
@@ -153,5 +154,19 @@ fn a_replay_loses_the_mass_that_its_run_lost() {
         let of_replay = replay(&demand, setting, 0, None).unwrap().totals.get(&MASS_LOST).unwrap();
         let of_run = scored.figures.get(&MASS_LOST).unwrap();
         assert!(of_run > 0.0 && (of_replay / of_run - 1.0).abs() < 1e-3, "{of_replay}, {of_run}");
+    }
+}
+
+/// With every expert in memory nothing is looked ahead, whatever was asked for.
+#[test]
+fn a_trace_says_which_lookahead_is_in_force() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = shipped();
+    for (name, arena, lookahead) in [("all", Arena::All, "0"), ("half", Arena::Half, "2")] {
+        let path = dir.path().join(name);
+        let mut engine = engine(&model, arena, 2).unwrap();
+        engine.trace_to(hotset_testkit::claim(FileKind::Trace, &path)).unwrap();
+        engine.end_trace().unwrap();
+        assert_eq!(TraceReader::open(&path).unwrap().header().options["lookahead"], lookahead);
     }
 }

@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use common::*;
 use hotset_base::limits::MAX_SEQUENCES;
 use hotset_base::{Bytes, ExpertId, LayerId, RowKind, WeightType};
-use hotset_engine::{Engine, EngineError, EngineOptions, LedgerSettings, Plan, PlanError, Session, Turn};
+use hotset_engine::{
+    Engine, EngineError, EngineOptions, LedgerSettings, Plan, PlanError, Session, Turn, Windowing, perplexity,
+};
 use hotset_format::Checkpoint;
 use hotset_io::{FaultPlan, ReadOptions};
 use hotset_model::{Activations, Predictor};
@@ -112,6 +114,26 @@ fn a_session_that_was_cut_goes_on_from_what_is_left() {
 }
 
 #[test]
+fn a_session_whose_scoring_failed_holds_what_it_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = quantised(dir.path(), 10);
+    let tokens = prompt(model.config.vocab, 40);
+    let expected = decoded_logits(&mut engine(&model, Arena::All, 2).unwrap(), &tokens);
+    let faults = Some("seed=3,error=40".parse::<FaultPlan>().unwrap());
+    let pager =
+        PagerOptions { read: ReadOptions { faults, ..ReadOptions::default() }, ..PagerOptions::default() };
+    let options = EngineOptions { pager, chunk: Some(4), ..options(1) };
+    let mut engine = engine_with(&model, Arena::Tenth, options).unwrap();
+    let mut session = engine.session().unwrap();
+    let scored = perplexity(&mut engine, &mut session, &tokens, 40, Windowing::Whole, &mut |_| {});
+    assert!(matches!(scored, Err(EngineError::Forward(_))), "the disk was meant to be bad");
+    let held = session.tokens().len();
+    assert!(session.tokens() == &tokens[..held] && held < tokens.len());
+    while engine.step(&mut [Turn::decode(&mut session, &tokens[held])]).is_err() {}
+    assert!(bits(&wanted_logits(&mut engine, 1)) == bits(&expected[held..=held]));
+}
+
+#[test]
 fn one_session_more_than_was_planned_is_refused_until_one_ends() {
     let dir = tempfile::tempdir().unwrap();
     let model = quantised(dir.path(), 4);
@@ -131,7 +153,7 @@ fn sessions_are_counted_by_the_plan_and_their_memory_is_taken_on_opening() {
     let plan = |sessions, context| {
         let options =
             EngineOptions { memory: Some(Bytes::mib(4096)), context: Some(context), ..options(sessions) };
-        Plan::new(&model, &options, Bytes(0))
+        Plan::new(&model, &options, UNKNOWN)
     };
     let of = |sessions| plan(sessions, 1 << 17);
     let [one, three] = [1, 3].map(|sessions| of(sessions).unwrap());

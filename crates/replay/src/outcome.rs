@@ -22,8 +22,9 @@ impl Outcome {
         Self { policy, experts_per_layer, totals: Totals { tokens: tokens as u64, ..Totals::default() } }
     }
 
-    /// Counts a layer-token: an expert that is chosen and not hot is read, `expert_bytes` each. `normalise`: the model
-    /// makes the weights of a layer-token add up to 1; what a trace knows of them may be before that.
+    /// Counts a layer-token: an expert that is chosen and not hot is read, `expert_bytes` each. `normalise`:
+    /// the model makes the weights of a layer-token add up to 1; what a trace knows of them may be before
+    /// that.
     pub(crate) fn count(
         &mut self,
         (native, chosen): (&[Choice], &[Choice]),

@@ -18,8 +18,8 @@ pub struct Summary {
     pub tokens: [u64; 3],
     /// Of the tokens that count, as far as a trace has it: chosen picks, reads and their reasons, stall.
     totals: Totals,
-    /// Chosen picks of tokens that have at least [`SEEN_WITHIN`] tokens before them, and those of them that were
-    /// chosen by one of the last so many.
+    /// Chosen picks of tokens that have at least [`SEEN_WITHIN`] tokens before them, and those of them that
+    /// were chosen by one of the last so many.
     seen: [(u64, u64); SEEN_WITHIN.len()],
     /// `[layers * experts]`: the token that chose it last, counted from 1; 0 for none.
     last: Vec<u64>,
@@ -94,8 +94,8 @@ impl Summary {
         Totals { tokens: self.counted_tokens(), ..self.totals }
     }
 
-    /// Share of the picks that were picked in the same layer within the last [`SEEN_WITHIN`] tokens, of tokens
-    /// that have so many before them. The first is the overlap with the previous token.
+    /// Share of the picks that were picked in the same layer within the last [`SEEN_WITHIN`] tokens, of
+    /// tokens that have so many before them. The first is the overlap with the previous token.
     pub fn seen_within(&self) -> [Option<f64>; SEEN_WITHIN.len()] {
         self.seen.map(|(all, seen)| share(seen, all))
     }

@@ -34,7 +34,8 @@ impl Histogram {
         self.counts.iter().map(|&count| u64::from(count)).sum()
     }
 
-    /// The upper border of the bucket that holds the given share (0 to 1) of the durations; `None` when there are none.
+    /// The upper border of the bucket that holds the given share (0 to 1) of the durations; `None` when there
+    /// are none.
     pub fn quantile(&self, share: f64) -> Option<Duration> {
         let wanted = (self.count() as f64 * share).ceil().max(1.0) as u64;
         let mut seen = 0;

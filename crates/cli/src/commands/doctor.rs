@@ -8,9 +8,9 @@ use clap::Args;
 use hotset_base::Bytes;
 use hotset_engine::{
     ControlGroup, EngineOptions, GIGA, MemoryBandwidth, available_memory, direct_reads, huge_pages,
-    instruction_sets, kernels_in_use, locked_memory_limit, processor_name, read_ahead, total_memory,
+    instruction_sets, kernels_in_use, locked_memory_limit, probe_io_uring, processor_name, read_ahead,
+    total_memory,
 };
-use hotset_io::probe_io_uring;
 use serde::Serialize;
 
 use crate::measure::{self, MeasureArgs};

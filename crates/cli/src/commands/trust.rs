@@ -6,10 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow};
 use clap::{Args, Subcommand};
 use hotset_base::limits::MAX_LEDGER_JSON;
-use hotset_ledger::{LedgerError, Snapshot, load, save};
+use hotset_ledger::{Context, ContextId, ContextsShape, LedgerError, Record, Snapshot, load, save};
 use hotset_outputs::FileKind;
-use hotset_policy::Record;
-use hotset_policy::contexts::{Context, ContextId, ContextsShape};
 use serde::{Deserialize, Serialize};
 
 use crate::output::Usage;

@@ -6,6 +6,26 @@ use hotset_base::Bytes;
 
 use super::ControlGroup;
 
+/// What a plan goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MachineMemory {
+    /// What this process has in RAM.
+    pub resident: Bytes,
+    /// What it can take beside that without pushing others out; `None` where the system does not say.
+    pub available: Option<Bytes>,
+}
+
+impl MachineMemory {
+    /// What the program is taken to occupy where the system does not say.
+    const UNKNOWN_RESIDENT: Bytes = Bytes::mib(16);
+
+    /// Asks the system.
+    pub fn now() -> Self {
+        let resident = resident_memory().unwrap_or(Self::UNKNOWN_RESIDENT);
+        Self { resident, available: available_memory() }
+    }
+}
+
 /// Memory of this process that is in RAM now. `None` where the system does not say (not Linux).
 pub fn resident_memory() -> Option<Bytes> {
     kib_field("/proc/self/status", "VmRSS:")

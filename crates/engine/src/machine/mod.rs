@@ -11,7 +11,8 @@ pub use bandwidth::{GIGA, MemoryBandwidth};
 pub use control_group::{ControlGroup, ControlGroupError};
 pub use cpu_time::CpuTime;
 pub use memory::{
-    address_space_left, available_memory, installed_memory, peak_memory, resident_memory, total_memory,
+    MachineMemory, address_space_left, available_memory, installed_memory, peak_memory, resident_memory,
+    total_memory,
 };
 pub use processor::{instruction_sets, processor_name};
 pub(crate) use system::lock_memory;

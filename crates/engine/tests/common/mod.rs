@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 
 use hotset_base::{Bytes, Phase, RowKind, WeightType};
 use hotset_convert::{PackOptions, Recipe, pack};
-use hotset_engine::{Engine, EngineError, EngineOptions, Session, Turn, WantLogits};
+use hotset_engine::{Engine, EngineError, EngineOptions, MachineMemory, Session, Turn, WantLogits};
 use hotset_format::Checkpoint;
 use hotset_model::{KvType, KvTypes};
 use hotset_outputs::FileKind;
 use hotset_residency::{ArenaPlan, ExpertSource};
 use hotset_testkit::{TinyModel, TinyShape, claim};
+
+/// A system that says nothing.
+pub const UNKNOWN: MachineMemory = MachineMemory { resident: Bytes(0), available: None };
 
 /// The share of experts that fit the arena.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,4 +1,5 @@
-//! What became of what the model wanted: the one place where regret is told by its kinds. Words as in ARCHITECTURE.md.
+//! What became of what the model wanted: the one place where regret is told by its kinds. Words as in
+//! ARCHITECTURE.md.
 
 use hotset_base::Choice;
 use hotset_base::figures::RoutingTotals;
@@ -18,7 +19,8 @@ enum Fate {
 
 /// The fate of each native expert, in the order of `native`: heaviest first.
 ///
-/// As many were substituted as strangers were chosen; those of the largest mass count first. `hot`: `[experts]`.
+/// As many were substituted as strangers were chosen; those of the largest mass count first. `hot`:
+/// `[experts]`.
 fn fates(native: &[Choice], chosen: &[Choice], hot: &[bool]) -> impl Iterator<Item = (Choice, Fate)> {
     let has = |set: &[Choice], expert| set.iter().any(|choice| choice.expert == expert);
     // The recorded native choice, the usual case of a replay, is one slice and has no strangers.
@@ -40,8 +42,8 @@ fn fates(native: &[Choice], chosen: &[Choice], hot: &[bool]) -> impl Iterator<It
     })
 }
 
-/// Counts one row of a layer. `native` and `chosen` are its sets, the mass of a native pick is its weight / `whole`.
-/// `hot`: `[experts]`.
+/// Counts one row of a layer. `native` and `chosen` are its sets, the mass of a native pick is its weight /
+/// `whole`. `hot`: `[experts]`.
 pub fn count(totals: &mut RoutingTotals, (native, chosen): (&[Choice], &[Choice]), hot: &[bool], whole: f64) {
     totals.routed_picks += chosen.len() as u64;
     totals.hot_picks += chosen.iter().filter(|choice| hot[choice.expert.index()]).count() as u64;

@@ -97,7 +97,8 @@ impl Pager {
         }
     }
 
-    /// Waits until a read in flight has finished: the one place where compute waits for reads, which is stall.
+    /// Waits until a read in flight has finished: the one place where compute waits for reads, which is
+    /// stall.
     pub(super) fn wait_for_one(&mut self) {
         let start = Instant::now();
         let done = self.reader.complete(true).expect("who waits has a read in flight");

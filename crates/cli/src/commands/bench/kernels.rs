@@ -3,8 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context, Result};
-use hotset_engine::{GIGA, MemoryBandwidth, kernels_in_use, measure_kernels};
-use hotset_model::Activations;
+use hotset_engine::{Activations, GIGA, MemoryBandwidth, kernels_in_use, measure_kernels};
 use serde::Serialize;
 
 use super::OutputFormat;

@@ -9,9 +9,8 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use hotset_base::limits::MAX_EXPERTS;
-use hotset_engine::DEFAULT_HALF_LIFE;
+use hotset_engine::{DEFAULT_HALF_LIFE, RouterOptions};
 use hotset_outputs::{FileKind, PartialFile};
-use hotset_policy::route::RouterOptions;
 use hotset_replay::{Demand, Outcome, Part, ReplayError, ReplayPolicy, RouterMaker, Setting, replay_all};
 use hotset_trace::TraceSource;
 
