@@ -48,7 +48,8 @@ fn the_old_or_the_new_one_is_there() {
     let path = dir.path().join("ledger");
     save(target(&path).create().unwrap(), &numbered(1)).unwrap();
     let mut last = 0;
-    for kill in 0..KILLS {
+    // On a busy machine a child takes longer until it saves: it is given more time until one has saved twice.
+    for kill in 0.. {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "the_old_or_the_new_one_is_there", "--nocapture"])
             .env(TARGET, &path)
@@ -62,6 +63,9 @@ fn the_old_or_the_new_one_is_there() {
         let found = load(&path).unwrap().unwrap();
         assert_eq!(found, numbered(found.tokens), "after kill {kill}");
         last = last.max(found.tokens);
+        if kill >= KILLS && last > 1 {
+            break;
+        }
+        assert!(kill < 20 * KILLS, "no child lived long enough to save twice");
     }
-    assert!(last > 1, "no child lived long enough to save twice");
 }
