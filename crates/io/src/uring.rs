@@ -230,8 +230,9 @@ impl Worker {
             return;
         }
         let file = self.shared.files[progress.run.file.index()].get(progress.direct);
-        let memory = &mut active.request.target.as_mut_slice()[progress.range()];
-        let (start, bytes) = (memory.as_mut_ptr(), memory.len());
+        // The other run of the request may be at the kernel: there is an address, and no slice.
+        let range = progress.range();
+        let (start, bytes) = (active.request.target.address_of(&range), range.len());
         let fd = types::Fd(file.as_raw_fd());
         let known = self.registered.iter().position(|range| range.holds(start, bytes));
         let entry = match known {
@@ -290,7 +291,8 @@ impl Worker {
         let mut read =
             if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(result as usize) };
         if let Some(faults) = &self.shared.faults {
-            read = faults.disturb(read, &mut active.request.target.as_mut_slice()[progress.range()]);
+            // SAFETY: this run's read has just come back, and it has no other; the next one is queued below.
+            read = faults.disturb(read, unsafe { active.request.target.part(progress.range()) });
         }
         if let Err(source) = progress.advance(read) {
             let (file, offset) = (progress.run.file, progress.run.offset);
