@@ -328,11 +328,18 @@ fn every_admission_is_read_or_refused() {
     let trust = TrustOptions { tolerance: 0.3, admission: 0.2, sacred: 0, ..TrustOptions::default() };
     let counts = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
     let router = Box::new(Counting(Trust::new(shape, trust), Arc::clone(&counts)));
-    let options = EngineOptions { memory: Some(Bytes::mib(1024)), ..options(1) };
+    // Nothing is predicted: what is judged was admitted.
+    let pager = PagerOptions { lookahead: 0, ..PagerOptions::default() };
+    let options = EngineOptions { memory: Some(Bytes::mib(1024)), pager, ..options(1) };
     let prepared = Engine::prepare(&model, options).unwrap().with_arena(Arena::Tenth.plan(&model));
     let mut engine = prepared.open_with_router(router, &mut |_| {}).unwrap();
     decoded_logits(&mut engine, &prompt(c.vocab, 100));
     let [admitted, refused] = [0, 1].map(|i| counts[i].load(Ordering::Relaxed));
     assert!(refused > 0 && admitted > refused, "{admitted} admitted, {refused} refused: no test");
-    assert_eq!(engine.totals().pager.admitted, admitted - refused);
+    let pager = engine.totals().pager;
+    assert_eq!(pager.admitted, admitted - refused);
+    // What was read before a token chose it was begun so, whatever the reason.
+    let judged = pager.prefetch.used + pager.prefetch.late + pager.prefetch.wasted;
+    assert!(judged > 0 && judged <= pager.prefetch.started, "{:?}", pager.prefetch);
+    assert!(pager.prefetch.started >= pager.admitted);
 }

@@ -11,8 +11,9 @@ pub(crate) struct Fill {
     pub prefetch: bool,
     /// It was prefetched and has not been chosen since.
     pub unused: bool,
-    /// It was read for a context that is known, not for a prediction.
-    pub preloaded: bool,
+    /// It was read because a later layer was predicted to choose it: the governor answers for that, and for no
+    /// admission or preload.
+    pub predicted: bool,
     /// It failed once and is being read again.
     pub repeated: bool,
     /// Halves at the engine.
@@ -38,7 +39,7 @@ impl Fill {
         Self {
             prefetch,
             unused: false,
-            preloaded: false,
+            predicted: false,
             repeated: false,
             outstanding: 0,
             arrived: [false; HALVES],

@@ -133,7 +133,7 @@ figures! {
     /// Experts whose reads were begun because a token had chosen them
     DEMAND_READS_PER_TOKEN: "demand_reads_per_token", "read on demand", Experts, Token,
         |t| t.per_token(t.pager.demanded as f64);
-    /// Experts whose reads were begun because a later layer was predicted to choose them
+    /// Experts whose reads were begun before a token chose them: predicted, admitted or preloaded
     PREFETCH_STARTED_PER_TOKEN: "prefetch_started_per_token", "prefetches begun", Experts, Token,
         |t| t.per_token(t.pager.prefetch.started as f64);
     /// Prefetched experts that were ready when a token chose them

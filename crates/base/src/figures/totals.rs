@@ -89,8 +89,7 @@ counters! {
         pub time_to_expert: Histogram,
         /// What prefetching did.
         pub prefetch: PrefetchTotals,
-        /// Experts read because a routing policy admitted them; what became of them (used, late, wasted)
-        /// counts in `prefetch`, too, that they were started does not.
+        /// Experts read because a routing policy admitted them; they count in `prefetch`, too.
         pub admitted: u64,
         /// Experts read because a context was known again; they count in `prefetch`, too.
         pub preloaded: u64,

@@ -29,6 +29,7 @@ impl Pager {
                 }
                 if let Some(slot) = slot.filter(|&slot| self.deserves(key, slot)) {
                     self.prefetching += 1;
+                    self.stats.prefetch.started += 1;
                     self.stats.admitted += 1;
                     self.begin(key, slot, Urgency::Prefetch);
                 }

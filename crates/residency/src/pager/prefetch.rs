@@ -56,6 +56,7 @@ impl Pager {
         self.prefetching += 1;
         self.stats.prefetch.started += 1;
         self.begin(self.prefetch.entries[i].key, slot, Urgency::Prefetch);
+        self.fills[slot.index()].predicted = true;
     }
 
     /// Compares the predictions for this layer with what is wanted; takes back reads that have become

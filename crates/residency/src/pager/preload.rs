@@ -65,7 +65,6 @@ impl Pager {
                     self.stats.prefetch.started += 1;
                     self.stats.preloaded += 1;
                     self.begin(key, slot, Urgency::Prefetch);
-                    self.fills[slot.index()].preloaded = true;
                 }
             }
             self.next_preload += 1;

@@ -64,7 +64,7 @@ impl Pager {
         let fill = &mut self.fills[slot.index()];
         if fill.unused {
             self.stats.prefetch.wasted += 1;
-            if !fill.preloaded {
+            if fill.predicted {
                 self.prefetch.governor.wasted(self.prefetch.service_us);
             }
         }

@@ -120,7 +120,7 @@ impl Pager {
                 fill.prefetch = false;
                 self.prefetching -= 1;
                 self.stats.prefetch.late += 1;
-                if !fill.preloaded {
+                if fill.predicted {
                     self.prefetch.governor.saved(fill.age_us().min(self.prefetch.service_us));
                 }
                 (0..HALVES).for_each(|half| self.reader.hurry(ticket(slot, half)));
@@ -129,7 +129,7 @@ impl Pager {
         }
         if std::mem::take(&mut fill.unused) {
             self.stats.prefetch.used += 1;
-            if !fill.preloaded {
+            if fill.predicted {
                 self.prefetch.governor.saved(self.prefetch.service_us);
             }
         }
