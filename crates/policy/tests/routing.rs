@@ -158,6 +158,38 @@ fn policies() -> impl Strategy<Value = RouterOptions> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
+    /// One rule: of scores that come true trust predicts what it then chooses, its substitutes and its last
+    /// resort too. Where nothing is rationed: what is, is for what is chosen.
+    #[test]
+    fn trust_chooses_what_it_predicted(text in texts(12), options in trust()) {
+        let options = TrustOptions { swap_budget: Bytes(0), deadline_us: 0.0, ..options };
+        let mut router = RouterOptions::Trust(options).build(SHAPE, &families());
+        let mut caches: Vec<Vec<usize>> = vec![Vec::new(); SHAPE.layers];
+        for (tokens_routed, layers) in text.iter().enumerate() {
+            for (layer, logits) in layers.iter().enumerate() {
+                let held: Vec<bool> = (0..SHAPE.experts).map(|e| caches[layer].contains(&e)).collect();
+                let row = RowView {
+                    layer: LayerId(layer as u16),
+                    tokens_routed: tokens_routed as u64,
+                    pass: tokens_routed as u64,
+                    phase: Phase::Narration,
+                    logits,
+                    held: &held,
+                    expert_bytes: EXPERT,
+                    read_us: 100.0,
+                    records: &[],
+                };
+                let (mut predicted, mut decided) = (Decision::default(), Decision::default());
+                router.foresee(&row, &mut predicted).unwrap();
+                router.route(&row, &mut decided).unwrap();
+                prop_assert_eq!(&predicted.chosen, &decided.chosen);
+                caches[layer].extend(decided.chosen.iter().map(|choice| choice.expert.index()));
+                let excess = caches[layer].len().saturating_sub(SHAPE.slots as usize);
+                caches[layer].drain(..excess);
+            }
+        }
+    }
+
     #[test]
     fn weights_are_the_routers_own_over_the_chosen_set(policy in policies(), text in texts(12)) {
         for outcome in decode(policy, &text) {

@@ -27,8 +27,7 @@ use owed::Owed;
 /// Mixing weights stay the router's.
 #[derive(Debug)]
 pub struct Trust {
-    shape: RouterShape,
-    options: TrustOptions,
+    rule: Rule,
     owed: Owed,
     spent: Spent,
     /// The same two before the pass under way.
@@ -44,6 +43,25 @@ struct Spent {
     waiting: (u64, f32),
 }
 
+/// The one rule, for what is chosen and for what is predicted to be.
+#[derive(Clone, Copy, Debug)]
+struct Rule {
+    shape: RouterShape,
+    options: TrustOptions,
+}
+
+/// Who is asked about a row, and told what was decided.
+trait Account {
+    /// Whether the row may wait for the expert.
+    fn wait(&mut self, expert: ExpertId) -> bool;
+
+    /// The expert was refused, at this damage: whether it is admitted for later rows.
+    fn refuse(&mut self, expert: ExpertId, damage: f32) -> bool;
+
+    /// Nothing was left to compute, and nothing is held: the expert is read whatever that costs.
+    fn force(&mut self, expert: ExpertId);
+}
+
 impl Trust {
     /// For a model's routers.
     pub fn new(shape: RouterShape, options: TrustOptions) -> Self {
@@ -54,7 +72,72 @@ impl Trust {
             exploration: Exploration::new(options.explore, options.explore_window),
             waiting: (0, 0.0),
         };
-        Self { before: (owed.clone(), spent.clone()), owed, spent, shape, options }
+        Self { before: (owed.clone(), spent.clone()), owed, spent, rule: Rule { shape, options } }
+    }
+
+    /// The price of a read now.
+    fn price(&self) -> f32 {
+        let fullness = self.spent.bucket.as_ref().map_or(1.0, Bucket::fullness);
+        let TrustOptions { tolerance, cost, .. } = self.rule.options;
+        tolerance.powi(2) * (1.0 + cost * (1.0 - fullness))
+    }
+}
+
+impl Rule {
+    /// Chooses for one row.
+    fn choose(
+        &self,
+        row: &RowView<'_>,
+        price: f32,
+        account: &mut impl Account,
+        out: &mut Decision,
+    ) -> Result<(), NotFinite> {
+        let shape = self.shape;
+        out.choose_native(row.layer, row.logits, shape.top_k, shape.norm_topk)?;
+        if row.phase == Phase::Setup || !self.options.is_lossy() {
+            return Ok(());
+        }
+        let mut kept = self.sort_out(row, price, account, out);
+        if kept.is_empty() {
+            kept.push(last_resort(row, account, out));
+        }
+        out.choose(row.logits, shape.norm_topk, kept);
+        Ok(())
+    }
+
+    /// Decides about every native expert that is not held, the lightest first. Gives the chosen ones.
+    fn sort_out(
+        &self,
+        row: &RowView<'_>,
+        price: f32,
+        account: &mut impl Account,
+        out: &mut Decision,
+    ) -> ArrayVec<ExpertId, MAX_TOP_K> {
+        let mut kept = ArrayVec::new();
+        let gains = Gains::new(row.records, self.options.trust);
+        let candidates = self.candidates(row, &gains, out);
+        let mut substitutes = candidates.iter().peekable();
+        for (rank, &choice) in out.native.iter().enumerate().rev() {
+            let expert = choice.expert;
+            if row.held[expert.index()] {
+                kept.push(expert);
+                continue;
+            }
+            let substitute = substitutes.peek();
+            let damage = self.damage(&gains, choice, substitute.map_or(0.0, |s| s.weight));
+            if (rank < self.options.sacred || damage >= price) && account.wait(expert) {
+                kept.push(expert);
+                continue;
+            }
+            if let Some(substitute) = substitute {
+                kept.push(substitute.expert);
+                substitutes.next();
+            }
+            if account.refuse(expert, damage) {
+                out.admit.push(expert);
+            }
+        }
+        kept
     }
 
     /// What computing a substitute of this weight in the place of `choice` would do: see [`Trust`].
@@ -64,136 +147,125 @@ impl Trust {
         (gain * change).powi(2)
     }
 
-    /// The price of a read now.
-    fn price(&self) -> f32 {
-        let fullness = self.spent.bucket.as_ref().map_or(1.0, Bucket::fullness);
-        self.options.tolerance.powi(2) * (1.0 + self.options.cost * (1.0 - fullness))
-    }
-
-    fn is_worth_a_read(&self, rank: usize, damage: f32, price: f32) -> bool {
-        rank < self.options.sacred || damage >= price
-    }
-
-    /// Whether the token may wait for one more read; takes it out of its budgets.
-    fn may_wait(&mut self, token: &RowView<'_>) -> bool {
-        let late = self.spent.waiting.1 + token.read_us;
-        let in_time = self.options.deadline_us <= 0.0 || late <= self.options.deadline_us;
-        if in_time && self.spent.bucket.as_mut().is_none_or(|bucket| bucket.take(token.expert_bytes)) {
-            self.spent.waiting.1 = late;
-            return true;
-        }
-        false
-    }
-
-    /// Decides about every native expert that is not held, the lightest first. Gives the chosen ones.
-    fn sort_out(&mut self, token: &RowView<'_>, out: &mut Decision) -> ArrayVec<ExpertId, MAX_TOP_K> {
-        let mut kept = ArrayVec::new();
-        let price = self.price();
-        let gains = Gains::new(token.records, self.options.trust);
-        let candidates = self.candidates(token, &gains, out);
-        let mut substitutes = candidates.iter().peekable();
-        for (rank, &choice) in out.native.iter().enumerate().rev() {
-            let expert = choice.expert;
-            if token.held[expert.index()] {
-                kept.push(expert);
-                continue;
-            }
-            let substitute = substitutes.peek();
-            let damage = self.damage(&gains, choice, substitute.map_or(0.0, |s| s.weight));
-            if self.is_worth_a_read(rank, damage, price) && self.may_wait(token) {
-                self.owed.settle(token.layer, expert);
-                kept.push(expert);
-                continue;
-            }
-            if let Some(substitute) = substitute {
-                kept.push(substitute.expert);
-                substitutes.next();
-            }
-            let owed = self.owed.add(token.layer, expert, token.tokens_routed, damage);
-            if self.options.admission > 0.0 && owed >= self.options.admission * price && self.may_admit(token)
-            {
-                self.owed.settle(token.layer, expert);
-                out.admit.push(expert);
-            }
-        }
-        kept
-    }
-
     /// The held ones among the next ranks after the native set, best first, with the weights they would have
     /// in it, less what is in doubt.
     fn candidates(
         &self,
-        token: &RowView<'_>,
+        row: &RowView<'_>,
         gains: &Gains<'_>,
         out: &Decision,
     ) -> ArrayVec<Choice, MAX_EXPERTS> {
         let mut candidates = ArrayVec::<Choice, MAX_EXPERTS>::new();
-        top_k(
-            token.logits,
-            self.options.substitute_ranks.clamp(self.shape.top_k, self.shape.experts),
-            &mut candidates,
-        );
+        let ranks = self.options.substitute_ranks.clamp(self.shape.top_k, self.shape.experts);
+        top_k(row.logits, ranks, &mut candidates);
         let scale = out.native[0].weight / out.probability(candidates[0].weight);
         candidates.drain(..self.shape.top_k);
-        candidates.retain(|candidate| token.held[candidate.expert.index()]);
+        candidates.retain(|candidate| row.held[candidate.expert.index()]);
         for candidate in &mut candidates {
             let trusted = gains.of(candidate.expert, self.options.caution).min(1.0);
             candidate.weight = scale * out.probability(candidate.weight) * trusted;
         }
         candidates
     }
+}
 
-    fn may_admit(&mut self, token: &RowView<'_>) -> bool {
-        self.spent.bucket.as_ref().is_none_or(|bucket| bucket.holds(token.expert_bytes))
-            && self.spent.exploration.take(token.phase, token.tokens_routed)
-            && self.spent.bucket.as_mut().is_none_or(|bucket| bucket.take(token.expert_bytes))
+/// One expert has to be computed: the best held one, or, in a layer where nothing is held, the best of all.
+fn last_resort(row: &RowView<'_>, account: &mut impl Account, out: &Decision) -> ExpertId {
+    let held = (0..row.logits.len()).filter(|&e| row.held[e]);
+    let best = held.max_by(|&a, &b| row.logits[a].total_cmp(&row.logits[b]));
+    best.map_or_else(
+        || {
+            account.force(out.native[0].expert);
+            out.native[0].expert
+        },
+        |expert| ExpertId(expert as u16),
+    )
+}
+
+/// A row that is being decided: what it takes is taken.
+struct Deciding<'a> {
+    row: &'a RowView<'a>,
+    price: f32,
+    options: &'a TrustOptions,
+    owed: &'a mut Owed,
+    spent: &'a mut Spent,
+}
+
+impl Deciding<'_> {
+    fn may_admit(&mut self) -> bool {
+        let Self { row, spent: Spent { bucket, exploration, .. }, .. } = self;
+        bucket.as_ref().is_none_or(|bucket| bucket.holds(row.expert_bytes))
+            && exploration.take(row.phase, row.tokens_routed)
+            && bucket.as_mut().is_none_or(|bucket| bucket.take(row.expert_bytes))
     }
 }
 
-impl Route for Trust {
-    fn route(&mut self, token: &RowView<'_>, out: &mut Decision) -> Result<(), NotFinite> {
-        let shape = self.shape;
-        out.choose_native(token.layer, token.logits, shape.top_k, shape.norm_topk)?;
-        if token.phase == Phase::Setup || !self.options.is_lossy() {
-            return Ok(());
+impl Account for Deciding<'_> {
+    fn wait(&mut self, expert: ExpertId) -> bool {
+        let Self { row, options, owed, spent: Spent { bucket, waiting, .. }, .. } = self;
+        let late = waiting.1 + row.read_us;
+        let in_time = options.deadline_us <= 0.0 || late <= options.deadline_us;
+        if in_time && bucket.as_mut().is_none_or(|bucket| bucket.take(row.expert_bytes)) {
+            waiting.1 = late;
+            owed.settle(row.layer, expert);
+            return true;
         }
-        if let Some(bucket) = &mut self.spent.bucket {
-            bucket.fill(token.tokens_routed);
-        }
-        if self.spent.waiting.0 != token.pass {
-            self.spent.waiting = (token.pass, 0.0);
-        }
-        let mut kept = self.sort_out(token, out);
-        if kept.is_empty() {
-            kept.push(self.last_resort(token, out));
-        }
-        out.choose(token.logits, shape.norm_topk, kept);
-        Ok(())
+        false
     }
 
-    /// What is refused is not prefetched, and nothing is where bytes are rationed: these are for what is
-    /// chosen.
-    fn foresee(&self, token: &RowView<'_>, out: &mut Decision) -> Result<(), NotFinite> {
-        let shape = self.shape;
-        out.choose_native(token.layer, token.logits, shape.top_k, shape.norm_topk)?;
-        if token.phase == Phase::Setup || !self.options.is_lossy() {
-            return Ok(());
+    fn refuse(&mut self, expert: ExpertId, damage: f32) -> bool {
+        let (layer, admission) = (self.row.layer, self.options.admission);
+        let owed = self.owed.add(layer, expert, self.row.tokens_routed, damage);
+        let admitted = admission > 0.0 && owed >= admission * self.price && self.may_admit();
+        if admitted {
+            self.owed.settle(layer, expert);
         }
-        let (price, gains) = (self.price(), Gains::new(token.records, self.options.trust));
-        let candidates = self.candidates(token, &gains, out);
-        let mut substitutes = candidates.iter().peekable();
-        let mut kept = ArrayVec::<ExpertId, MAX_TOP_K>::new();
-        for (rank, &choice) in out.native.iter().enumerate().rev() {
-            let damage = self.damage(&gains, choice, substitutes.peek().map_or(0.0, |s| s.weight));
-            let deserves = self.spent.bucket.is_none() && self.is_worth_a_read(rank, damage, price);
-            if token.held[choice.expert.index()] || deserves {
-                kept.push(choice.expert);
-            } else {
-                substitutes.next();
-            }
+        admitted
+    }
+
+    fn force(&mut self, _expert: ExpertId) {
+        if let Some(bucket) = &mut self.spent.bucket {
+            bucket.force(self.row.expert_bytes);
         }
-        out.choose(token.logits, shape.norm_topk, kept);
-        Ok(())
+    }
+}
+
+/// A row to come: nothing is taken, and where bytes are rationed nothing is waited for: they are for what is
+/// chosen.
+struct Predicting {
+    rationed: bool,
+}
+
+impl Account for Predicting {
+    fn wait(&mut self, _expert: ExpertId) -> bool {
+        !self.rationed
+    }
+
+    fn refuse(&mut self, _expert: ExpertId, _damage: f32) -> bool {
+        false
+    }
+
+    fn force(&mut self, _expert: ExpertId) {}
+}
+
+impl Route for Trust {
+    fn route(&mut self, row: &RowView<'_>, out: &mut Decision) -> Result<(), NotFinite> {
+        if let Some(bucket) = self.spent.bucket.as_mut().filter(|_| row.phase != Phase::Setup) {
+            bucket.fill(row.tokens_routed);
+        }
+        if self.spent.waiting.0 != row.pass {
+            self.spent.waiting = (row.pass, 0.0);
+        }
+        let price = self.price();
+        let Self { rule, owed, spent, .. } = self;
+        let mut account = Deciding { row, price, options: &rule.options, owed, spent };
+        rule.choose(row, price, &mut account, out)
+    }
+
+    /// By the same rule: what will be computed as a substitute is chosen, too, and so not evicted.
+    fn foresee(&self, row: &RowView<'_>, out: &mut Decision) -> Result<(), NotFinite> {
+        let mut account = Predicting { rationed: self.spent.bucket.is_some() };
+        self.rule.choose(row, self.price(), &mut account, out)
     }
 
     fn mark(&mut self) {
@@ -214,28 +286,10 @@ impl Route for Trust {
     }
 
     fn is_lossy(&self) -> bool {
-        self.options.is_lossy()
+        self.rule.options.is_lossy()
     }
 
     fn wants_contributions(&self) -> bool {
-        self.options.wants_contributions()
-    }
-}
-
-impl Trust {
-    /// One expert has to be computed: the best held one, or, in a layer where nothing is held, the best of
-    /// all, whose bytes are owed.
-    fn last_resort(&mut self, token: &RowView<'_>, out: &Decision) -> ExpertId {
-        let held = (0..token.logits.len()).filter(|&e| token.held[e]);
-        let best = held.max_by(|&a, &b| token.logits[a].total_cmp(&token.logits[b]));
-        best.map_or_else(
-            || {
-                if let Some(bucket) = &mut self.spent.bucket {
-                    bucket.force(token.expert_bytes);
-                }
-                out.native[0].expert
-            },
-            |expert| ExpertId(expert as u16),
-        )
+        self.rule.options.wants_contributions()
     }
 }
