@@ -2,7 +2,7 @@
 
 use arrayvec::ArrayVec;
 use hotset_base::figures::RoutingTotals;
-use hotset_base::{Batch, Choice, Contribution, ExpertId, LayerId};
+use hotset_base::{Batch, Choice, Contribution, ExpertId, LayerId, Row};
 use hotset_kernels::{Down, GateUp, Matrix, Pair, Pool, activate, axpy, project};
 use hotset_policy::route::{Route, RowView, count};
 use hotset_residency::{Arrived, Pager};
@@ -51,21 +51,11 @@ pub(crate) fn route_rows(
     (stats, mut learning): (&mut RoutingTotals, Option<&mut Learning>),
 ) -> Result<(), ForwardError> {
     let experts = pager.hot(layer).len();
-    let (expert_bytes, read_us) = (pager.expert_bytes(layer), pager.read_us() as f32);
     s.admitted.clear();
     let places = batch.runs().flat_map(|run| 0..run.len());
     for (i, (row, place)) in batch.rows().iter().zip(places).enumerate() {
-        let view = RowView {
-            layer,
-            tokens_routed: tokens_routed + i as u64,
-            pass: tokens_routed,
-            phase: row.phase,
-            logits: &s.scores[i * experts..(i + 1) * experts],
-            held: pager.held(layer),
-            expert_bytes,
-            read_us,
-            records: learning.as_ref().map_or(&[], |learning| learning.records(row.sequence, layer)),
-        };
+        let logits = &s.scores[i * experts..(i + 1) * experts];
+        let view = view(layer, (tokens_routed, i), row, logits, pager, learning.as_deref());
         router.route(&view, &mut s.decision)?;
         count(stats, (&s.decision.native, &s.decision.chosen), pager.hot(layer), 1.0);
         if let Some(learning) = &mut learning {
@@ -81,6 +71,29 @@ pub(crate) fn route_rows(
         }
     }
     Ok(())
+}
+
+/// A row as the policy is shown it in a layer, with its scores there or those that are predicted. `place`: in the
+/// pass, before which so many tokens were routed.
+pub(crate) fn view<'a>(
+    layer: LayerId,
+    (tokens_routed, place): (u64, usize),
+    row: &Row,
+    logits: &'a [f32],
+    pager: &'a Pager,
+    learning: Option<&'a Learning>,
+) -> RowView<'a> {
+    RowView {
+        layer,
+        tokens_routed: tokens_routed + place as u64,
+        pass: tokens_routed,
+        phase: row.phase,
+        logits,
+        held: pager.held(layer),
+        expert_bytes: pager.expert_bytes(layer),
+        read_us: pager.read_us() as f32,
+        records: learning.map_or(&[], |learning| learning.records(row.sequence, layer)),
+    }
 }
 
 /// Groups the choices by expert: a counting sort, so pairs of an expert stay in the order of rows.

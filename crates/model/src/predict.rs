@@ -6,10 +6,11 @@
 use hotset_base::{Batch, Bytes, ExpertId, LayerId, RowKind, WeightType};
 use hotset_format::ModelConfig;
 use hotset_kernels::{Matrix, Pool, dequantize_row, matmul, quantize_row};
-use hotset_policy::route::{Route, RowView};
+use hotset_policy::route::Route;
 use hotset_residency::Pager;
 
 use crate::DenseWeights;
+use crate::experts::view;
 use crate::learning::Learning;
 use crate::learnt_predictor::LearntPredictor;
 use crate::scratch::Scratch;
@@ -138,17 +139,8 @@ impl Lookahead<'_> {
         s.predicted.clear();
         s.predicted_ends.clear();
         for (i, row) in self.batch.rows().iter().enumerate().filter(|(_, row)| !row.kind.is_prompt()) {
-            let view = RowView {
-                layer: next,
-                tokens_routed: self.tokens_routed + i as u64,
-                pass: self.tokens_routed,
-                phase: row.phase,
-                logits: &s.next_scores[i * experts..(i + 1) * experts],
-                held: pager.held(next),
-                expert_bytes: pager.expert_bytes(next),
-                read_us: pager.read_us() as f32,
-                records: self.learning.map_or(&[], |learning| learning.records(row.sequence, next)),
-            };
+            let logits = &s.next_scores[i * experts..(i + 1) * experts];
+            let view = view(next, (self.tokens_routed, i), row, logits, pager, self.learning);
             if self.policy.foresee(&view, &mut s.foreseen).is_ok() {
                 s.predicted.extend(s.foreseen.chosen.iter().map(|choice| choice.expert));
             }
