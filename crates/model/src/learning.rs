@@ -61,10 +61,11 @@ impl Learning {
     pub fn begin_pass(&mut self, batch: &Batch<'_>, pager: &mut Pager) {
         self.before = (self.stale, self.settled);
         for run in batch.runs() {
-            self.contexts.mark(run[0].sequence);
             if run[0].position == 0 {
                 self.contexts.begin(run[0].sequence);
             }
+            // Of the context that the text is in now; a text that begins in a pass that fails begins again.
+            self.contexts.mark(run[0].sequence);
         }
         let is_setup = batch.rows().iter().all(|row| row.phase == Phase::Setup);
         if !is_setup && self.stale {

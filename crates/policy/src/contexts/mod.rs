@@ -286,7 +286,7 @@ impl Contexts {
         self.texts[text.index()].present.map_or(&[], of)
     }
 
-    /// Notes where a text stands, for [`Ledger::go_back`].
+    /// Notes where a text stands, for [`Contexts::go_back`].
     pub fn mark(&mut self, text: SequenceId) {
         let (before, records) = &mut self.before[text.index()];
         before.copy_from(&self.texts[text.index()]);
