@@ -15,7 +15,7 @@ use hotset_convert::{PackOptions, Recipe, pack};
 use hotset_engine::{Engine, EngineOptions, Turn, WantLogits, Windowing, perplexity};
 use hotset_format::Checkpoint;
 use hotset_outputs::FileKind;
-use hotset_policy::route::{Decision, Native, NotFinite, Route, RouterShape, RowView};
+use hotset_policy::route::{Decision, Native, NotFinite, Route, RowView};
 use hotset_text::Tokenizer;
 use serde::Deserialize;
 
@@ -104,14 +104,7 @@ impl Route for Recording {
 fn route_agreement(model: &Checkpoint, trace: &Trace) -> f64 {
     let picks = Picks::default();
     let options = EngineOptions { memory: Some(Bytes::mib(1024)), ..EngineOptions::default() };
-    let c = &model.config;
-    let shape = RouterShape {
-        layers: c.layers,
-        experts: c.experts,
-        top_k: c.top_k,
-        norm_topk: c.norm_topk,
-        slots: 1.0,
-    };
+    let shape = router_shape(&model.config, 1.0);
     let router = Box::new(Recording(Native::new(shape), Arc::clone(&picks)));
     let prepared = Engine::prepare(model, options).unwrap();
     let mut engine = prepared.open_with_router(router, &mut |_| {}).unwrap();

@@ -51,6 +51,21 @@ impl Outcome {
     }
 }
 
+/// A row that is decoded.
+fn row<'a>(layer: usize, tokens_routed: usize, logits: &'a [f32], held: &'a [bool]) -> RowView<'a> {
+    RowView {
+        layer: LayerId(layer as u16),
+        tokens_routed: tokens_routed as u64,
+        pass: tokens_routed as u64,
+        phase: Phase::Narration,
+        logits,
+        held,
+        expert_bytes: EXPERT,
+        read_us: 100.0,
+        records: &[],
+    }
+}
+
 /// Runs a policy beside a cache of `SHAPE.slots` experts per layer, first in, first out.
 fn run(policy: RouterOptions, text: &[Vec<Vec<f32>>], phase: impl Fn(usize) -> Phase) -> Vec<Outcome> {
     let mut router = policy.build(SHAPE, &families());
@@ -63,15 +78,9 @@ fn run(policy: RouterOptions, text: &[Vec<Vec<f32>>], phase: impl Fn(usize) -> P
         for (layer, logits) in layers.iter().enumerate() {
             let held: Vec<bool> = (0..SHAPE.experts).map(|e| caches[layer].contains(&e)).collect();
             let token = RowView {
-                layer: LayerId(layer as u16),
-                tokens_routed: tokens_routed as u64,
-                pass: tokens_routed as u64,
                 phase: phase(tokens_routed),
-                logits,
-                held: &held,
-                expert_bytes: EXPERT,
-                read_us: 100.0,
                 records: contexts.present_records(TEXT, LayerId(layer as u16)),
+                ..row(layer, tokens_routed, logits, &held)
             };
             let mut decision = Decision::default();
             router.route(&token, &mut decision).unwrap();
@@ -168,17 +177,7 @@ proptest! {
         for (tokens_routed, layers) in text.iter().enumerate() {
             for (layer, logits) in layers.iter().enumerate() {
                 let held: Vec<bool> = (0..SHAPE.experts).map(|e| caches[layer].contains(&e)).collect();
-                let row = RowView {
-                    layer: LayerId(layer as u16),
-                    tokens_routed: tokens_routed as u64,
-                    pass: tokens_routed as u64,
-                    phase: Phase::Narration,
-                    logits,
-                    held: &held,
-                    expert_bytes: EXPERT,
-                    read_us: 100.0,
-                    records: &[],
-                };
+                let row = row(layer, tokens_routed, logits, &held);
                 let (mut predicted, mut decided) = (Decision::default(), Decision::default());
                 router.foresee(&row, &mut predicted).unwrap();
                 router.route(&row, &mut decided).unwrap();

@@ -6,14 +6,21 @@ use std::path::{Path, PathBuf};
 use hotset_base::{Bytes, Phase, RowKind, WeightType};
 use hotset_convert::{PackOptions, Recipe, pack};
 use hotset_engine::{Engine, EngineError, EngineOptions, MachineMemory, Session, Turn, WantLogits};
-use hotset_format::Checkpoint;
+use hotset_format::{Checkpoint, ModelConfig};
 use hotset_model::{KvType, KvTypes};
 use hotset_outputs::FileKind;
+use hotset_policy::route::RouterShape;
 use hotset_residency::{ArenaPlan, ExpertSource};
 use hotset_testkit::{TinyModel, TinyShape, claim};
 
 /// A system that says nothing.
 pub const UNKNOWN: MachineMemory = MachineMemory { resident: Bytes(0), available: None };
+
+/// Shape of a model's routers over an arena of so many slots per layer.
+pub fn router_shape(config: &ModelConfig, slots: f32) -> RouterShape {
+    let &ModelConfig { layers, experts, top_k, norm_topk, .. } = config;
+    RouterShape { layers, experts, top_k, norm_topk, slots }
+}
 
 /// The share of experts that fit the arena.
 #[derive(Clone, Copy, Debug, PartialEq)]
